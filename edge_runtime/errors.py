@@ -1,0 +1,43 @@
+"""The errors of the runtime, one tree, each also the builtin that a caller would expect.
+
+    EdgeRuntimeError
+    ├── ModelError (ValueError)            a model file can't be used as it is
+    │   └── ManifestError                  its edge_manifest.json is damaged or of another schema
+    ├── BackendError (RuntimeError)        no interpreter can be had, or it refuses the model
+    ├── FrameError (ValueError)            a frame has the wrong shape, dtype or colour order
+    ├── SourceError (OSError)              pictures can't be had from where they should come
+    │   └── CameraError                    a camera is missing, busy or stopped delivering
+    └── OutputError (OSError)              a result can't be written
+"""
+
+
+class EdgeRuntimeError(Exception):
+    """Base of every error that the runtime raises on purpose."""
+
+
+class ModelError(EdgeRuntimeError, ValueError):
+    """A model file can't be used as it is."""
+
+
+class ManifestError(ModelError):
+    """The manifest inside a model file is damaged or of another schema."""
+
+
+class BackendError(EdgeRuntimeError, RuntimeError):
+    """No TensorFlow Lite interpreter can be had, or it refuses the model."""
+
+
+class FrameError(EdgeRuntimeError, ValueError):
+    """A frame has the wrong shape, dtype or colour order."""
+
+
+class SourceError(EdgeRuntimeError, OSError):
+    """Pictures can't be had from where they should come."""
+
+
+class CameraError(SourceError):
+    """A camera is missing, busy or stopped delivering."""
+
+
+class OutputError(EdgeRuntimeError, OSError):
+    """A result can't be written."""

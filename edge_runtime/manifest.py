@@ -1,0 +1,136 @@
+"""``edge_manifest.json``: what an exported model says of itself, inside its own file.
+
+The manifest is stored beside the labels in the ZIP appended to the ``.tflite`` (TensorFlow Lite Metadata's place for
+associated files). Every exported model, FP32 or INT8, carries the same kind.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from edge_runtime.errors import ManifestError
+from edge_runtime.types import Activation, InputContract, TensorSpec
+
+SCHEMA_VERSION = 1
+FILE_NAME = "edge_manifest.json"
+
+
+@dataclass(frozen=True)
+class MeasuredAccuracy:
+    """What was measured before the model was shipped, through this runtime.
+
+    Attributes:
+        split: Which photos: ``"val"`` or ``"test"``.
+        count: How many.
+        fp32: Accuracy of the FP32 file, 0–1.
+        int8: Accuracy of the INT8 file, 0–1; None where there is none.
+        agreement: Share of equal top-1 answers of the two, 0–1; None where there is one file only.
+        kernels: What ran them.
+    """
+
+    split: str
+    count: int
+    fp32: float
+    int8: float | None = None
+    agreement: float | None = None
+    kernels: str = ""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The representative dataset that an INT8 model was quantized with.
+
+    Attributes:
+        count: Pictures.
+        sha256: Of their pixels, in order.
+        seed: That chose them.
+    """
+
+    count: int
+    sha256: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class GoldenSample:
+    """One frame and what has to come out of it.
+
+    Attributes:
+        png: The frame, RGB, as a base64 PNG; empty for a drawn one.
+        pattern_seed: Of the frame that `edge_runtime.verify.draw_pattern` draws, where ``png`` is empty.
+        pixels_sha256: Of the resized frame: uint8 (height, width, channels) in the contract's order, C order.
+        output: The network's output tensor, flattened, as stored (integers of a quantized model), for these pixels.
+    """
+
+    pixels_sha256: str
+    output: tuple[float, ...]
+    png: str = ""
+    pattern_seed: int = 0
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an exported model says of itself.
+
+    Attributes:
+        input: The input contract.
+        input_tensor: As it stands in the model.
+        output_tensor: As it stands in the model.
+        activation: That the network applies to its output.
+        model_sha256: Of the file's bytes before the appended ZIP.
+        provenance: Backbone, data hash, settings, versions, date: for people and for comparing runs.
+        accuracy: As measured before shipping.
+        calibration: None for a float model.
+        golden: Samples for ``edge-runtime verify``.
+        schema_version: Of this page.
+    """
+
+    input: InputContract
+    input_tensor: TensorSpec
+    output_tensor: TensorSpec
+    activation: Activation
+    model_sha256: str
+    provenance: dict[str, Any] = field(default_factory=dict)
+    accuracy: tuple[MeasuredAccuracy, ...] = ()
+    calibration: Calibration | None = None
+    golden: tuple[GoldenSample, ...] = ()
+    schema_version: int = SCHEMA_VERSION
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Manifest:
+        """Reads a manifest.
+
+        Raises:
+            ManifestError: It is no JSON, of a later schema, or lacks something.
+        """
+        try:
+            values = json.loads(text)
+            version = values["schema_version"]
+            if version != SCHEMA_VERSION:
+                raise ManifestError(
+                    f"Expected manifest schema {SCHEMA_VERSION}, got {version}. Install the edge-runtime version that "
+                    "the model was exported for, or export it again."
+                )
+            calibration = values["calibration"]
+            return cls(
+                input=InputContract.from_dict(values["input"]),
+                input_tensor=TensorSpec.from_dict(values["input_tensor"]),
+                output_tensor=TensorSpec.from_dict(values["output_tensor"]),
+                activation=values["activation"],
+                model_sha256=values["model_sha256"],
+                provenance=values["provenance"],
+                accuracy=tuple(MeasuredAccuracy(**entry) for entry in values["accuracy"]),
+                calibration=Calibration(**calibration) if calibration else None,
+                golden=tuple(GoldenSample(**{**entry, "output": tuple(entry["output"])}) for entry in values["golden"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, ManifestError):
+                raise
+            raise ManifestError(
+                f"Expected a complete {FILE_NAME}, got one that can't be read ({error!r}). Export the model again."
+            ) from error

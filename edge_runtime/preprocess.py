@@ -1,0 +1,178 @@
+"""From picture to network input: the one set of pixels that training, calibration, evaluation and the device share.
+
+Pixels are resized by `resize_frame` and turned into the input tensor by a table of 256 entries per channel,
+computed in float64 (`pixel_table`). ``interpolation="pyramid"`` halves the picture with exact 2×2 means while it
+is at least twice as large as the target (Williams, "Pyramidal Parametrics", 1983), which keeps fine patterns of a
+large photo from aliasing, and then resizes with ``INTER_LINEAR_EXACT``: integer arithmetic throughout, hence the
+same bytes on x86 and Arm and in every OpenCV since 3.4. It is idempotent: a picture of the target's size is unchanged.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_runtime.errors import FrameError
+from edge_runtime.types import Color, InputContract, TensorSpec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def resize_frame(frame: NDArray[np.uint8], contract: InputContract, *, color: Color) -> NDArray[np.uint8]:
+    """Crops, resizes and reorders a picture as the contract says.
+
+    Args:
+        frame: uint8 (H, W, 3) in ``color`` order, or (H, W) or (H, W, 1) grey, 0–255.
+        contract: Of the network's input.
+        color: Channel order of ``frame``; ignored for a grey frame.
+
+    Returns:
+        A new uint8 array (height, width, 3), or (height, width, 1) for a grey contract, in the contract's order.
+
+    Raises:
+        FrameError: The frame is no such array.
+    """
+    return Resizer(contract)(frame, color=color).copy()
+
+
+def pixel_table(contract: InputContract, tensor: TensorSpec) -> NDArray[np.generic]:
+    """What each pixel value becomes in the input tensor.
+
+    Quantized tensors get ``round_half_up((pixel - mean) / std / scale) + zero_point``, clipped to their range
+    (the affine scheme of Jacob et al., 2018), in float64: in float32, neighbouring pixels fall together.
+
+    Returns:
+        (256, channels) in the tensor's dtype.
+    """
+    pixels = np.arange(256, dtype=np.float64)[:, None]
+    mean = np.broadcast_to(np.asarray(contract.mean, np.float64), (contract.channels,))
+    std = np.broadcast_to(np.asarray(contract.std, np.float64), (contract.channels,))
+    real = (pixels - mean) / std
+    if not tensor.is_quantized:
+        return real.astype(tensor.dtype)
+    limits = np.iinfo(tensor.dtype)
+    # The scale is stored as float32; 1e-6 of a step keeps exact halves from falling to either side by its rounding.
+    stored = np.floor(real / tensor.scale + 0.5 + 1e-6) + tensor.zero_point
+    return np.clip(stored, limits.min, limits.max).astype(tensor.dtype)
+
+
+class Resizer:
+    """Crops and resizes frames into buffers that it keeps, so that a stream of frames allocates nothing."""
+
+    def __init__(self, contract: InputContract) -> None:
+        import cv2
+
+        self.contract = contract
+        self._cv2 = cv2
+        self._flag = {
+            "pyramid": cv2.INTER_LINEAR_EXACT,
+            "linear": cv2.INTER_LINEAR,
+            "area": cv2.INTER_AREA,
+            "nearest": cv2.INTER_NEAREST,
+        }[contract.interpolation]
+        self._buffers: dict[tuple[int, ...], NDArray[np.uint8]] = {}
+
+    def __call__(self, frame: NDArray[np.uint8], *, color: Color) -> NDArray[np.uint8]:
+        """Returns a view of a buffer (or of ``frame``) that is valid until the next call."""
+        channels = _check_frame(frame, color)
+        if frame.ndim == 3 and channels == 1:
+            frame = frame[:, :, 0]
+        height, width = self.contract.height, self.contract.width
+        if self.contract.crop == "center":
+            frame = center_window(frame, height, width)
+        if self.contract.interpolation == "pyramid":
+            while frame.shape[0] >= 2 * height and frame.shape[1] >= 2 * width:
+                rows, columns = frame.shape[0] // 2, frame.shape[1] // 2
+                frame = self._resize(frame[: 2 * rows, : 2 * columns], rows, columns, self._cv2.INTER_AREA)
+        if frame.shape[:2] != (height, width):
+            frame = self._resize(frame, height, width, self._flag)
+        return self._reorder(frame, "gray" if channels == 1 else color)
+
+    def _resize(self, frame: NDArray[np.uint8], height: int, width: int, flag: int) -> NDArray[np.uint8]:
+        buffer = self._buffer("resize", (height, width, *frame.shape[2:]))
+        return self._cv2.resize(frame, (width, height), dst=buffer, interpolation=flag)
+
+    def _reorder(self, frame: NDArray[np.uint8], color: str) -> NDArray[np.uint8]:
+        target = self.contract.color
+        if color != target:
+            code = getattr(self._cv2, f"COLOR_{color.upper()}2{target.upper()}")
+            buffer = self._buffer("reorder", (*frame.shape[:2], 3) if target != "gray" else frame.shape[:2])
+            frame = self._cv2.cvtColor(frame, code, dst=buffer)
+        return frame[:, :, None] if frame.ndim == 2 else frame
+
+    def _buffer(self, role: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        key = (role, *shape)
+        if key not in self._buffers:
+            if len(self._buffers) > 16:  # frames of ever new sizes: a folder, not a stream
+                self._buffers.clear()
+            self._buffers[key] = np.empty(shape, np.uint8)
+        return self._buffers[key]
+
+
+class Preprocessor:
+    """Fills a network's input tensor from frames."""
+
+    def __init__(self, contract: InputContract, tensor: TensorSpec) -> None:
+        import cv2
+
+        self._cv2 = cv2
+        self._resizer = Resizer(contract)
+        table = pixel_table(contract, tensor)
+        shared = table.shape[1] == 1 or bool((table == table[:, :1]).all())
+        pixels = np.arange(256)
+        column = table[:, 0].astype(np.int64) if tensor.is_quantized else None
+        self._identity = shared and tensor.dtype == "uint8" and np.array_equal(column, pixels)
+        self._shift = shared and tensor.dtype == "int8" and np.array_equal(column, pixels - 128)
+        self._table = np.ascontiguousarray(table[:, 0] if shared else table.reshape(1, 256, -1))
+
+    def fill(self, frame: NDArray[np.uint8], tensor: NDArray[np.generic], *, color: Color) -> None:
+        """Writes one frame into the input tensor, in place.
+
+        Args:
+            frame: uint8 (H, W, 3) in ``color`` order, or grey (H, W), 0–255.
+            tensor: (1, height, width, channels), C-contiguous, of the tensor's dtype.
+            color: Channel order of ``frame``.
+        """
+        pixels = self._resizer(frame, color=color)
+        target = tensor[0]
+        if self._identity:
+            target[...] = pixels
+        elif self._shift:  # pixel - 128 in int8 has the bits of pixel ^ 0x80
+            np.bitwise_xor(pixels, 0x80, out=target.view(np.uint8))
+        else:
+            filled = self._cv2.LUT(pixels, self._table, dst=target)
+            if filled is not target and filled.ctypes.data != target.ctypes.data:
+                target[...] = filled.reshape(target.shape)
+
+
+def center_window(frame: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """The largest centred window of ``frame`` with the aspect of ``height`` to ``width``, as a view."""
+    rows, columns = frame.shape[:2]
+    if rows * width > columns * height:
+        keep = max(1, columns * height // width)
+        start = (rows - keep) // 2
+        return frame[start : start + keep]
+    keep = max(1, rows * width // height)
+    start = (columns - keep) // 2
+    return frame[:, start : start + keep]
+
+
+def _check_frame(frame: NDArray[np.uint8], color: str) -> int:
+    """Returns the number of channels."""
+    shape = getattr(frame, "shape", None)
+    if shape is None or frame.dtype != np.uint8:
+        got = type(frame).__name__ if shape is None else f"dtype {frame.dtype}"
+        raise FrameError(f"Expected a uint8 array with pixels 0–255, got {got}. Convert it, for example by .astype('uint8').")
+    if color not in ("bgr", "rgb", "gray"):
+        raise FrameError(f"Expected color to be 'bgr', 'rgb' or 'gray', got {color!r}.")
+    channels = 1 if len(shape) == 2 else shape[2] if len(shape) == 3 else 0
+    if channels not in (1, 3) or min(shape[:2]) < 1:
+        raise FrameError(
+            f"Expected a frame of shape (height, width, 3) or (height, width), got {tuple(shape)}. "
+            "Drop an alpha channel by frame[:, :, :3]."
+        )
+    if color == "gray" and channels == 3:
+        raise FrameError("Expected a grey frame of shape (height, width) for color='gray', got 3 channels.")
+    return channels

@@ -1,0 +1,167 @@
+"""The values that travel through the runtime. This module imports nothing of ours but errors."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Color = Literal["bgr", "rgb", "gray"]
+"""Channel order of a frame or of a network's input. OpenCV's frames are ``"bgr"``."""
+
+Crop = Literal["center", "stretch"]
+"""``"center"``: the largest centred square-in-aspect window; ``"stretch"``: the whole frame, aspect ignored."""
+
+Interpolation = Literal["pyramid", "linear", "area", "nearest"]
+"""``"pyramid"``: exact halvings, then ``INTER_LINEAR_EXACT`` (the same bytes on every machine);
+the others are OpenCV's ``INTER_LINEAR``, ``INTER_AREA`` and ``INTER_NEAREST``."""
+
+Activation = Literal["softmax", "sigmoid", "none"]
+"""What the network has already applied to its output; ``"none"``: it gives logits."""
+
+
+@dataclass(frozen=True)
+class InputContract:
+    """How a picture becomes the network's input.
+
+    The network sees ``(pixel - mean) / std`` for each channel, with pixels 0–255.
+
+    Attributes:
+        height: Rows of the network's input.
+        width: Columns of the network's input.
+        color: Channel order of the network's input.
+        crop: Which part of the frame is used.
+        interpolation: How it is resized.
+        mean: One value, or one for each channel, in pixel units 0–255.
+        std: The same, greater than zero.
+    """
+
+    height: int
+    width: int
+    color: Color = "rgb"
+    crop: Crop = "center"
+    interpolation: Interpolation = "pyramid"
+    mean: tuple[float, ...] = (128.0,)
+    std: tuple[float, ...] = (127.5,)
+
+    def __post_init__(self) -> None:
+        if self.height < 1 or self.width < 1:
+            raise ValueError(f"Expected a height and width of at least 1, got {self.height}×{self.width}.")
+        for name, allowed in (
+            ("color", ("bgr", "rgb", "gray")),
+            ("crop", ("center", "stretch")),
+            ("interpolation", ("pyramid", "linear", "area", "nearest")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"Expected {name} to be one of {', '.join(allowed)}, got {getattr(self, name)!r}.")
+        for name in ("mean", "std"):
+            values = getattr(self, name)
+            if len(values) not in (1, self.channels):
+                raise ValueError(f"Expected 1 or {self.channels} values for {name}, got {len(values)}.")
+        if min(self.std) <= 0:
+            raise ValueError(f"Expected std greater than 0, got {self.std}.")
+
+    @property
+    def channels(self) -> int:
+        return 1 if self.color == "gray" else 3
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> InputContract:
+        return cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """An input or output tensor as the model file declares it.
+
+    Attributes:
+        dtype: ``"float32"``, ``"int8"`` or ``"uint8"`` for tensors that the runtime takes.
+        shape: Its shape, the batch first.
+        scale: Quantization scale; 0.0 for a float tensor. ``real = scale * (stored - zero_point)``.
+        zero_point: Quantization zero point; 0 for a float tensor.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    scale: float = 0.0
+    zero_point: int = 0
+
+    @property
+    def is_quantized(self) -> bool:
+        return self.dtype in ("int8", "uint8")
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "shape": list(self.shape)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TensorSpec:
+        return cls(**{**values, "shape": tuple(values["shape"])})
+
+
+@dataclass(frozen=True)
+class Category:
+    """One class and its score, 0–1."""
+
+    index: int
+    label: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network says about one frame.
+
+    Attributes:
+        categories: Best first; cut to ``top_k`` and ``score_threshold``, so possibly empty.
+        preprocess_ms: From frame to network input.
+        inference_ms: The network alone.
+        postprocess_ms: From network output to categories.
+    """
+
+    categories: tuple[Category, ...]
+    preprocess_ms: float
+    inference_ms: float
+    postprocess_ms: float
+
+    @property
+    def top(self) -> Category | None:
+        """The best category, or None when none reached the threshold."""
+        return self.categories[0] if self.categories else None
+
+    @property
+    def total_ms(self) -> float:
+        return self.preprocess_ms + self.inference_ms + self.postprocess_ms
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class BackendInfo:
+    """Which interpreter runs a model, and how.
+
+    Attributes:
+        name: ``"tflite_runtime"`` or ``"ai_edge_litert"``.
+        version: Its version.
+        num_threads: Threads of the kernels.
+        int8_kernels: What became of the XNNPACK kernels for quantized models: ``"on"``, ``"off"``,
+            ``"built in"`` (a backend that has them on by itself) or ``"not needed"`` (a float model).
+        int8_kernels_reason: Why they are off; empty otherwise.
+        delegated_ops: Operations that the XNNPACK delegate took; None where the backend can't tell.
+        total_ops: Operations of the model.
+        notes: Why a backend earlier in the order was passed over.
+    """
+
+    name: str
+    version: str
+    num_threads: int
+    int8_kernels: str
+    int8_kernels_reason: str = ""
+    delegated_ops: int | None = None
+    total_ops: int | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "notes": list(self.notes)}

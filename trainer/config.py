@@ -1,0 +1,233 @@
+"""The settings of a run: frozen dataclasses, one a stage, checked when made. A recipe is these as TOML."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal
+
+from trainer.errors import RecipeError
+
+
+def _require(condition: bool, name: str, expected: str, got: object) -> None:
+    if not condition:
+        raise RecipeError(f"Expected {name} to be {expected}, got {got!r}.")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """How the photos are split and turned into pixels.
+
+    Attributes:
+        val_fraction: Share of the photos that decides (early stopping, the gate); 0: 0.2.
+        test_fraction: Share that is measured once; 0: 0.1, or 0.2 under 1,000 photos.
+        max_unreadable: Share of files that may be undecodable before the run stops.
+        crop: ``"center"`` or ``"stretch"``.
+    """
+
+    val_fraction: float = 0.2
+    test_fraction: float = 0.0
+    max_unreadable: float = 0.05
+    crop: Literal["center", "stretch"] = "center"
+
+    def __post_init__(self) -> None:
+        for name in ("val_fraction", "test_fraction", "max_unreadable"):
+            _require(0 <= getattr(self, name) < 0.9, f"data.{name}", "from 0 to below 0.9", getattr(self, name))
+        _require(self.crop in ("center", "stretch"), "data.crop", "center or stretch", self.crop)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network.
+
+    Attributes:
+        backbone: A name from the table in `trainer.backbones`.
+        input_size: Height and width in pixels; 0: the backbone's own.
+        weights: ``"imagenet"`` (an error when they can't be had), ``"auto"`` (ImageNet or else none),
+            ``"none"`` or a weights file.
+        dropout: Before the classifier.
+    """
+
+    backbone: str = "mobilenet_v2_0.35"
+    input_size: int = 0
+    weights: str = "imagenet"
+    dropout: float = 0.2
+
+    def __post_init__(self) -> None:
+        _require(
+            self.input_size == 0 or 32 <= self.input_size <= 512, "model.input_size", "0 or 32 to 512", self.input_size
+        )
+        _require(0 <= self.dropout < 1, "model.dropout", "from 0 to below 1", self.dropout)
+
+
+@dataclass(frozen=True)
+class HeadConfig:
+    """Training of the classifier on the frozen backbone's features, which are computed once."""
+
+    epochs: int = 60
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    patience: int = 10
+
+    def __post_init__(self) -> None:
+        _require(self.epochs >= 0, "head.epochs", "at least 0", self.epochs)
+        _require(self.batch_size >= 1, "head.batch_size", "at least 1", self.batch_size)
+        _require(self.learning_rate > 0, "head.learning_rate", "greater than 0", self.learning_rate)
+        _require(self.patience >= 1, "head.patience", "at least 1", self.patience)
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """Training of the network itself, from its upper part to all of it.
+
+    Attributes:
+        epochs: 0 skips the stage.
+        unfreeze: Share of the backbone's layers, from the top, that is trained.
+        learning_rate: The peak, after the warm-up.
+        warmup_epochs: Linear warm-up, followed by cosine decay (Loshchilov & Hutter, 2017).
+        label_smoothing: Of the cross-entropy (Szegedy et al., 2016).
+        weight_decay: Decoupled (AdamW, Loshchilov & Hutter, 2019).
+        patience: Epochs without a better validation accuracy before stopping.
+    """
+
+    epochs: int = 20
+    batch_size: int = 32
+    unfreeze: float = 1.0
+    learning_rate: float = 1e-3
+    warmup_epochs: float = 1.0
+    label_smoothing: float = 0.1
+    weight_decay: float = 1e-4
+    patience: int = 8
+
+    def __post_init__(self) -> None:
+        _require(self.epochs >= 0, "finetune.epochs", "at least 0", self.epochs)
+        _require(self.batch_size >= 1, "finetune.batch_size", "at least 1", self.batch_size)
+        _require(0 < self.unfreeze <= 1, "finetune.unfreeze", "above 0, at most 1", self.unfreeze)
+        _require(self.learning_rate > 0, "finetune.learning_rate", "greater than 0", self.learning_rate)
+        _require(self.warmup_epochs >= 0, "finetune.warmup_epochs", "at least 0", self.warmup_epochs)
+        _require(0 <= self.label_smoothing < 1, "finetune.label_smoothing", "from 0 to below 1", self.label_smoothing)
+        _require(self.weight_decay >= 0, "finetune.weight_decay", "at least 0", self.weight_decay)
+        _require(self.patience >= 1, "finetune.patience", "at least 1", self.patience)
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Random changes to the training pictures, on the cached pixels.
+
+    Attributes:
+        rotation: Degrees, to either side.
+        shift: Share of the side, in either direction.
+        scale: Lower and upper zoom.
+        flip: Left and right swapped in half of the pictures; not for digits or text.
+        brightness: Share of the range, to either side.
+        contrast: Factor 1 ± this.
+        saturation: Factor 1 ± this.
+    """
+
+    rotation: float = 15.0
+    shift: float = 0.1
+    scale: tuple[float, float] = (0.8, 1.2)
+    flip: bool = True
+    brightness: float = 0.2
+    contrast: float = 0.2
+    saturation: float = 0.2
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scale", tuple(self.scale))
+        _require(0 <= self.rotation <= 180, "augment.rotation", "from 0 to 180", self.rotation)
+        _require(0 <= self.shift < 1, "augment.shift", "from 0 to below 1", self.shift)
+        _require(
+            len(self.scale) == 2 and 0 < self.scale[0] <= self.scale[1], "augment.scale", "[lower, upper]", self.scale
+        )
+        for name in ("brightness", "contrast", "saturation"):
+            _require(0 <= getattr(self, name) < 1, f"augment.{name}", "from 0 to below 1", getattr(self, name))
+
+
+@dataclass(frozen=True)
+class QuantizeConfig:
+    """Full INT8 quantization after training (Jacob et al., 2018).
+
+    Attributes:
+        samples: Pictures of the representative dataset, class-stratified, from the training split alone.
+        io: dtype of the input and output tensors, ``"int8"`` or ``"uint8"``.
+    """
+
+    samples: int = 256
+    io: Literal["int8", "uint8"] = "int8"
+
+    def __post_init__(self) -> None:
+        _require(self.samples >= 1, "quantize.samples", "at least 1", self.samples)
+        _require(self.io in ("int8", "uint8"), "quantize.io", "int8 or uint8", self.io)
+
+
+@dataclass(frozen=True)
+class GateConfig:
+    """What INT8 may lose against FP32.
+
+    Attributes:
+        max_drop: Points of validation accuracy.
+        min_agreement: Least share of equal top-1 answers, in percent.
+    """
+
+    max_drop: float = 1.0
+    min_agreement: float = 90.0
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.max_drop <= 100, "gate.max_drop", "from 0 to 100", self.max_drop)
+        _require(0 <= self.min_agreement <= 100, "gate.min_agreement", "from 0 to 100", self.min_agreement)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All the settings of a run."""
+
+    seed: int = 0
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    head: HeadConfig = field(default_factory=HeadConfig)
+    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    quantize: QuantizeConfig = field(default_factory=QuantizeConfig)
+    gate: GateConfig = field(default_factory=GateConfig)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Recipe:
+        """Makes a recipe from nested tables; what isn't named keeps its default.
+
+        Raises:
+            RecipeError: An unknown name, a value of the wrong type or out of range.
+        """
+        return _updated(cls(), values, "")
+
+    def updated(self, values: dict[str, Any]) -> Recipe:
+        """Returns a recipe with the settings in ``values`` (nested tables) replaced."""
+        return _updated(self, values, "")
+
+
+def _updated(config: Any, values: dict[str, Any], prefix: str) -> Any:
+    known = {f.name: getattr(config, f.name) for f in fields(config)}
+    changes: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in known:
+            raise RecipeError(f"Expected one of {', '.join(prefix + k for k in known)}, got {prefix + name!r}.")
+        current = known[name]
+        if hasattr(current, "__dataclass_fields__"):
+            if not isinstance(value, dict):
+                raise RecipeError(f"Expected {prefix + name} to be a table of settings, got {value!r}.")
+            changes[name] = _updated(current, value, f"{prefix}{name}.")
+        else:
+            changes[name] = _converted(value, current, prefix + name)
+    return replace(config, **changes)
+
+
+def _converted(value: Any, current: Any, name: str) -> Any:
+    kind = type(current)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is tuple and isinstance(value, (list, tuple)) and all(isinstance(v, (int, float)) for v in value):
+        return tuple(float(v) for v in value)
+    if type(value) is not kind:
+        raise RecipeError(f"Expected {name} to be {kind.__name__}, for example {current!r}, got {value!r}.")
+    return value

@@ -1,0 +1,43 @@
+"""The errors of the trainer, one tree, each also the builtin that a caller would expect.
+
+    TrainerError
+    ├── RecipeError (ValueError)        a setting is unknown or out of range
+    ├── DatasetError (ValueError)       the photos can't be trained on
+    ├── WeightsError (OSError)          pretrained weights can't be had
+    ├── ConversionError (RuntimeError)  the converter made no model, or one that the device can't run
+    ├── GateError (RuntimeError)        INT8 lost more than the promise allows
+    ├── PackagesError (RuntimeError)    packages are missing or don't fit together
+    └── OutputFolderError (OSError)     a run's folder can't be written
+"""
+
+
+class TrainerError(Exception):
+    """Base of every error that the trainer raises on purpose."""
+
+
+class RecipeError(TrainerError, ValueError):
+    """A setting is unknown or out of range."""
+
+
+class DatasetError(TrainerError, ValueError):
+    """The photos can't be trained on."""
+
+
+class WeightsError(TrainerError, OSError):
+    """Pretrained weights can't be had."""
+
+
+class ConversionError(TrainerError, RuntimeError):
+    """The converter made no model, or one that the device can't run."""
+
+
+class GateError(TrainerError, RuntimeError):
+    """INT8 lost more than the promise allows."""
+
+
+class PackagesError(TrainerError, RuntimeError):
+    """Packages are missing or don't fit together."""
+
+
+class OutputFolderError(TrainerError, OSError):
+    """A run's folder can't be written."""

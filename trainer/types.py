@@ -1,0 +1,182 @@
+"""The values that travel through the trainer. This module imports nothing of ours."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photo of the data set.
+
+    Attributes:
+        path: Relative to the data set's folder, with forward slashes.
+        label: Index of its class.
+        split: Where it belongs.
+        sha256: Of the file's bytes.
+    """
+
+    path: str
+    label: int
+    split: Split
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A folder of photos, split.
+
+    Attributes:
+        root: The folder.
+        labels: Names of the classes, sorted; a photo's label indexes it.
+        photos: Those that can be decoded, sorted by path.
+        unreadable: Path and reason of those that can't.
+        given_split: True where the folder itself held train/val/test.
+    """
+
+    root: Path
+    labels: tuple[str, ...]
+    photos: tuple[Photo, ...]
+    unreadable: tuple[tuple[str, str], ...] = ()
+    given_split: bool = False
+
+    def split(self, name: Split) -> tuple[Photo, ...]:
+        return tuple(photo for photo in self.photos if photo.split == name)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "root": str(self.root)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Dataset:
+        return cls(
+            root=Path(values["root"]),
+            labels=tuple(values["labels"]),
+            photos=tuple(Photo(**photo) for photo in values["photos"]),
+            unreadable=tuple((path, reason) for path, reason in values["unreadable"]),
+            given_split=values["given_split"],
+        )
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """The decoded pictures of one split.
+
+    Attributes:
+        images: uint8 (N, height, width, 3) RGB, 0–255; usually a read-only memory map.
+        labels: int64 (N,), class indices.
+        paths: N paths relative to the data set's folder.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    paths: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of a learning curve. Accuracies 0–1."""
+
+    stage: str
+    epoch: int
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
+    learning_rate: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ClassMetrics:
+    """One class's figures, 0–1 (scikit-learn's precision_recall_fscore_support)."""
+
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One model file measured on one split through `edge_runtime.Classifier`.
+
+    Attributes:
+        model: File name.
+        split: ``"train"``, ``"val"``, ``"test"`` or the name of a folder.
+        count: Number of pictures.
+        accuracy: Share of right top-1 answers, 0–1.
+        macro_f1: Mean of the classes' F1, 0–1.
+        classes: Per class.
+        confusion: confusion[true][predicted], counts.
+        labels: True class indices, in the split's order.
+        predicted: Top-1 class indices, in the same order.
+        scores: Score of the top-1 answer, 0–1.
+        latency_ms: Median time of inference alone.
+        kernels: What ran it: backend, version, kernels; for the reader.
+    """
+
+    model: str
+    split: str
+    count: int
+    accuracy: float
+    macro_f1: float
+    classes: tuple[ClassMetrics, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    labels: tuple[int, ...]
+    predicted: tuple[int, ...]
+    scores: tuple[float, ...]
+    latency_ms: float
+    kernels: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Evaluation:
+        return cls(
+            **{
+                **values,
+                "classes": tuple(ClassMetrics(**c) for c in values["classes"]),
+                "confusion": tuple(tuple(row) for row in values["confusion"]),
+                "labels": tuple(values["labels"]),
+                "predicted": tuple(values["predicted"]),
+                "scores": tuple(values["scores"]),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The gate's decision on INT8, from the validation split.
+
+    Attributes:
+        passed: Whether INT8 keeps the promise.
+        drop: FP32's accuracy minus INT8's, in points of percent.
+        agreement: Share of equal top-1 answers, in percent.
+        reasons: What was not kept; empty when passed.
+    """
+
+    passed: bool
+    drop: float
+    agreement: float
+    reasons: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Verdict:
+        return cls(**{**values, "reasons": tuple(values["reasons"])})

@@ -1,0 +1,82 @@
+"""Classifies pictures with one self-describing TensorFlow Lite file, on small computers.
+
+    from edge_runtime import Classifier
+
+    classifier = Classifier("model_int8.tflite")
+    print(classifier.classify(frame).top)  # frame: uint8 (H, W, 3) BGR, as OpenCV gives it
+
+Importing this package loads nothing heavy: names are fetched from their modules when they are first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edge_runtime.classifier import Classifier as Classifier
+    from edge_runtime.errors import BackendError as BackendError
+    from edge_runtime.errors import CameraError as CameraError
+    from edge_runtime.errors import EdgeRuntimeError as EdgeRuntimeError
+    from edge_runtime.errors import FrameError as FrameError
+    from edge_runtime.errors import ManifestError as ManifestError
+    from edge_runtime.errors import ModelError as ModelError
+    from edge_runtime.errors import OutputError as OutputError
+    from edge_runtime.errors import SourceError as SourceError
+    from edge_runtime.golden import verify_model as verify_model
+    from edge_runtime.manifest import Calibration as Calibration
+    from edge_runtime.manifest import GoldenSample as GoldenSample
+    from edge_runtime.manifest import Manifest as Manifest
+    from edge_runtime.manifest import MeasuredAccuracy as MeasuredAccuracy
+    from edge_runtime.model_file import ModelFile as ModelFile
+    from edge_runtime.model_file import read_model_file as read_model_file
+    from edge_runtime.preprocess import pixel_table as pixel_table
+    from edge_runtime.preprocess import resize_frame as resize_frame
+    from edge_runtime.sources import open_source as open_source
+    from edge_runtime.stream import live as live
+    from edge_runtime.types import BackendInfo as BackendInfo
+    from edge_runtime.types import Category as Category
+    from edge_runtime.types import InputContract as InputContract
+    from edge_runtime.types import Prediction as Prediction
+    from edge_runtime.types import TensorSpec as TensorSpec
+
+__version__ = "0.1.0"
+
+_MODULE_OF = {
+    "Classifier": "classifier",
+    "live": "stream",
+    "open_source": "sources",
+    "verify_model": "golden",
+    "read_model_file": "model_file",
+    "ModelFile": "model_file",
+    "pixel_table": "preprocess",
+    "resize_frame": "preprocess",
+    **dict.fromkeys(("BackendInfo", "Category", "InputContract", "Prediction", "TensorSpec"), "types"),
+    **dict.fromkeys(("Calibration", "GoldenSample", "Manifest", "MeasuredAccuracy"), "manifest"),
+    **dict.fromkeys(
+        (
+            "BackendError",
+            "CameraError",
+            "EdgeRuntimeError",
+            "FrameError",
+            "ManifestError",
+            "ModelError",
+            "OutputError",
+            "SourceError",
+        ),
+        "errors",
+    ),
+}
+
+__all__ = [*_MODULE_OF, "__version__"]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'edge_runtime' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"edge_runtime.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

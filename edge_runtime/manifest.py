@@ -59,7 +59,7 @@ class GoldenSample:
 
     Attributes:
         png: The frame, RGB, as a base64 PNG; empty for a drawn one.
-        pattern_seed: Of the frame that `edge_runtime.verify.draw_pattern` draws, where ``png`` is empty.
+        pattern_seed: Of the frame that `edge_runtime.golden.draw_pattern` draws, where ``png`` is empty.
         pixels_sha256: Of the resized frame: uint8 (height, width, channels) in the contract's order, C order.
         output: The network's output tensor, flattened, as stored (integers of a quantized model), for these pixels.
     """

@@ -1,0 +1,135 @@
+"""The classifier: one model file, one call a frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Lock
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from edge_runtime.errors import FrameError
+from edge_runtime.interpreter import Int8Kernels, Interpreter
+from edge_runtime.model_file import ModelFile, read_model_file
+from edge_runtime.postprocess import to_scores, top_categories
+from edge_runtime.preprocess import Preprocessor
+from edge_runtime.types import Activation, BackendInfo, Color, InputContract, Prediction
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Classifier:
+    """Classifies frames with one TensorFlow Lite image classification model.
+
+    The model has one image input (1, height, width, 1 or 3) of float32, int8 or uint8, and an output (1, classes) of
+    the same types. A model exported by the trainer, or one with standard TFLite Metadata, explains itself; for others
+    the caller gives what is missing. Frames are uint8 (H, W, 3), BGR or RGB, or grey (H, W). Not supported: batches
+    above 1, several inputs, float frames.
+
+    One classifier may be used from many threads; calls wait for one another.
+
+    Attributes:
+        model: The model file.
+        labels: Names of the classes, by index.
+        contract: How a frame becomes the network's input.
+        backend: What runs the network, and how.
+
+    Args:
+        model: Path of the ``.tflite`` file.
+        num_threads: Threads of the kernels; default: the cores of this machine, at most 4.
+        backend: ``"tflite_runtime"`` or ``"ai_edge_litert"``; default: the first that is installed.
+        int8_kernels: Whether the XNNPACK kernels for quantized models are switched on; see `Int8Kernels`.
+        labels: Names of the classes, where the file has none or others are wanted.
+        contract: The input contract, where the file has none or another is wanted.
+        activation: What the network applies to its output, where the file doesn't tell.
+
+    Raises:
+        ModelError: The file can't be used as it is.
+        BackendError: No interpreter can be had, or it refuses the model.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        num_threads: int | None = None,
+        backend: str | None = None,
+        int8_kernels: Int8Kernels = "auto",
+        labels: Sequence[str] | None = None,
+        contract: InputContract | None = None,
+        activation: Activation | None = None,
+    ) -> None:
+        self.model: ModelFile = read_model_file(Path(model), labels=labels, contract=contract, activation=activation)
+        self._interpreter: Interpreter | None = Interpreter(
+            self.model, backend=backend, num_threads=num_threads, int8_kernels=int8_kernels
+        )
+        self.backend: BackendInfo = self._interpreter.info
+        self.labels: tuple[str, ...] = self.model.labels
+        self.contract: InputContract = self.model.contract
+        self._preprocessor = Preprocessor(self.contract, self.model.input_tensor)
+        self._lock = Lock()
+
+    def classify(
+        self, frame: NDArray[np.uint8], *, color: Color = "bgr", top_k: int = 5, score_threshold: float = 0.0
+    ) -> Prediction:
+        """Says what is in a frame.
+
+        Args:
+            frame: uint8 (H, W, 3) in ``color`` order, or grey (H, W), 0–255. It is not changed.
+            color: Channel order; ``"bgr"`` is OpenCV's.
+            top_k: How many categories at most, at least 1.
+            score_threshold: The least score that is kept, 0–1.
+
+        Raises:
+            FrameError: The frame is no such array, or ``top_k`` is below 1.
+        """
+        if top_k < 1:
+            raise FrameError(f"Expected top_k of at least 1, got {top_k}.")
+        with self._lock:
+            start = perf_counter()
+            interpreter = self._loaded()
+            self._preprocessor.fill(frame, interpreter.input(), color=color)
+            filled = perf_counter()
+            interpreter.invoke()
+            invoked = perf_counter()
+            output = interpreter.output()
+        scores = to_scores(output, self.model.output_tensor, self.model.activation)
+        categories = top_categories(scores, self.labels, top_k=top_k, score_threshold=score_threshold)
+        done = perf_counter()
+        return Prediction(categories, (filled - start) * 1e3, (invoked - filled) * 1e3, (done - invoked) * 1e3)
+
+    def scores(self, frame: NDArray[np.uint8], *, color: Color = "bgr") -> NDArray[np.float32]:
+        """All the scores: float32 (classes,), 0–1."""
+        return to_scores(self.raw_output(frame, color=color), self.model.output_tensor, self.model.activation)
+
+    def raw_output(self, frame: NDArray[np.uint8], *, color: Color = "bgr") -> NDArray[Any]:
+        """The output tensor as stored, (classes,): integers of a quantized model."""
+        with self._lock:
+            interpreter = self._loaded()
+            self._preprocessor.fill(frame, interpreter.input(), color=color)
+            interpreter.invoke()
+            return interpreter.output()
+
+    def invoke(self) -> None:
+        """Runs the network on the input tensor as it stands: the bare inference, for benchmarks."""
+        with self._lock:
+            self._loaded().invoke()
+
+    def close(self) -> None:
+        """Frees the interpreter; the classifier can't be used afterwards."""
+        with self._lock:
+            self._interpreter = None
+
+    def __enter__(self) -> Classifier:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _loaded(self) -> Interpreter:
+        if self._interpreter is None:
+            raise FrameError(f"Expected an open classifier, got one that was closed ({self.model.path.name}).")
+        return self._interpreter

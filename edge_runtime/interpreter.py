@@ -1,0 +1,184 @@
+"""The TensorFlow Lite interpreter behind a model: which backend, how many threads, which kernels.
+
+Backends, in order: the one that the caller names; else ``tflite_runtime``; else ``ai_edge_litert``. Each that is passed
+over says why in `BackendInfo.notes`; when none works, construction fails with all the reasons.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from edge_runtime.errors import BackendError
+from edge_runtime.types import BackendInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from edge_runtime.model_file import ModelFile
+
+_INSTALL = {
+    "tflite_runtime": "pip install tflite-runtime (Linux, Python 3.11 or older)",
+    "ai_edge_litert": "pip install 'edge-image-sdk[litert]'",
+}
+BACKENDS = tuple(_INSTALL)
+Int8Kernels = Literal["auto", "on", "off"]
+"""``"auto"``: on where the self-test passes; ``"on"``: without the self-test, and an error where they can't be had;
+``"off"``: the kernels that the backend takes by itself. ``EDGE_RUNTIME_INT8_KERNELS`` sets what ``"auto"`` means."""
+
+
+class Interpreter:
+    """One loaded model. Not thread-safe; `edge_runtime.Classifier` adds the lock.
+
+    Attributes:
+        info: What runs the model.
+    """
+
+    def __init__(
+        self,
+        model: ModelFile,
+        *,
+        backend: str | None = None,
+        num_threads: int | None = None,
+        int8_kernels: Int8Kernels = "auto",
+    ) -> None:
+        if num_threads is None:
+            num_threads = default_num_threads()
+        if not isinstance(num_threads, int) or num_threads < 1:
+            raise BackendError(f"Expected num_threads to be a whole number of at least 1, got {num_threads!r}.")
+        if int8_kernels not in ("auto", "on", "off"):
+            raise BackendError(f"Expected int8_kernels to be 'auto', 'on' or 'off', got {int8_kernels!r}.")
+        name, notes = choose_backend(backend)
+        module, version = _import_backend(name)
+        options: dict[str, Any] = {"model_path": str(model.path), "num_threads": num_threads}
+        kernels, reason = _add_int8_kernels(options, module, name, model, int8_kernels)
+        try:
+            self._interpreter: Any = module.Interpreter(**options)
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            first = (str(error).strip().splitlines() or ["no reason given"])[0]
+            raise BackendError(f"{name} {version} refuses {model.path.name}: {first}") from error
+        self._input: Callable[[], NDArray[Any]] = self._interpreter.tensor(
+            self._interpreter.get_input_details()[0]["index"]
+        )
+        self._output: Callable[[], NDArray[Any]] = self._interpreter.tensor(
+            self._interpreter.get_output_details()[0]["index"]
+        )
+        self.invoke: Callable[[], None] = self._interpreter.invoke
+        """Runs the network on the input tensor as it stands; releases the GIL. No view may be held meanwhile."""
+        delegated, total = _count_delegated(self._interpreter)
+        self.info = BackendInfo(name, version, num_threads, kernels, reason, delegated, total, notes)
+
+    def input(self) -> NDArray[Any]:
+        """The input tensor's memory, to be written in place and let go before `invoke`."""
+        return self._input()
+
+    def output(self) -> NDArray[Any]:
+        """A copy of the first output, without the batch dimension."""
+        return self._output()[0].copy()
+
+
+def default_num_threads() -> int:
+    """The cores that this process may use, at most 4."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(4, cores)
+
+
+def choose_backend(named: str | None = None) -> tuple[str, tuple[str, ...]]:
+    """Returns the backend to use and why earlier ones were passed over.
+
+    Raises:
+        BackendError: The named one can't be used, or none can.
+    """
+    if named is not None and named not in BACKENDS:
+        raise BackendError(f"Expected backend to be one of {', '.join(BACKENDS)}, got {named!r}.")
+    notes: list[str] = []
+    for name in [named] if named else BACKENDS:
+        problem = _problem_with(name)
+        if not problem:
+            return name, tuple(notes)
+        notes.append(f"{name}: {problem}")
+    raise BackendError("No TensorFlow Lite interpreter can be used. " + " ".join(notes))
+
+
+def _problem_with(name: str) -> str:
+    if find_spec(name) is None:
+        return f"not installed; {_INSTALL[name]}."
+    if name == "tflite_runtime" and int(np.__version__.split(".")[0]) >= 2:
+        return (
+            f"Expected numpy 1 for tflite-runtime, got numpy {np.__version__}: "
+            f"install it by: pip install 'numpy<2', or use LiteRT: {_INSTALL['ai_edge_litert']}."
+        )
+    return ""
+
+
+def _import_backend(name: str) -> tuple[Any, str]:
+    from importlib import import_module
+
+    try:
+        version = str(getattr(import_module(name), "__version__", "unknown"))
+        return import_module(f"{name}.interpreter"), version
+    except ImportError as error:
+        raise BackendError(f"{name} is installed and can't be imported: {error}. Install it again.") from error
+
+
+def _add_int8_kernels(
+    options: dict[str, Any], module: Any, name: str, model: ModelFile, wish: Int8Kernels
+) -> tuple[str, str]:
+    """Completes the interpreter's options; returns the state of the kernels and the reason where they are off."""
+    if not model.is_quantized:
+        return "not needed", ""
+    if wish == "auto" and os.environ.get("EDGE_RUNTIME_INT8_KERNELS") in ("on", "off"):
+        wish = os.environ["EDGE_RUNTIME_INT8_KERNELS"]  # type: ignore[assignment]
+    if name != "tflite_runtime":
+        if wish == "off":
+            options["experimental_op_resolver_type"] = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+            return "off", "switched off by the caller"
+        return "built in", ""
+    if wish == "off":
+        return "off", "switched off by the caller"
+    from edge_runtime import xnnpack
+
+    reason = xnnpack.unavailable_reason() if wish == "auto" else ""
+    if not reason:
+        try:
+            options["experimental_delegates"] = [xnnpack.QuantizedDelegate(num_threads=options["num_threads"])]
+        except BackendError as error:
+            reason = str(error)
+    if reason and wish == "on":
+        raise BackendError(f"The XNNPACK kernels for INT8 can't be switched on: {reason}. Use int8_kernels='auto'.")
+    if reason:
+        return "off", reason
+    options["experimental_op_resolver_type"] = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    return "on", ""
+
+
+def _count_delegated(interpreter: Any) -> tuple[int | None, int | None]:
+    """How many operations a delegate took, and how many there are; None where the backend doesn't tell.
+
+    The interpreter lists the original operations and, after them, one DELEGATE for each group that a delegate took;
+    the group is what lies between the DELEGATE's outputs and its inputs.
+    """
+    try:
+        listed = interpreter._get_ops_details()
+        nodes = [node for node in listed if node["op_name"] != "DELEGATE"]
+        producer = {int(t): i for i, node in enumerate(nodes) for t in node["outputs"]}
+        taken: set[int] = set()
+        for delegate in (node for node in listed if node["op_name"] == "DELEGATE"):
+            given = {int(t) for t in delegate["inputs"]}
+            wanted = [int(t) for t in delegate["outputs"]]
+            while wanted:
+                tensor = wanted.pop()
+                node = producer.get(tensor)
+                if tensor in given or node is None or node in taken:
+                    continue
+                taken.add(node)
+                wanted += [int(t) for t in nodes[node]["inputs"]]
+        return len(taken), len(nodes)
+    except (AttributeError, KeyError, TypeError, ValueError):  # a private function, absent or changed
+        return None, None

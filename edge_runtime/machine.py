@@ -1,0 +1,159 @@
+"""What a figure was measured on: the machine, as far as it tells."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+# "CPU part" of /proc/cpuinfo on Arm, where it gives no name: the cores of the boards that this runs on.
+_ARM_CORES = {
+    "0xd03": "Cortex-A53",
+    "0xd04": "Cortex-A35",
+    "0xd05": "Cortex-A55",
+    "0xd07": "Cortex-A57",
+    "0xd08": "Cortex-A72",
+    "0xd0b": "Cortex-A76",
+    "0xd41": "Cortex-A78",
+    "0xc07": "Cortex-A7",
+}
+# vcgencmd get_throttled: the lower bits are "now", the same ones 16 higher "since boot".
+_THROTTLED_BITS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine and its state; None for what it doesn't tell.
+
+    Attributes:
+        board: As the firmware names it, such as ``"Raspberry Pi 4 Model B Rev 1.4"``.
+        cpu: Name of the processor or of its cores.
+        architecture: Such as ``"aarch64"``.
+        cores: That this process may use.
+        governor: Of the first core's clock: ``"performance"``, ``"ondemand"``, ``"powersave"``…
+        clock_mhz: Of the first core, at this moment.
+        clock_max_mhz: Of the first core.
+        temperature_c: Of the processor.
+        throttled: What holds the clock down now, on a Raspberry Pi; empty when nothing does.
+        load: Processes that wanted to run, averaged over the last minute.
+        memory_bytes: Of the machine.
+        kernel: Name and release.
+        python: Version.
+    """
+
+    board: str | None
+    cpu: str | None
+    architecture: str
+    cores: int
+    governor: str | None
+    clock_mhz: float | None
+    clock_max_mhz: float | None
+    temperature_c: float | None
+    throttled: tuple[str, ...] | None
+    load: float | None
+    memory_bytes: int | None
+    kernel: str
+    python: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "throttled": None if self.throttled is None else list(self.throttled)}
+
+    def warnings(self) -> tuple[str, ...]:
+        """What makes figures measured now worse than they need be."""
+        found = []
+        if self.governor == "powersave":
+            found.append(
+                "The clock governor is 'powersave', so figures may be lower than the machine can do: "
+                "'echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor' changes it."
+            )
+        if self.load is not None and self.load > 0.5 * self.cores:
+            found.append(f"Other programs are busy (load {self.load:.1f} on {self.cores} cores): figures will vary.")
+        if self.throttled:
+            found.append(f"The board slows itself down ({', '.join(self.throttled)}): see to its power and cooling.")
+        return tuple(found)
+
+
+def describe_machine(root: str | os.PathLike[str] = "/") -> Machine:
+    """Reads what this machine says of itself.
+
+    Args:
+        root: Where ``proc`` and ``sys`` are.
+    """
+    base = Path(root)
+    clocks = base / "sys/devices/system/cpu/cpu0/cpufreq"
+    cpuinfo = _read(base / "proc/cpuinfo") or ""
+    return Machine(
+        board=_read(base / "proc/device-tree/model") or _read(base / "sys/class/dmi/id/product_name"),
+        cpu=_cpu_name(cpuinfo),
+        architecture=platform.machine(),
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        governor=_read(clocks / "scaling_governor"),
+        clock_mhz=_number(clocks / "scaling_cur_freq", 1e-3) or _float(_field(cpuinfo, "cpu MHz")),
+        clock_max_mhz=_number(clocks / "cpuinfo_max_freq", 1e-3),
+        temperature_c=_number(base / "sys/class/thermal/thermal_zone0/temp", 1e-3),
+        throttled=_throttled(),
+        load=_float((_read(base / "proc/loadavg") or "").split(" ")[0]),
+        memory_bytes=_memory_bytes(_read(base / "proc/meminfo") or ""),
+        kernel=f"{platform.system()} {platform.release()}",
+        python=platform.python_version(),
+    )
+
+
+def decode_throttled(answer: str) -> tuple[str, ...] | None:
+    """What ``vcgencmd get_throttled`` says is so at this moment; None where it isn't its answer."""
+    match = re.fullmatch(r"throttled=0x([0-9a-fA-F]+)\s*", answer)
+    if match is None:
+        return None
+    bits = int(match.group(1), 16)
+    return tuple(meaning for bit, meaning in _THROTTLED_BITS.items() if bits >> bit & 1)
+
+
+def _throttled() -> tuple[str, ...] | None:
+    try:
+        done = subprocess.run(["vcgencmd", "get_throttled"], capture_output=True, text=True, timeout=2, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return decode_throttled(done.stdout)
+
+
+def _cpu_name(cpuinfo: str) -> str | None:
+    name = _field(cpuinfo, "model name")
+    if name:
+        return name
+    parts = re.findall(r"^CPU part\s*:\s*(\S+)", cpuinfo, re.MULTILINE)
+    kinds = [f"{parts.count(part)}× {_ARM_CORES.get(part, f'Arm part {part}')}" for part in dict.fromkeys(parts)]
+    return ", ".join(kinds) or None
+
+
+def _memory_bytes(meminfo: str) -> int | None:
+    match = re.search(r"^MemTotal:\s*(\d+) kB", meminfo, re.MULTILINE)
+    return int(match.group(1)) * 1024 if match else None
+
+
+def _field(cpuinfo: str, name: str) -> str | None:
+    match = re.search(rf"^{name}\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
+    return match.group(1).strip() if match else None
+
+
+def _read(path: Path) -> str | None:
+    try:
+        # The device tree ends its strings with a zero byte.
+        return path.read_text(encoding="utf-8", errors="replace").strip("\0 \n") or None
+    except OSError:
+        return None
+
+
+def _number(path: Path, factor: float) -> float | None:
+    value = _float(_read(path))
+    return None if value is None else value * factor
+
+
+def _float(text: str | None) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None

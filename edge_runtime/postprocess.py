@@ -1,0 +1,56 @@
+"""From the network's output to scores and categories."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge_runtime.types import Activation, Category, TensorSpec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def to_scores(output: NDArray[Any], tensor: TensorSpec, activation: Activation) -> NDArray[np.float32]:
+    """Turns the output tensor into scores.
+
+    Args:
+        output: (classes,) as stored: integers of a quantized model.
+        tensor: The output tensor's scale and zero point.
+        activation: What the network already applied; logits (``"none"``) get a softmax here.
+
+    Returns:
+        float32 (classes,), 0–1.
+    """
+    real = output.astype(np.float32)
+    if tensor.is_quantized:
+        real -= tensor.zero_point
+        real *= tensor.scale
+    if activation == "none":
+        real -= real.max()
+        np.exp(real, out=real)
+        real /= real.sum()
+    return real
+
+
+def top_categories(
+    scores: NDArray[np.float32], labels: tuple[str, ...], *, top_k: int, score_threshold: float
+) -> tuple[Category, ...]:
+    """The best classes, best first; of equal scores, the lower index first.
+
+    Args:
+        scores: float32 (classes,).
+        labels: One for each score.
+        top_k: How many at most.
+        score_threshold: The least score that is kept, 0–1.
+    """
+    if top_k == 1:
+        best = [int(scores.argmax())]
+    else:
+        best = np.argsort(-scores, kind="stable")[:top_k].tolist()
+    return tuple(
+        Category(index, labels[index], score)
+        for index in best
+        if (score := float(scores[index])) >= score_threshold
+    )

@@ -1,0 +1,96 @@
+"""Where results go: JSON Lines, one line a frame."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from types import TracebackType
+from typing import Any, TextIO
+
+from edge_runtime.errors import OutputError
+from edge_runtime.stream import LiveResult
+
+
+class JsonLines:
+    """Writes one JSON object a line and flushes it, so that whoever reads along has it at once."""
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        """Opens the output.
+
+        Args:
+            path: Of a file, to which lines are appended; None or ``"-"`` is the standard output.
+
+        Raises:
+            OutputError: The file can't be written.
+        """
+        self._name = "the standard output" if path is None or os.fspath(path) == "-" else os.fspath(path)
+        self._owned = path is not None and os.fspath(path) != "-"
+        self._file: TextIO = sys.stdout
+        if self._owned:
+            try:
+                self._file = open(self._name, "a", encoding="utf-8")  # noqa: SIM115 - closed by close()
+            except OSError as error:
+                raise OutputError(f"Expected to write results to {self._name}, it can't be opened: {error.strerror}.") from error
+
+    def write(self, result: LiveResult) -> bool:
+        """Writes one line.
+
+        Returns:
+            False when nobody reads any more (``| head``): stop then, without a word.
+
+        Raises:
+            OutputError: It can't be written, for example because the disk is full.
+        """
+        try:
+            self._file.write(json.dumps(line_of(result), separators=(",", ":")) + "\n")
+            self._file.flush()
+        except BrokenPipeError:
+            self._abandon()
+            return False
+        except OSError as error:
+            self._abandon()
+            raise OutputError(f"Expected to write results to {self._name}, got: {error.strerror}.") from error
+        return True
+
+    def close(self) -> None:
+        if self._owned:
+            self._file.close()
+
+    def __enter__(self) -> JsonLines:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _abandon(self) -> None:
+        """Lets what is still buffered go nowhere; Python would try again at exit, and complain."""
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, self._file.fileno())
+        os.close(null)
+
+
+def line_of(result: LiveResult) -> dict[str, Any]:
+    """What a line says. ``label`` and ``score`` are the best category's, null when none reached the threshold."""
+    prediction = result.prediction
+    top = prediction.top
+    return {
+        "time": round(result.time, 3),
+        "frame": result.frame.index,
+        **({"name": result.frame.name} if result.frame.name else {}),
+        "label": top.label if top else None,
+        "score": round(top.score, 4) if top else None,
+        "categories": [
+            {"index": category.index, "label": category.label, "score": round(category.score, 4)}
+            for category in prediction.categories
+        ],
+        "age_ms": round(result.age_ms, 2),
+        "preprocess_ms": round(prediction.preprocess_ms, 3),
+        "inference_ms": round(prediction.inference_ms, 3),
+        "postprocess_ms": round(prediction.postprocess_ms, 3),
+        "fps": round(result.fps, 1),
+        "dropped": result.dropped,
+        "reconnects": result.reconnects,
+    }

@@ -1,0 +1,97 @@
+"""What every source of frames is, and what it delivers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+Pace = Literal["fast", "realtime"]
+"""``"fast"``: every frame, as soon as it is asked for; ``"realtime"``: frames come by the clock, as from a camera."""
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One picture and where it came from.
+
+    Attributes:
+        pixels: uint8 (H, W, 3) BGR, 0–255. It is the frame's own: no later frame is written into it.
+        index: Frames that the source delivered before this one.
+        captured_at: When it was taken, by `time.monotonic`, in seconds.
+        name: Of the file, relative to its folder; empty for a camera, a stream, a video or a drawn frame.
+    """
+
+    pixels: NDArray[np.uint8] = field(repr=False)
+    index: int
+    captured_at: float
+    name: str = ""
+
+
+class Source(ABC):
+    """Delivers frames, one a call. A class of your own needs `read`, `close` and `describe`.
+
+    A source is read by one thread. `close` may be called by another one, also while `read` is waiting: it returns at
+    once, and what it can't release itself is released as soon as that `read` returns.
+
+    Attributes:
+        live: A device or a stream, which goes on without us: an old frame is worth nothing, no frame for a while
+            means that something broke, and `reopen` is the cure.
+        paced: Frames come by the clock although nothing would be lost by waiting (``pace="realtime"``).
+    """
+
+    live: bool = False
+    paced: bool = False
+
+    @abstractmethod
+    def read(self) -> Frame | None:
+        """Waits for the next frame; None at the end of a finite source, and after `close`.
+
+        Raises:
+            SourceError: No frame can be had.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Releases the device or file. Closing twice does nothing."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """One line for people: what it is, its size and rate, as negotiated."""
+
+    def reopen(self) -> Source:
+        """Opens the same device or stream anew. Only live sources can."""
+        raise NotImplementedError(f"{type(self).__name__} is live and doesn't say how to reopen it: define reopen().")
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Pacer:
+    """Lets frames through by the clock, until its source is closed."""
+
+    def __init__(self, fps: float, closed: threading.Event) -> None:
+        self._period_s = 1.0 / fps
+        self._closed = closed
+        self._due: float | None = None
+
+    def wait(self) -> None:
+        """Returns when the next frame is due, at once when it is late."""
+        now = time.monotonic()
+        if self._due is None or now > self._due + self._period_s:
+            self._due = now  # the first frame, or a whole frame late: go on from here, don't hurry after the clock
+        elif now < self._due:
+            self._closed.wait(self._due - now)
+        self._due += self._period_s

@@ -1,0 +1,113 @@
+"""USB cameras, through Video4Linux and OpenCV."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from edge_runtime.errors import CameraError, SourceError
+from edge_runtime.sources.base import Frame, Source
+from edge_runtime.sources.capture import Capture, open_capture, quiet_opencv
+
+logger = logging.getLogger(__name__)
+
+
+class CameraSource(Source):
+    """A camera under ``/dev``.
+
+    Motion JPEG is asked for first: without it a USB 2 camera is down to a few frames a second at larger sizes. A
+    camera gives what it can: `describe` says what was negotiated.
+    """
+
+    live = True
+
+    def __init__(self, device: int | str = 0, *, size: tuple[int, int] | None = None, fps: float | None = None) -> None:
+        """Opens the camera and waits for its first picture.
+
+        Args:
+            device: Number N of ``/dev/videoN``, or a path.
+            size: (height, width) to ask for; None asks for (480, 640).
+            fps: Frames per second to ask for; None asks for 30.
+
+        Raises:
+            CameraError: It is missing, busy, forbidden, or sends no picture.
+        """
+        self.path = f"/dev/video{device}" if isinstance(device, int) else device
+        self._asked = (size, fps)
+        self._index = 0
+        self._capture = self._open(size or (480, 640), fps or 30.0)
+        first = self._capture.read()
+        if first is None:
+            self._capture.close()
+            raise CameraError(
+                f"Expected pictures from the camera {self.path}, it opens but sends none. It may be in use "
+                f"('fuser -v {self.path}' says by whom) or need another size; 'v4l2-ctl --list-formats-ext' lists them."
+            )
+        self.height, self.width = first[0].shape[:2]
+        if size is not None and (self.height, self.width) != size:
+            logger.warning(
+                "Asked %s for %d×%d pixels, it gives %d×%d.", self.path, size[1], size[0], self.width, self.height
+            )
+
+    def read(self) -> Frame | None:
+        try:
+            taken = self._capture.read()
+        except SourceError as error:
+            raise CameraError(str(error)) from error
+        if taken is None:
+            raise CameraError(f"The camera {self.path} stopped sending pictures. Check its cable and power.")
+        frame = Frame(taken[0], self._index, taken[1])
+        self._index += 1
+        return frame
+
+    def close(self) -> None:
+        self._capture.close()
+
+    def reopen(self) -> Source:
+        size, fps = self._asked
+        return CameraSource(self.path, size=size, fps=fps)
+
+    def describe(self) -> str:
+        import cv2
+
+        code = int(self._capture.get(cv2.CAP_PROP_FOURCC))
+        letters = "".join(chr(code >> shift & 0xFF) for shift in (0, 8, 16, 24))
+        pixels = letters if letters.isprintable() else "unknown format"
+        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        return f"camera {self.path}, {self.width}×{self.height}, {pixels}, {rate:g} fps"
+
+    def _open(self, size: tuple[int, int], fps: float) -> Capture:
+        import cv2
+
+        if not os.path.exists(self.path):
+            raise CameraError(f"Expected a camera at {self.path}, there is none ({_present()}). Plug it in or name another.")
+        if not os.access(self.path, os.R_OK | os.W_OK):
+            raise CameraError(
+                f"Expected to be allowed to use {self.path}, permission is denied. Join its group, usually by "
+                "'sudo usermod -aG video $USER', and log in again."
+            )
+        # OpenCV waits 10 s for a silent camera before it says so, and holds the device all that time.
+        os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "3")
+        # The order counts: a size is only good for the pixel format that is set when it is asked for.
+        settings = (
+            (cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG")),
+            (cv2.CAP_PROP_FRAME_WIDTH, size[1]),
+            (cv2.CAP_PROP_FRAME_HEIGHT, size[0]),
+            (cv2.CAP_PROP_FPS, fps),
+        )
+        capture = open_capture(self.path, [cv2.CAP_V4L2], name=self.path)
+        if capture is None:
+            raise CameraError(
+                f"Expected a camera that is free at {self.path}, it can't be opened. Another program may hold it "
+                f"('fuser -v {self.path}' says which), or it is no camera ({_present()}; 'v4l2-ctl --list-devices')."
+            )
+        with quiet_opencv():
+            for key, value in settings:
+                capture.set(key, value)
+        return capture
+
+
+def _present() -> str:
+    devices = sorted(str(path) for path in Path("/dev").glob("video*"))
+    return f"present: {', '.join(devices)}" if devices else "there is no /dev/video* at all"

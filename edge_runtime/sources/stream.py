@@ -1,0 +1,65 @@
+"""RTSP and HTTP streams."""
+
+from __future__ import annotations
+
+import re
+
+from edge_runtime.errors import SourceError
+from edge_runtime.sources.base import Frame, Source
+from edge_runtime.sources.capture import open_capture
+
+TIMEOUT_S = 5.0
+
+
+class StreamSource(Source):
+    """A network camera or another stream that FFmpeg can open. A password in its address is never shown."""
+
+    def __init__(self, url: str) -> None:
+        """Connects and waits for the first picture.
+
+        Args:
+            url: ``rtsp://…``, ``http://…`` or ``https://…``.
+
+        Raises:
+            SourceError: Nothing answers there, or what answers is no video.
+        """
+        import cv2
+
+        self.url = url
+        self.name = re.sub(r"//[^/@]*@", "//***@", url)
+        self._index = 0
+        timeout_ms = int(TIMEOUT_S * 1000)
+        parameters = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, timeout_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, timeout_ms]
+        capture = open_capture(url, [cv2.CAP_FFMPEG], name=self.name, parameters=parameters) or open_capture(
+            url, [cv2.CAP_GSTREAMER], name=self.name
+        )
+        if capture is None:
+            raise SourceError(
+                f"Expected a video stream at {self.name}, got nothing within {TIMEOUT_S:g} s. "
+                f"Try 'ffprobe {self.name}', and check the address, the user and the network."
+            )
+        self._capture = capture
+        # A file on a web server has an end; a camera has none.
+        self.live = capture.get(cv2.CAP_PROP_FRAME_COUNT) <= 0
+        self.height = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+        self.width = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
+        self.fps = capture.get(cv2.CAP_PROP_FPS)
+
+    def read(self) -> Frame | None:
+        taken = self._capture.read()
+        if taken is None:
+            if not self.live:
+                return None
+            raise SourceError(f"The stream {self.name} stopped.")
+        frame = Frame(taken[0], self._index, taken[1])
+        self._index += 1
+        return frame
+
+    def close(self) -> None:
+        self._capture.close()
+
+    def reopen(self) -> Source:
+        return StreamSource(self.url)
+
+    def describe(self) -> str:
+        return f"stream {self.name}, {self.width}×{self.height}, {self.fps:g} fps"

@@ -1,0 +1,92 @@
+"""Video files."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+from edge_runtime.errors import SourceError
+from edge_runtime.sources.base import Frame, Pace, Pacer, Source
+from edge_runtime.sources.capture import Capture, open_capture
+
+
+class VideoSource(Source):
+    """The frames of a video file, from first to last."""
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, pace: Pace = "fast", loop: bool = False, fps: float | None = None
+    ) -> None:
+        """Opens the file.
+
+        Args:
+            path: Of the file.
+            pace: ``"fast"`` or ``"realtime"``.
+            loop: Start again at its end.
+            fps: Rate for ``"realtime"``; None is the file's own.
+
+        Raises:
+            SourceError: It is missing, or no video that OpenCV can decode.
+        """
+        import cv2
+
+        self.path = os.fspath(path)
+        self.paced = pace == "realtime"
+        self._loop = loop
+        self._index = 0
+        self._closed = threading.Event()
+        self._capture = self._open()
+        self.height = int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+        self.width = int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH))
+        self.fps = fps or self._capture.get(cv2.CAP_PROP_FPS) or 30.0
+        self._pacer = Pacer(self.fps, self._closed)
+
+    def read(self) -> Frame | None:
+        if self._closed.is_set():
+            return None
+        taken = self._capture.read()
+        if taken is None and self._loop and self._index and not self._closed.is_set():
+            self._capture.close()
+            self._capture = self._open()
+            if self._closed.is_set():  # closed meanwhile: it closed the old one
+                self._capture.close()
+            taken = self._capture.read()
+        if taken is None:
+            if self._index == 0 and not self._closed.is_set():
+                raise SourceError(f"Expected frames in {self.path}, got none: it is damaged or empty.")
+            return None
+        pixels, captured_at = taken
+        if self.paced:
+            self._pacer.wait()
+            captured_at = time.monotonic()
+        frame = Frame(pixels, self._index, captured_at)
+        self._index += 1
+        return frame
+
+    def close(self) -> None:
+        self._closed.set()
+        self._capture.close()
+
+    def describe(self) -> str:
+        pace = f"at {self.fps:g} fps" if self.paced else "as fast as it goes"
+        return f"video {self.path}, {self.width}×{self.height}, {pace}{', again and again' if self._loop else ''}"
+
+    def _open(self) -> Capture:
+        import cv2
+
+        try:
+            with open(self.path, "rb") as file:
+                head = file.read(4096)
+        except OSError as error:
+            raise SourceError(f"Expected a video file at {self.path}, it can't be read: {error.strerror}.") from error
+        # Without a zero byte it is text, which FFmpeg would "play" as a terminal.
+        capture = None
+        if b"\0" in head:
+            backends = [cv2.CAP_FFMPEG, cv2.CAP_GSTREAMER, cv2.CAP_OPENCV_MJPEG]
+            capture = open_capture(self.path, backends, name=self.path)
+        if capture is None:
+            raise SourceError(
+                f"Expected a video or a picture that OpenCV can decode, got {self.path}. "
+                "MP4 with H.264, AVI with Motion JPEG, and JPEG or PNG pictures work everywhere."
+            )
+        return capture

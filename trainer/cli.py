@@ -1,0 +1,198 @@
+"""``edge-trainer``: the command line, a thin twin of the API. Results on stdout, progress and messages on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_runtime.errors import EdgeRuntimeError
+
+from trainer.errors import TrainerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from trainer.pipeline import RunResult
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command; returns the exit status: 0, 1 for an error, 2 for wrong usage."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.command(arguments))
+    except (TrainerError, EdgeRuntimeError) as error:
+        if arguments.traceback:
+            raise
+        print(f"edge-trainer: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader of our output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("edge-trainer: stopped; the same command goes on from the last finished stage.", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    from edge_runtime import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="edge-trainer", description="Turns a folder of photos into a full-INT8 TensorFlow Lite model."
+    )
+    parser.add_argument("--version", action="version", version=f"edge-trainer {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    train = _command(commands, "train", "train, quantize, check and report", _train)
+    train.add_argument("photos", metavar="PHOTOS", help="a folder: CLASS/* or {train,val,test}/CLASS/*")
+    train.add_argument("--to", required=True, metavar="RUN", help="a new folder, or a run that was stopped")
+    train.add_argument(
+        "--recipe", default="default", metavar="NAME|FILE", help="a built-in recipe or a TOML file (default: %(default)s)"
+    )
+    train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for example finetune.epochs=10")
+    train.add_argument("--backbone", metavar="NAME", help="short for --set model.backbone=NAME; see: edge-trainer backbones")
+    train.add_argument("--weights", metavar="imagenet|none|FILE", help="short for --set model.weights=…")
+    _add_gate(train)
+
+    check = _command(commands, "check", "look a folder of photos over before training", _check)
+    check.add_argument("photos", metavar="PHOTOS")
+    check.add_argument("--json", action="store_true", help="as JSON")
+
+    evaluate = _command(commands, "evaluate", "measure any .tflite classifier on photos", _evaluate)
+    evaluate.add_argument("model", metavar="MODEL", help="the .tflite file")
+    evaluate.add_argument("photos", metavar="PHOTOS")
+    evaluate.add_argument(
+        "--split",
+        choices=("test", "val", "train", "all"),
+        help="default: test where the folder holds a test split, else all",
+    )
+    evaluate.add_argument("--json", action="store_true", help="as JSON")
+
+    quantize = _command(commands, "quantize", "quantize a Keras model that was trained elsewhere", _quantize)
+    quantize.add_argument("model", metavar="KERAS_MODEL", help=".keras, .h5 or a SavedModel folder")
+    quantize.add_argument("--representative", required=True, metavar="PHOTOS", help="photos like those it will see")
+    quantize.add_argument("--to", required=True, metavar="FOLDER", help="a new folder")
+    quantize.add_argument(
+        "--normalize",
+        required=True,
+        metavar="RANGE|MEAN,STD",
+        help="what the model takes: 0..255, 0..1, -1..1, imagenet, or mean and std in pixel units, as 127.5,127.5",
+    )
+    quantize.add_argument("--crop", choices=("center", "stretch"), default="center", help="default: %(default)s")
+    quantize.add_argument("--labels", metavar="FILE", help="one label a line; default: the class folders' names")
+    quantize.add_argument("--samples", type=int, default=256, metavar="N", help="default: %(default)s")
+    quantize.add_argument("--io", choices=("int8", "uint8"), default="int8", help="default: %(default)s")
+    quantize.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    _add_gate(quantize)
+
+    _command(commands, "backbones", "list the networks", _backbones)
+
+    demo = _command(commands, "demo", "the whole main job on handwritten digits, in a few minutes", _demo)
+    demo.add_argument("--to", default="runs/demo", metavar="FOLDER", help="default: %(default)s")
+    return parser
+
+
+def _command(commands: Any, name: str, summary: str, function: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:])
+    parser.set_defaults(command=function)
+    parser.add_argument("--traceback", action="store_true", help="show where an error came from")
+    return parser
+
+
+def _add_gate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--max-drop", type=float, metavar="POINTS", help="accuracy that INT8 may lose; default: 1")
+    parser.add_argument("--min-agreement", type=float, metavar="PERCENT", help="answers equal to FP32's; default: 90")
+
+
+def _gate_settings(arguments: argparse.Namespace) -> dict[str, float]:
+    given = {"max_drop": arguments.max_drop, "min_agreement": arguments.min_agreement}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from trainer.pipeline import train
+    from trainer.recipe import read_recipe
+
+    recipe = read_recipe(arguments.recipe, arguments.set).updated({"gate": _gate_settings(arguments)})
+    model = {"backbone": arguments.backbone, "weights": arguments.weights}
+    recipe = recipe.updated({"model": {name: value for name, value in model.items() if value is not None}})
+    result = train(arguments.photos, arguments.to, recipe)
+    print(summary(result))
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from trainer.check import check, format_text
+
+    report = check(arguments.photos)
+    print(json.dumps(report.to_dict(), indent=1) if arguments.json else format_text(report))
+    return 0
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from trainer.evaluate import evaluate_photos
+    from trainer.metrics import accuracy_interval
+
+    evaluation, unreadable = evaluate_photos(arguments.model, arguments.photos, split=arguments.split)
+    if arguments.json:
+        print(json.dumps({**evaluation.to_dict(), "unreadable": [list(entry) for entry in unreadable]}, indent=1))
+        return 0
+    low, high = accuracy_interval(evaluation)
+    print(f"{evaluation.model} on {evaluation.count} photos ({evaluation.split}), {evaluation.kernels}")
+    print(f"accuracy {evaluation.accuracy:.1%} (95% interval {low:.1%} to {high:.1%}), macro F1 {evaluation.macro_f1:.3f}")
+    width = max(len(metrics.label) for metrics in evaluation.classes)
+    print(f"\n{'class':<{width}}  precision  recall     F1  photos")
+    for metrics in evaluation.classes:
+        print(
+            f"{metrics.label:<{width}}  {metrics.precision:9.3f}  {metrics.recall:6.3f}  {metrics.f1:5.3f}  {metrics.support:6d}"
+        )
+    for path, reason in unreadable:
+        print(f"left out: {path}: {reason}", file=sys.stderr)
+    return 0
+
+
+def _quantize(arguments: argparse.Namespace) -> int:
+    from trainer.config import GateConfig
+    from trainer.quantize_elsewhere import quantize_keras_model
+
+    made = quantize_keras_model(
+        Path(arguments.model),
+        Path(arguments.representative),
+        Path(arguments.to),
+        normalize=arguments.normalize,
+        crop=arguments.crop,
+        labels=Path(arguments.labels) if arguments.labels else None,
+        samples=arguments.samples,
+        io=arguments.io,
+        seed=arguments.seed,
+        gate=GateConfig(**_gate_settings(arguments)),
+    )
+    print(made)
+    return 0
+
+
+def _backbones(arguments: argparse.Namespace) -> int:
+    from trainer.backbones import BACKBONES
+
+    for backbone in BACKBONES.values():
+        weights = "ImageNet weights" if backbone.weights_file else "from scratch"
+        warning = f"; {backbone.int8_warning}" if backbone.int8_warning else ""
+        print(f"{backbone.name:<32} {backbone.input_size} px, {weights}{warning}")
+    return 0
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from trainer.demo import run_demo
+
+    print(run_demo(Path(arguments.to)))
+    return 0
+
+
+def summary(result: RunResult) -> str:
+    """A run's outcome as a short table."""
+    from trainer.summary import format_result
+
+    return format_result(result)

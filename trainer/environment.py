@@ -1,0 +1,58 @@
+"""What has to be installed for training, and in which order it may be imported."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+from trainer.errors import PackagesError
+
+INSTALL = "pip install 'edge-image-sdk[trainer]'"
+_REQUIRED = ("tensorflow", "tf_keras", "sklearn", "PIL", "matplotlib", "jinja2", "tqdm", "tomli_w", "numpy", "cv2")
+_REPORTED = (
+    "edge-image-sdk",
+    "tensorflow",
+    "tf_keras",
+    "numpy",
+    "opencv-python-headless",
+    "pillow",
+    "scikit-learn",
+    "tflite-runtime",
+    "ai-edge-litert",
+)
+
+
+def check_packages() -> None:
+    """Refuses an environment in which training can't work, before anything is done.
+
+    Raises:
+        PackagesError: A package is missing, or Keras 3 was imported first.
+    """
+    missing = [name for name in _REQUIRED if find_spec(name) is None]
+    if missing:
+        raise PackagesError(f"Expected the trainer's packages, but {', '.join(missing)} is missing. Run: {INSTALL}")
+    if os.environ.get("TF_USE_LEGACY_KERAS") != "1" or _keras3_is_imported():
+        raise PackagesError(
+            "Expected Keras 2 (tf_keras), which TensorFlow Model Optimization needs, but Keras 3 is already in use. "
+            "Import trainer before keras and tensorflow, or set TF_USE_LEGACY_KERAS=1, and start Python again."
+        )
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide what a run makes."""
+    found = {"python": platform.python_version()}
+    for name in _REPORTED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _keras3_is_imported() -> bool:
+    """Whether `tf.keras` already means Keras 3; a merely imported ``keras`` beside it does no harm by itself."""
+    keras = sys.modules.get("keras")
+    return keras is not None and str(getattr(keras, "__version__", "")).startswith("3")

@@ -1,0 +1,190 @@
+"""The pictures of the report, as SVG to be set inside an HTML page.
+
+Matplotlib draws them with stand-in colours; these become the page's CSS variables, so that a picture follows the page
+into dark mode. Text stays text: it takes the page's font, can be searched and selected, and is escaped by Matplotlib.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from trainer.types import Epoch, Evaluation
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Stand-in colour → CSS variable of the page. Chosen so that nothing else in a figure has them.
+_INK, _MUTED, _LINE, _ACCENT, _RIGHT, _WRONG = "#010203", "#010204", "#010205", "#010206", "#010207", "#010208"
+_VARIABLES = {
+    _INK: "--ink",
+    _MUTED: "--muted",
+    _LINE: "--line",
+    _ACCENT: "--accent",
+    _RIGHT: "--right",
+    _WRONG: "--wrong",
+}
+
+_SETTINGS = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "edge",  # the same figure gives the same bytes
+    "font.size": 9.0,
+    "text.parse_math": False,  # a label may hold dollar signs
+    "text.color": _INK,
+    "axes.labelcolor": _MUTED,
+    "axes.edgecolor": _LINE,
+    "axes.linewidth": 0.8,
+    "xtick.color": _LINE,
+    "ytick.color": _LINE,
+    "xtick.labelcolor": _MUTED,
+    "ytick.labelcolor": _MUTED,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+
+
+def confusion_svg(evaluation: Evaluation, name: str = "confusion") -> str:
+    """The confusion matrix: a row for each true class, coloured by the share of the row, with counts.
+
+    Right answers and mistakes have different hues. Opacity grows with the square root of the share, so that a few
+    mistakes among hundreds of right answers are seen.
+
+    Args:
+        evaluation: Of the model and split to show.
+        name: Goes before every id in the SVG; unique in the page.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
+    labels = [_short(metrics.label) for metrics in evaluation.classes]
+    classes = len(labels)
+    cell = min(0.7, max(0.27, 5.0 / classes))  # inches
+    size = 9.0 if cell > 0.4 else 7.0
+    with mpl.rc_context(_SETTINGS):
+        # Room for the labels: left as wide as the longest, above the height that it takes turned.
+        margin = 0.35 + 0.066 * max(len(label) for label in labels) * size / 9
+        side = cell * classes
+        width, height = margin + side + 0.05, margin + side + 0.05
+        figure = Figure(figsize=(width, height))
+        axes = figure.add_axes((margin / width, 0.05 / height, side / width, side / height))
+        for true, row in enumerate(evaluation.confusion):
+            total = sum(row)
+            for answer, count in enumerate(row):
+                if not count:
+                    continue
+                strength = math.sqrt(count / total)
+                color = _RIGHT if true == answer else _WRONG
+                axes.add_patch(Rectangle((answer - 0.5, true - 0.5), 1, 1, color=color, alpha=strength, linewidth=0))
+                dark = strength > 0.75
+                axes.text(
+                    answer,
+                    true,
+                    str(count),
+                    ha="center",
+                    va="center",
+                    fontsize=size if count < 1000 else size - 2,
+                    color="#ffffff" if dark else _INK,
+                )
+        axes.set_xlim(-0.5, classes - 0.5)
+        axes.set_ylim(classes - 0.5, -0.5)
+        axes.set_xticks(range(classes), labels, rotation=90, fontsize=size)
+        axes.set_yticks(range(classes), labels, fontsize=size)
+        axes.xaxis.tick_top()
+        axes.xaxis.set_label_position("top")
+        axes.set_xlabel("the model said", fontsize=size)
+        axes.set_ylabel("the photo shows", fontsize=size)
+        axes.set_xticks([edge - 0.5 for edge in range(classes + 1)], minor=True)
+        axes.set_yticks([edge - 0.5 for edge in range(classes + 1)], minor=True)
+        axes.grid(which="minor", color=_LINE, linewidth=0.6)
+        axes.tick_params(which="both", length=0)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        return _svg(figure, name)
+
+
+def curve_svg(history: Sequence[Epoch], quantity: Literal["accuracy", "loss"], name: str | None = None) -> str:
+    """A learning curve over all stages of training: validation strong, training pale, stages divided by a line.
+
+    Args:
+        history: In the order of training; at least one epoch.
+        quantity: What to show.
+        name: Goes before every id in the SVG; unique in the page.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    factor = 100 if quantity == "accuracy" else 1
+    train = [factor * getattr(epoch, quantity) for epoch in history]
+    val = [factor * getattr(epoch, f"val_{quantity}") for epoch in history]
+    with mpl.rc_context(_SETTINGS):
+        figure = Figure(figsize=(4.6, 2.9))
+        axes = figure.add_axes((0.12, 0.14, 0.86, 0.74))
+        for start, stop in _stage_bounds(history):
+            epochs = range(start + 1, stop + 1)
+            # A curve starts anew with each stage: another loss, another part of the network.
+            few = "o" if stop - start < 4 else None
+            axes.plot(epochs, train[start:stop], color=_MUTED, linewidth=1.2, linestyle=(0, (3, 2)), marker=few, ms=3)
+            axes.plot(epochs, val[start:stop], color=_ACCENT, linewidth=2, marker=few, ms=4)
+            if start:
+                axes.axvline(start + 0.5, color=_LINE, linewidth=1)
+            axes.text(
+                start + 0.5 + 0.01 * len(history),
+                1.0,
+                history[start].stage,
+                transform=axes.get_xaxis_transform(),
+                fontsize=8,
+                color=_MUTED,
+                va="bottom",
+            )
+        axes.set_xlim(0.5, len(history) + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
+        if quantity == "accuracy":
+            axes.yaxis.set_major_formatter("{x:g}%")
+        elif any(math.isfinite(value) for value in train + val):
+            axes.set_ylim(bottom=0)
+        axes.grid(axis="y", color=_LINE, linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(length=0)
+        axes.set_xlabel("epoch", fontsize=8, labelpad=1)
+        return _svg(figure, name or quantity)
+
+
+def _stage_bounds(history: Sequence[Epoch]) -> list[tuple[int, int]]:
+    """Start and stop index of each run of epochs of one stage."""
+    starts = [i for i, epoch in enumerate(history) if i == 0 or epoch.stage != history[i - 1].stage]
+    return list(zip(starts, [*starts[1:], len(history)], strict=True))
+
+
+def _short(label: str, longest: int = 22) -> str:
+    return label if len(label) <= longest else label[: longest - 1] + "…"
+
+
+def _svg(figure: Figure, name: str) -> str:
+    """The figure as an ``<svg>`` element without any address in it, scaled by the page."""
+    buffer = io.StringIO()
+    with warnings.catch_warnings():
+        # The reader's browser draws the text, so a script that Matplotlib's own font lacks is no loss.
+        warnings.filterwarnings("ignore", message=".*[Gg]lyph")
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
+    # Only tags are changed: what stands between them is the user's labels.
+    return re.sub(r"<[^>]+>", lambda match: _page_tag(match[0], name), text)
+
+
+def _page_tag(tag: str, name: str) -> str:
+    """A tag with the page's font and colours, ids of its own, and without namespaces, which HTML implies."""
+    tag = re.sub(r' xmlns(:\w+)?="[^"]*"', "", tag)
+    tag = re.sub(r"font: (?:[^;\"]*? )??([\d.]+px)[^;\"]*", r"font-size: \1", tag)
+    tag = re.sub(r"font-family: [^;\"]*;? ?", "", tag)
+    for color, variable in _VARIABLES.items():
+        tag = tag.replace(color, f"var({variable})")
+    return re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", tag)

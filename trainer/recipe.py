@@ -1,0 +1,77 @@
+"""Reads and writes recipes: TOML files that hold the settings of a run."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainer.config import Recipe
+from trainer.errors import RecipeError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_BUILT_IN = files("trainer") / "recipes"
+
+
+def recipe_names() -> tuple[str, ...]:
+    """The recipes that ship with the trainer."""
+    return tuple(sorted(entry.name.removesuffix(".toml") for entry in _BUILT_IN.iterdir() if entry.name.endswith(".toml")))
+
+
+def read_recipe(name_or_path: str = "default", settings: Sequence[str] = ()) -> Recipe:
+    """Reads a recipe by name or from a TOML file, and changes single settings.
+
+    Args:
+        name_or_path: One of `recipe_names`, or the path of a TOML file.
+        settings: ``section.key=value`` each, the value in TOML's notation; a bare word is taken as a string.
+
+    Raises:
+        RecipeError: There is no such recipe, it is no TOML, or a setting is unknown or out of range.
+    """
+    if name_or_path in recipe_names():
+        text = (_BUILT_IN / f"{name_or_path}.toml").read_text(encoding="utf-8")
+    else:
+        path = Path(name_or_path)
+        if not path.is_file():
+            raise RecipeError(
+                f"Expected a recipe file or one of {', '.join(recipe_names())}, got {name_or_path!r}. Check the path."
+            )
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"Expected a TOML recipe, got {path}, which can't be read: {error}.") from error
+    recipe = Recipe.from_dict(_parse(text, name_or_path))
+    for setting in settings:
+        recipe = recipe.updated(_parse_setting(setting))
+    return recipe
+
+
+def write_recipe(recipe: Recipe, path: Path) -> None:
+    """Writes all the settings."""
+    import tomli_w
+
+    path.write_text(tomli_w.dumps(recipe.to_dict()), encoding="utf-8")
+
+
+def _parse(text: str, origin: str) -> dict[str, Any]:
+    try:
+        import tomllib
+    except ImportError:  # Python 3.10
+        import tomli as tomllib
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"Expected TOML in {origin}, got something else: {error}.") from error
+
+
+def _parse_setting(setting: str) -> dict[str, Any]:
+    key, equals, value = setting.partition("=")
+    if not equals or not key.strip() or not value.strip():
+        raise RecipeError(f"Expected section.key=value, for example finetune.epochs=10, got {setting!r}.")
+    try:
+        return _parse(f"{key}={value}", setting)
+    except RecipeError:
+        quoted = value.strip().replace("\\", "\\\\").replace('"', '\\"')
+        return _parse(f'{key}="{quoted}"', setting)

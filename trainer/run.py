@@ -1,0 +1,138 @@
+"""A run: one folder, one sub-folder a stage. A stage is finished when its folder was renamed into place.
+
+A run that was killed goes on where it stopped: finished stages are kept, the one under way starts again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from trainer.config import Recipe
+from trainer.errors import OutputFolderError
+from trainer.recipe import write_recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder and what it was asked to do.
+
+    Attributes:
+        folder: Where everything is written.
+        photos: The data set's folder.
+        recipe: All the settings.
+        weights: Pretrained weights to begin with; None: from scratch.
+    """
+
+    folder: Path
+    photos: Path
+    recipe: Recipe
+    weights: Path | None
+
+    def stage(self, name: str) -> Path:
+        """The folder of a finished stage."""
+        return self.folder / "stages" / name
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a run.
+
+    Attributes:
+        name: Of its folder.
+        title: For people, in progress output.
+        work: Writes its results into the folder that it is given.
+    """
+
+    name: str
+    title: str
+    work: Callable[[Run, Path], None]
+
+
+def open_run(folder: Path, photos: Path, recipe: Recipe, weights: Path | None) -> Run:
+    """Starts a run in a folder, or goes on with the one that is there.
+
+    Raises:
+        OutputFolderError: The folder can't be written, or holds something else or a run with other settings.
+    """
+    run = Run(folder, photos, recipe, weights)
+    request = folder / "run.json"
+    asked = {"photos": str(photos.resolve()), "recipe": recipe.to_dict()}
+    if request.exists():
+        if json.loads(request.read_text()) != json.loads(json.dumps(asked)):
+            raise OutputFolderError(
+                f"Expected {folder} to be new or to hold this very run, but it holds one with other photos or settings. "
+                "Choose another folder with --to, or delete that one."
+            )
+        return run
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise OutputFolderError(f"Expected {folder} to be a new or empty folder. Choose another one with --to.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_recipe(recipe, folder / "recipe.toml")
+        write_json(request, asked)
+    except OSError as error:
+        raise OutputFolderError(f"Expected to write into {folder}, got: {error.strerror or error}.") from error
+    return run
+
+
+def run_stages(run: Run, stages: Sequence[Stage], announce: Callable[[str], None]) -> None:
+    """Works through the stages in order, leaving out those that are finished."""
+    for number, stage in enumerate(stages, start=1):
+        finished = run.stage(stage.name)
+        prefix = f"[{number}/{len(stages)}] {stage.title}"
+        if finished.exists():
+            announce(f"{prefix}: done before")
+            continue
+        announce(prefix)
+        partial = finished.with_name(f".{stage.name}.partial")
+        started, start = datetime.now(timezone.utc).isoformat(timespec="seconds"), perf_counter()
+        try:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            stage.work(run, partial)
+            seconds = round(perf_counter() - start, 2)
+            write_json(partial / "stage.json", {"started": started, "seconds": seconds})
+            partial.rename(finished)
+        except OSError as error:
+            if error.errno is None:  # one of our own, which says what is wrong
+                raise
+            raise OutputFolderError(
+                f"Expected to write into {run.folder} in stage {stage.name}, got: {error.strerror}. "
+                "Make room or choose another folder; what was finished is kept."
+            ) from error
+
+
+def stage_record(run: Run, stage: Stage) -> dict[str, Any]:
+    """When a finished stage started (``started``, ISO 8601, UTC) and how long it took (``seconds``)."""
+    record: dict[str, Any] = read_json(run.stage(stage.name) / "stage.json")
+    return record
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON, whole or not at all."""
+    write_bytes(path, (json.dumps(value, indent=1) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Reads JSON."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file, whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

@@ -1,0 +1,138 @@
+"""What every stage that trains shares: batches, the learning-rate schedule, and a fit that keeps the best weights."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from trainer.types import Epoch, Pixels
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tensorflow as tf
+    import tf_keras
+    from numpy.typing import NDArray
+
+
+def batches(pixels: Pixels, batch_size: int, *, shuffle_seed: int | None = None) -> tf.data.Dataset:
+    """Batches of pictures as they lie in the cache.
+
+    Args:
+        pixels: Read batch by batch, so that a memory map is never loaded whole.
+        batch_size: The last batch may be smaller.
+        shuffle_seed: Draws another order for each epoch; None: in order.
+
+    Returns:
+        A data set of (uint8 (N, height, width, 3), int64 (N,)).
+    """
+    import tensorflow as tf
+
+    def gather(indices: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        return pixels.images[indices], pixels.labels[indices]
+
+    def read(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        images, labels = tf.numpy_function(gather, [indices], (tf.uint8, tf.int64), stateful=False)
+        images.set_shape((None, *pixels.images.shape[1:]))
+        labels.set_shape((None,))
+        return images, labels
+
+    order = tf.data.Dataset.range(len(pixels))
+    if shuffle_seed is not None:
+        order = order.shuffle(len(pixels), seed=shuffle_seed, reshuffle_each_iteration=True)
+    return order.batch(batch_size).map(read)
+
+
+def cosine_with_warmup(peak: float, *, steps: int, warmup_steps: int) -> tf_keras.optimizers.schedules.LearningRateSchedule:
+    """Linear from 0 to ``peak``, then half a cosine down to 0 (Loshchilov & Hutter, 2017)."""
+    from tf_keras.optimizers.schedules import CosineDecay
+
+    warmup_steps = min(warmup_steps, steps - 1)
+    if warmup_steps < 1:
+        return CosineDecay(peak, max(steps, 1))
+    return CosineDecay(0.0, steps - warmup_steps, warmup_target=peak, warmup_steps=warmup_steps)
+
+
+def fit(
+    model: tf_keras.Model,
+    training: Any,
+    validation: Any,
+    *,
+    stage: str,
+    epochs: int,
+    steps: int,
+    patience: int,
+    progress: bool,
+    **options: Any,
+) -> list[Epoch]:
+    """Fits a compiled model, stops early, and leaves the weights of the best epoch in it.
+
+    The best epoch has the highest validation accuracy, and of equals the lowest validation loss.
+
+    Args:
+        model: Compiled with the metric ``accuracy``.
+        training: What Keras' ``fit`` takes as ``x``.
+        validation: What it takes as ``validation_data``.
+        stage: Name in the learning curve and on the progress bar.
+        epochs: At most.
+        steps: Batches in an epoch.
+        patience: Epochs without a better one before stopping.
+        progress: Whether a bar is drawn on stderr.
+        **options: Further arguments of Keras' ``fit``.
+
+    Returns:
+        The learning curve.
+    """
+    watch = _watch(stage, epochs * steps, patience, progress)
+    try:
+        model.fit(training, validation_data=validation, epochs=epochs, callbacks=[watch], verbose=0, **options)
+    finally:
+        watch.bar.close()
+    if watch.best_weights is not None:
+        model.set_weights(watch.best_weights)
+    return watch.curve
+
+
+def _watch(stage: str, total_steps: int, patience: int, progress: bool) -> Any:
+    """A Keras callback: the learning curve, the best weights, early stopping and the progress bar."""
+    import tf_keras
+    from tqdm import tqdm
+
+    class Watch(tf_keras.callbacks.Callback):
+        def __init__(self) -> None:
+            super().__init__()
+            self.curve: list[Epoch] = []
+            self.best_weights: list[NDArray[np.float32]] | None = None
+            self.best = (-1.0, 0.0)
+            self.waited = 0
+            self.started_s = 0.0
+            self.bar = tqdm(total=total_steps, desc=stage, unit="batch", disable=not progress, mininterval=0.5)
+
+        def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+            self.started_s = time.perf_counter()
+
+        def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+            self.bar.update()
+
+        def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+            logs = logs or {}
+            self.curve.append(
+                Epoch(
+                    stage=stage,
+                    epoch=epoch,
+                    loss=float(logs["loss"]),
+                    accuracy=float(logs["accuracy"]),
+                    val_loss=float(logs["val_loss"]),
+                    val_accuracy=float(logs["val_accuracy"]),
+                    learning_rate=float(self.model.optimizer.learning_rate),
+                    seconds=time.perf_counter() - self.started_s,
+                )
+            )
+            self.bar.set_postfix(val_accuracy=f"{logs['val_accuracy']:.3f}", loss=f"{logs['loss']:.3f}")
+            score = (self.curve[-1].val_accuracy, -self.curve[-1].val_loss)
+            if score > self.best:
+                self.best, self.waited, self.best_weights = score, 0, self.model.get_weights()
+            else:
+                self.waited += 1
+                self.model.stop_training = self.waited >= patience
+
+    return Watch()

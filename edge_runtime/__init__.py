@@ -67,7 +67,7 @@ _MODULE_OF = {
     ),
 }
 
-__all__ = [*_MODULE_OF, "__version__"]  # noqa: PLE0604
+__all__ = [*_MODULE_OF, "__version__"]
 
 
 def __getattr__(name: str) -> object:

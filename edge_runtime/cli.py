@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edge_runtime.classifier import Classifier
+    from edge_runtime.types import InputContract
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -100,7 +101,7 @@ def _add_model(parser: argparse.ArgumentParser, *, several: bool = False) -> Non
         parser.add_argument("models", nargs="+", metavar="MODEL", help=".tflite files")
     else:
         parser.add_argument("model", metavar="MODEL", help="the .tflite file")
-    parser.add_argument("--num-threads", type=_positive, metavar="N", help="default: the cores, at most 4")
+    parser.add_argument("--num-threads", type=_positive, metavar="N", help="default: one less than the cores, 1 to 4")
     parser.add_argument("--backend", choices=("tflite_runtime", "ai_edge_litert"), help="default: the first installed")
     parser.add_argument(
         "--int8-kernels",
@@ -124,48 +125,45 @@ def _add_answer(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _model_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The keyword arguments of `Classifier`."""
-    options: dict[str, Any] = {
-        "num_threads": arguments.num_threads,
-        "backend": arguments.backend,
-        "int8_kernels": arguments.int8_kernels,
-        "activation": arguments.activation,
-    }
-    if arguments.labels:
-        from edge_runtime.model_file import read_labels
-
-        options["labels"] = read_labels(arguments.labels)
-    return options
-
-
 def _open(arguments: argparse.Namespace, model: str | None = None) -> Classifier:
     from edge_runtime.classifier import Classifier
+    from edge_runtime.model_file import read_labels
+
+    model = model or arguments.model
+    return Classifier(
+        model,
+        num_threads=arguments.num_threads,
+        backend=arguments.backend,
+        int8_kernels=arguments.int8_kernels,
+        labels=read_labels(arguments.labels) if arguments.labels else None,
+        contract=_contract(arguments, model),
+        activation=arguments.activation,
+    )
+
+
+def _contract(arguments: argparse.Namespace, model: str) -> InputContract | None:
+    """The contract that the options describe; None where they don't."""
     from edge_runtime.errors import ModelError
     from edge_runtime.model_file import input_size
     from edge_runtime.types import InputContract
 
-    model = model or arguments.model
-    options = _model_options(arguments)
-    if arguments.mean or arguments.std:
-        if not (arguments.mean and arguments.std):
-            raise ModelError("Expected --mean and --std together, got one of them. Give both.")
-        height, width = input_size(model)
-        try:
-            options["contract"] = InputContract(
-                height,
-                width,
-                color=arguments.input_color or "rgb",
-                crop=arguments.crop or "stretch",
-                interpolation="linear",
-                mean=arguments.mean,
-                std=arguments.std,
-            )
-        except ValueError as error:
-            raise ModelError(str(error)) from error
-    elif arguments.crop or arguments.input_color:
-        raise ModelError("Expected --mean and --std together with --crop or --input-color. Give all of them.")
-    return Classifier(model, **options)
+    if not (arguments.mean or arguments.std or arguments.crop or arguments.input_color):
+        return None
+    if not (arguments.mean and arguments.std):
+        raise ModelError("Expected --mean and --std together, and with --crop or --input-color. Give both.")
+    height, width = input_size(model)
+    try:
+        return InputContract(
+            height,
+            width,
+            color=arguments.input_color or "rgb",
+            crop=arguments.crop or "stretch",
+            interpolation="linear",
+            mean=arguments.mean,
+            std=arguments.std,
+        )
+    except ValueError as error:
+        raise ModelError(str(error)) from error
 
 
 def _info(arguments: argparse.Namespace) -> int:
@@ -284,14 +282,14 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _benchmark(arguments: argparse.Namespace) -> int:
+    from contextlib import ExitStack
+
     from edge_runtime.benchmark import benchmark, format_markdown, format_text
 
-    report = benchmark(
-        arguments.models,
-        baseline=arguments.baseline,
-        seconds=arguments.seconds,
-        options=_model_options(arguments),
-    )
+    with ExitStack() as opened:
+        models = [opened.enter_context(_open(arguments, model)) for model in arguments.models]
+        baseline = opened.enter_context(_open(arguments, arguments.baseline)) if arguments.baseline else None
+        report = benchmark(models, baseline=baseline, seconds=arguments.seconds)
     outputs = [(arguments.json, json.dumps(report.to_dict(), indent=1)), (arguments.markdown, format_markdown(report))]
     if not any(target == "-" for target, _ in outputs):
         print(format_text(report))

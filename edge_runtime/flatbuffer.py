@@ -128,7 +128,7 @@ class Table:
 
     def _target(self, slot: int) -> int:
         position = self._position + self._fields[slot]
-        return position + self._buffer.uint(position)
+        return int(position + self._buffer.uint(position))
 
 
 def damaged(name: str) -> ModelError:

@@ -45,6 +45,7 @@ class SampleCheck:
 
     @property
     def passed(self) -> bool:
+        """Whether pixels and answer are right."""
         return self.pixels_equal and self.same_top and self.score_difference <= SCORE_TOLERANCE
 
 
@@ -95,7 +96,8 @@ def draw_pattern(seed: int) -> NDArray[np.uint8]:
     red = (x * 2 + rings * 5 + seed * 31) & 255
     green = (y * 2 + x + stripes * 64) & 255
     blue = (rings * 9 + (x & y)) & 255
-    return np.stack([red, green, blue], axis=2).astype(np.uint8)
+    frame: NDArray[np.uint8] = np.stack([red, green, blue], axis=2).astype(np.uint8)
+    return frame
 
 
 def _check(classifier: Classifier, sample: GoldenSample) -> SampleCheck:
@@ -126,13 +128,15 @@ def _decode_png(text: str) -> NDArray[np.uint8]:
     import cv2
 
     try:
-        frame = cv2.imdecode(np.frombuffer(base64.b64decode(text), np.uint8), cv2.IMREAD_COLOR)
-    except (ValueError, cv2.error) as error:
-        raise ManifestError(f"Expected a PNG in a golden sample, got none ({error}). Export the model again.") from error
+        data = np.frombuffer(base64.b64decode(text), np.uint8)
+        frame: NDArray[np.uint8] | None = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    except (ValueError, cv2.error):  # no base64, or nothing in it
+        frame = None
     if frame is None:
-        raise ManifestError("Expected a PNG in a golden sample, got other bytes. Export the model again.")
-    return np.ascontiguousarray(frame[:, :, ::-1])
+        raise ManifestError("Expected a PNG in a golden sample, got something else. Export the model again.")
+    return frame[:, :, ::-1]
 
 
 def all_passed(checks: Iterable[SampleCheck]) -> bool:
+    """Whether every golden sample came out right."""
     return all(check.passed for check in checks)

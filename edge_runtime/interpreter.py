@@ -7,6 +7,7 @@ over says why in `BackendInfo.notes`; when none works, construction fails with a
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,6 +28,7 @@ _INSTALL = {
     "ai_edge_litert": "pip install 'edge-image-sdk[litert]'",
 }
 BACKENDS = tuple(_INSTALL)
+_SWITCH = "EDGE_RUNTIME_INT8_KERNELS"
 Int8Kernels = Literal["auto", "on", "off"]
 """``"auto"``: on where the self-test passes; ``"on"``: without the self-test, and an error where they can't be had;
 ``"off"``: the kernels that the backend takes by itself. ``EDGE_RUNTIME_INT8_KERNELS`` sets what ``"auto"`` means."""
@@ -54,7 +56,7 @@ class Interpreter:
         if int8_kernels not in ("auto", "on", "off"):
             raise BackendError(f"Expected int8_kernels to be 'auto', 'on' or 'off', got {int8_kernels!r}.")
         name, notes = choose_backend(backend)
-        module, version = _import_backend(name)
+        module, version = import_module(f"{name}.interpreter"), _version_of(name)
         options: dict[str, Any] = {"model_path": str(model.path), "num_threads": num_threads}
         kernels, reason = _add_int8_kernels(options, module, name, model, int8_kernels)
         try:
@@ -67,7 +69,7 @@ class Interpreter:
             self._interpreter.get_input_details()[0]["index"]
         )
         self._output: Callable[[], NDArray[Any]] = self._interpreter.tensor(
-            self._interpreter.get_output_details()[0]["index"]
+            self._interpreter.get_output_details()[model.output_index]["index"]
         )
         self.invoke: Callable[[], None] = self._interpreter.invoke
         """Runs the network on the input tensor as it stands; releases the GIL. No view may be held meanwhile."""
@@ -79,14 +81,19 @@ class Interpreter:
         return self._input()
 
     def output(self) -> NDArray[Any]:
-        """A copy of the first output, without the batch dimension."""
-        return self._output()[0].copy()
+        """A copy of the scores' tensor, without the batch dimension."""
+        copy: NDArray[Any] = self._output()[0].copy()
+        return copy
 
 
 def default_num_threads() -> int:
-    """The cores that this process may use, at most 4."""
+    """One less than the cores that this process may use, from 1 to 4.
+
+    The kernels' threads wait for one another by spinning: where capture and other work take a core away from them, an
+    inference on all cores can take many times as long.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(4, cores)
+    return max(1, min(4, cores - 1))
 
 
 def choose_backend(named: str | None = None) -> tuple[str, tuple[str, ...]]:
@@ -114,17 +121,15 @@ def _problem_with(name: str) -> str:
             f"Expected numpy 1 for tflite-runtime, got numpy {np.__version__}: "
             f"install it by: pip install 'numpy<2', or use LiteRT: {_INSTALL['ai_edge_litert']}."
         )
+    try:
+        import_module(f"{name}.interpreter")
+    except ImportError as error:
+        return f"installed, but it can't be imported ({error}); install it again."
     return ""
 
 
-def _import_backend(name: str) -> tuple[Any, str]:
-    from importlib import import_module
-
-    try:
-        version = str(getattr(import_module(name), "__version__", "unknown"))
-        return import_module(f"{name}.interpreter"), version
-    except ImportError as error:
-        raise BackendError(f"{name} is installed and can't be imported: {error}. Install it again.") from error
+def _version_of(name: str) -> str:
+    return str(getattr(import_module(name), "__version__", "unknown"))
 
 
 def _add_int8_kernels(
@@ -133,15 +138,17 @@ def _add_int8_kernels(
     """Completes the interpreter's options; returns the state of the kernels and the reason where they are off."""
     if not model.is_quantized:
         return "not needed", ""
-    if wish == "auto" and os.environ.get("EDGE_RUNTIME_INT8_KERNELS") in ("on", "off"):
-        wish = os.environ["EDGE_RUNTIME_INT8_KERNELS"]  # type: ignore[assignment]
+    switched_off = "switched off by the caller"
+    if wish == "auto" and os.environ.get(_SWITCH) in ("on", "off"):
+        wish = os.environ[_SWITCH]  # type: ignore[assignment]
+        switched_off = f"switched off by {_SWITCH}"
     if name != "tflite_runtime":
         if wish == "off":
             options["experimental_op_resolver_type"] = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-            return "off", "switched off by the caller"
+            return "off", switched_off
         return "built in", ""
     if wish == "off":
-        return "off", "switched off by the caller"
+        return "off", switched_off
     from edge_runtime import xnnpack
 
     reason = xnnpack.unavailable_reason() if wish == "auto" else ""

@@ -60,6 +60,7 @@ class Machine:
     python: str
 
     def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
         return {**asdict(self), "throttled": None if self.throttled is None else list(self.throttled)}
 
     def warnings(self) -> tuple[str, ...]:

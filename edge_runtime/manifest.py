@@ -99,6 +99,7 @@ class Manifest:
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> str:
+        """What the file holds."""
         return json.dumps(asdict(self), indent=1)
 
     @classmethod

@@ -45,10 +45,7 @@ def top_categories(
         top_k: How many at most.
         score_threshold: The least score that is kept, 0–1.
     """
-    if top_k == 1:
-        best = [int(scores.argmax())]
-    else:
-        best = np.argsort(-scores, kind="stable")[:top_k].tolist()
+    best = [int(scores.argmax())] if top_k == 1 else np.argsort(-scores, kind="stable")[:top_k].tolist()
     return tuple(
         Category(index, labels[index], score)
         for index in best

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -29,9 +30,11 @@ class JsonLines:
         self._file: TextIO = sys.stdout
         if self._owned:
             try:
-                self._file = open(self._name, "a", encoding="utf-8")  # noqa: SIM115 - closed by close()
+                self._file = Path(self._name).open("a", encoding="utf-8")  # noqa: SIM115 - close() closes it
             except OSError as error:
-                raise OutputError(f"Expected to write results to {self._name}, it can't be opened: {error.strerror}.") from error
+                raise OutputError(
+                    f"Expected to write results to {self._name}, it can't be opened: {error.strerror}."
+                ) from error
 
     def write(self, result: LiveResult) -> bool:
         """Writes one line.
@@ -54,6 +57,7 @@ class JsonLines:
         return True
 
     def close(self) -> None:
+        """Closes the file; the standard output stays open."""
         if self._owned:
             self._file.close()
 

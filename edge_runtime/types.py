@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from math import isfinite
 from typing import Any, Literal
 
 Color = Literal["bgr", "rgb", "gray"]
@@ -55,20 +56,27 @@ class InputContract:
                 raise ValueError(f"Expected {name} to be one of {', '.join(allowed)}, got {getattr(self, name)!r}.")
         for name in ("mean", "std"):
             values = getattr(self, name)
+            numbers = isinstance(values, (tuple, list)) and all(isinstance(value, (int, float)) for value in values)
+            if not numbers or not all(map(isfinite, values)):
+                raise ValueError(f"Expected {name} to be a tuple of numbers, for example (127.5,), got {values!r}.")
             if len(values) not in (1, self.channels):
                 raise ValueError(f"Expected 1 or {self.channels} values for {name}, got {len(values)}.")
+            object.__setattr__(self, name, tuple(float(v) for v in values))
         if min(self.std) <= 0:
             raise ValueError(f"Expected std greater than 0, got {self.std}.")
 
     @property
     def channels(self) -> int:
+        """Of the network's input: 1 for grey, else 3."""
         return 1 if self.color == "gray" else 3
 
     def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it."""
         return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> InputContract:
+        """The opposite of `to_dict`."""
         return cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
 
 
@@ -90,13 +98,16 @@ class TensorSpec:
 
     @property
     def is_quantized(self) -> bool:
+        """Whether it holds 8-bit integers."""
         return self.dtype in ("int8", "uint8")
 
     def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it."""
         return {**asdict(self), "shape": list(self.shape)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TensorSpec:
+        """The opposite of `to_dict`."""
         return cls(**{**values, "shape": tuple(values["shape"])})
 
 
@@ -132,9 +143,11 @@ class Prediction:
 
     @property
     def total_ms(self) -> float:
+        """From frame to categories."""
         return self.preprocess_ms + self.inference_ms + self.postprocess_ms
 
     def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it."""
         return asdict(self)
 
 
@@ -164,4 +177,5 @@ class BackendInfo:
     notes: tuple[str, ...] = field(default=())
 
     def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it."""
         return {**asdict(self), "notes": list(self.notes)}

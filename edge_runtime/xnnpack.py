@@ -83,7 +83,10 @@ def unavailable_reason() -> str:
         _library()
     except BackendError as error:
         return str(error)
-    record = _record_path()
+    try:
+        record = _record_path()
+    except RuntimeError:  # a user without a home: each process tests
+        return _tested_in_child()[0]
     try:
         return str(json.loads(record.read_text())["reason"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -163,7 +166,7 @@ def _record_path() -> Path:
 
     from tflite_runtime import _pywrap_tensorflow_interpreter_wrapper as wrapper
 
-    stat = os.stat(wrapper.__file__)
+    stat = Path(wrapper.__file__).stat()
     identity = f"{wrapper.__file__}|{stat.st_size}|{stat.st_mtime_ns}|{platform.machine()}|{platform.node()}"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "edge_runtime" / f"xnnpack-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.json"

@@ -1,7 +1,57 @@
-"""Turns a folder of photos into a compact, full-INT8 TensorFlow Lite model and its FP32 baseline."""
+"""Turns a folder of photos into a compact, full-INT8 TensorFlow Lite model and its FP32 baseline.
+
+    from trainer import Recipe, train
+
+    result = train("photos", "runs/first", Recipe())
+
+Importing this package loads nothing heavy. It must be imported before TensorFlow and Keras.
+"""
+
+from __future__ import annotations
 
 import os as _os
+from typing import TYPE_CHECKING
 
 # TensorFlow Model Optimization works with Keras 2 only; TensorFlow reads this when it is first imported.
 _os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 _os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+if TYPE_CHECKING:
+    from trainer.check import check as check_photos
+    from trainer.config import Recipe
+    from trainer.errors import TrainerError
+    from trainer.evaluate import evaluate_photos
+    from trainer.external import quantize_keras_model
+    from trainer.pipeline import RunResult, train
+    from trainer.recipe import read_recipe
+
+__all__ = [
+    "Recipe",
+    "RunResult",
+    "TrainerError",
+    "check_photos",
+    "evaluate_photos",
+    "quantize_keras_model",
+    "read_recipe",
+    "train",
+]
+
+_MODULE_OF = {
+    "Recipe": "config",
+    "RunResult": "pipeline",
+    "TrainerError": "errors",
+    "evaluate_photos": "evaluate",
+    "quantize_keras_model": "external",
+    "read_recipe": "recipe",
+    "train": "pipeline",
+}
+
+
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
+    if name == "check_photos":  # its module has a function `check`, which here would hide the module of that name
+        return import_module("trainer.check").check
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'trainer' has no attribute {name!r}")
+    return getattr(import_module(f"trainer.{_MODULE_OF[name]}"), name)

@@ -32,6 +32,11 @@ def input_contract(recipe: Recipe) -> InputContract:
     return InputContract(size, size, crop=recipe.data.crop, mean=backbone.mean, std=backbone.std)
 
 
+def cache_folder() -> Path:
+    """Of the pixel caches, which may be deleted at any time."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge_trainer"
+
+
 def write_dataset(folder: Path, dataset: Dataset) -> None:
     """Of the data stage."""
     write_json(folder / "dataset.json", dataset.to_dict())
@@ -46,8 +51,7 @@ def read_pixels(run: Run, dataset: Dataset, split: Split) -> Pixels:
     """A split's pictures, from the user's cache, which all runs share."""
     from trainer.pixels import load_pixels
 
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge_trainer"
-    return load_pixels(dataset, split, input_contract(run.recipe), cache)
+    return load_pixels(dataset, split, input_contract(run.recipe), cache_folder())
 
 
 def write_trained(folder: Path, model: Any, history: list[Epoch], *, pretrained: bool) -> None:

@@ -67,7 +67,9 @@ def _moves(config: AugmentConfig) -> bool:
     return bool(config.rotation or config.shift or config.flip or config.scale != (1.0, 1.0))
 
 
-def _transforms(count: tf.Tensor, height: tf.Tensor, width: tf.Tensor, seed: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
+def _transforms(
+    count: tf.Tensor, height: tf.Tensor, width: tf.Tensor, seed: tf.Tensor, config: AugmentConfig
+) -> tf.Tensor:
     """(count, 8) projective transforms that take output points to input points, about the picture's centre."""
     import math
 

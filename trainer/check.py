@@ -5,15 +5,16 @@ from __future__ import annotations
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from trainer.config import DataConfig
-from trainer.dataset import FoundPhoto, Survey, split_photos, survey
+from trainer.dataset import FoundPhoto, split_photos, survey
 from trainer.errors import TrainerError
 from trainer.types import SPLITS
 
+_UNSPLIT = "photos"  # stands for a split where there is none
 _IMBALANCE = 3.0  # the largest class may be this many times the smallest
 
 
@@ -47,7 +48,7 @@ class CheckReport:
         photos: Readable photos.
         labels: Names of the classes, sorted.
         counts: Readable photos for each split and class: ``counts["train"]["cat"]``. Where the folder can't be
-            split, those under ``"given"`` or the given splits' names.
+            split, those under ``"photos"`` or the given splits' names.
         given_split: True where the folder itself holds train/val/test.
         imbalance: Largest class over smallest, over all splits; 0 where a class has no photos.
         unreadable: Path and reason.
@@ -74,12 +75,11 @@ class CheckReport:
     stops: str
 
     def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
         return asdict(self)
 
 
-def check(
-    root: str | Path, *, data: DataConfig | None = None, seed: int = 0, input_size: int = 224
-) -> CheckReport:
+def check(root: str | Path, *, data: DataConfig | None = None, seed: int = 0, input_size: int = 224) -> CheckReport:
     """Looks over a folder of photos; each is decoded in full.
 
     Args:
@@ -94,16 +94,15 @@ def check(
     found = survey(root, decode=True)
     photos = found.readable
     labels = tuple(sorted({label for classes in found.classes.values() for label in classes}))
-    stops, given_split = "", None not in found.classes and tuple(found.classes) != ("train",)
+    per_class = Counter(photo.label for photo in photos)
+    fewest = min((per_class[label] for label in labels), default=0)
+    stops = ""
     try:
         dataset = split_photos(found, data=data or DataConfig(), seed=seed)
-        placed = Counter((photo.split, dataset.labels[photo.label]) for photo in dataset.photos)
+        placed: Counter[tuple[str, str]] = Counter((p.split, dataset.labels[p.label]) for p in dataset.photos)
     except TrainerError as error:
         stops = str(error)
-        placed = Counter((photo.given or "given", photo.label) for photo in photos)  # type: ignore[misc]
-    names = [name for name in (*SPLITS, "given") if any(split == name for split, _ in placed)]
-    per_class = Counter(photo.label for photo in photos)
-    smallest = min((per_class[label] for label in labels), default=0)
+        placed = Counter((photo.given or _UNSPLIT, photo.label) for photo in photos)
     groups = _duplicates(photos)
     given = {photo.path: photo.given for photo in photos}
     classes = {photo.path: photo.label for photo in photos}
@@ -111,9 +110,13 @@ def check(
         root=str(root),
         photos=len(photos),
         labels=labels,
-        counts={name: {label: placed[name, label] for label in labels} for name in names},  # type: ignore[index]
-        given_split=given_split,
-        imbalance=round(max(per_class.values()) / smallest, 2) if smallest else 0.0,
+        counts={
+            name: {label: placed[name, label] for label in labels}
+            for name in (*SPLITS, _UNSPLIT)
+            if any(split == name for split, _ in placed)
+        },
+        given_split=len(found.classes) > 1,
+        imbalance=round(max(per_class.values()) / fewest, 2) if fewest else 0.0,
         unreadable=found.unreadable,
         duplicates=groups,
         duplicates_across_splits=tuple(g for g in groups if len({given[path] for path in g}) > 1),
@@ -122,7 +125,7 @@ def check(
         warnings=(),
         stops=stops,
     )
-    return CheckReport(**{**vars(report), "warnings": tuple(_warnings(report, per_class, found))})
+    return replace(report, warnings=tuple(_warnings(report, per_class, len(found.photos))))
 
 
 def format_text(report: CheckReport) -> str:
@@ -170,7 +173,7 @@ def _sizes(photos: Sequence[FoundPhoto], input_size: int) -> ImageSizes | None:
     )
 
 
-def _warnings(report: CheckReport, per_class: Counter[str], found: Survey) -> list[str]:
+def _warnings(report: CheckReport, per_class: Counter[str], files: int) -> list[str]:
     warnings = []
     if report.imbalance > _IMBALANCE:
         most = max(report.labels, key=lambda label: per_class[label])
@@ -180,13 +183,13 @@ def _warnings(report: CheckReport, per_class: Counter[str], found: Survey) -> li
             f"({per_class[most]} and {per_class[least]}); add photos of {least}, or read its recall in the report."
         )
     if report.unreadable:
-        warnings.append(f"{len(report.unreadable)} of {len(found.photos)} files can't be read and are left out.")
+        warnings.append(f"{len(report.unreadable)} of {files} files can't be read and are left out.")
     if report.contradictions:
-        warnings.append(f"{len(report.contradictions)} pictures lie in several classes; keep each in one.")
+        warnings.append(f"The same picture in several classes: {len(report.contradictions)} times. Keep it in one.")
     if report.duplicates_across_splits:
         warnings.append(
-            f"{len(report.duplicates_across_splits)} pictures lie in several splits, so that accuracy is measured "
-            "on what was learned; keep each in one."
+            f"The same picture in several splits: {len(report.duplicates_across_splits)} times. Keep it in one, or "
+            "accuracy is measured on what was learned."
         )
     sizes = report.sizes
     if sizes and sizes.smaller_than_input > report.photos / 2:
@@ -200,7 +203,7 @@ def _warnings(report: CheckReport, per_class: Counter[str], found: Survey) -> li
 def _count_table(report: CheckReport) -> list[str]:
     names = list(report.counts)
     first = max([len("class"), len("total"), *map(len, report.labels)])
-    heads = [*(name if name != "given" else "photos" for name in names), *(["total"] if len(names) > 1 else [])]
+    heads = [*names, *(["total"] if len(names) > 1 else [])]
 
     def row(label: str, numbers: Sequence[int]) -> str:
         numbers = [*numbers, sum(numbers)] if len(names) > 1 else numbers

@@ -16,8 +16,6 @@ from trainer.errors import TrainerError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from trainer.pipeline import RunResult
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit status: 0, 1 for an error, 2 for wrong usage."""
@@ -83,6 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     quantize.add_argument("--crop", choices=("center", "stretch"), default="center", help="default: %(default)s")
     quantize.add_argument("--labels", metavar="FILE", help="one label a line; default: the class folders' names")
+    quantize.add_argument(
+        "--activation", choices=("softmax", "sigmoid", "none"), help="default: read off the network's last operation"
+    )
     quantize.add_argument("--samples", type=int, default=256, metavar="N", help="default: %(default)s")
     quantize.add_argument("--io", choices=("int8", "uint8"), default="int8", help="default: %(default)s")
     quantize.add_argument("--seed", type=int, default=0, help="default: %(default)s")
@@ -115,12 +116,13 @@ def _gate_settings(arguments: argparse.Namespace) -> dict[str, float]:
 def _train(arguments: argparse.Namespace) -> int:
     from trainer.pipeline import train
     from trainer.recipe import read_recipe
+    from trainer.summary import format_result
 
     recipe = read_recipe(arguments.recipe, arguments.set).updated({"gate": _gate_settings(arguments)})
     model = {"backbone": arguments.backbone, "weights": arguments.weights}
     recipe = recipe.updated({"model": {name: value for name, value in model.items() if value is not None}})
     result = train(arguments.photos, arguments.to, recipe)
-    print(summary(result))
+    print(format_result(result))
     return 0
 
 
@@ -155,8 +157,12 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _quantize(arguments: argparse.Namespace) -> int:
+    from edge_runtime.model_file import read_labels
+
     from trainer.config import GateConfig
-    from trainer.quantize_elsewhere import quantize_keras_model
+    from trainer.errors import GateError
+    from trainer.external import quantize_keras_model
+    from trainer.summary import format_models
 
     made = quantize_keras_model(
         Path(arguments.model),
@@ -164,13 +170,16 @@ def _quantize(arguments: argparse.Namespace) -> int:
         Path(arguments.to),
         normalize=arguments.normalize,
         crop=arguments.crop,
-        labels=Path(arguments.labels) if arguments.labels else None,
+        labels=read_labels(arguments.labels) if arguments.labels else None,
+        activation=arguments.activation,
         samples=arguments.samples,
         io=arguments.io,
         seed=arguments.seed,
         gate=GateConfig(**_gate_settings(arguments)),
     )
-    print(made)
+    print(format_models(made.fp32, made.int8, {kind: {"val": e} for kind, e in made.evaluations.items()}, made.verdict))
+    if not made.verdict.passed:
+        raise GateError(" ".join(made.verdict.reasons))
     return 0
 
 
@@ -189,10 +198,3 @@ def _demo(arguments: argparse.Namespace) -> int:
 
     print(run_demo(Path(arguments.to)))
     return 0
-
-
-def summary(result: RunResult) -> str:
-    """A run's outcome as a short table."""
-    from trainer.summary import format_result
-
-    return format_result(result)

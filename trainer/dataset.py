@@ -19,7 +19,6 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from trainer.config import DataConfig
 from trainer.errors import DatasetError, RecipeError
@@ -71,6 +70,7 @@ class Survey:
 
     @property
     def readable(self) -> tuple[FoundPhoto, ...]:
+        """Those that can be decoded."""
         return tuple(photo for photo in self.photos if not photo.facts.unreadable)
 
     @property
@@ -241,7 +241,7 @@ def _common_classes(found: Survey) -> tuple[str, ...]:
 
 def _as_whole(found: Survey) -> tuple[Split, ...]:
     """The given splits; none where ``train`` stands alone."""
-    given = tuple(cast(Split, split) for split in found.classes if split)
+    given = tuple(split for split in found.classes if split)
     return () if given == ("train",) else given
 
 

@@ -11,14 +11,15 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from trainer.errors import OutputFolderError
-from trainer.scene import View, draw_sheet, drifting, random_view, render, trace_strokes
+from trainer.scene import View, drifting, random_view, render
+from trainer.sheet import draw_sheet, trace_strokes
 from trainer.split import assign_splits
 from trainer.types import SPLITS, Split
 
@@ -26,10 +27,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+T = TypeVar("T")
+
 _VERSION = 1  # of the pictures; raise it when they change
 _MARKER = ".digits.json"
 _HEIGHT, _WIDTH = 120, 160
-_CLIP_HEIGHT, _CLIP_WIDTH, _CLIP_RATE = 480, 640, 30
+_CLIP_HEIGHT, _CLIP_WIDTH, _CLIP_RATE = 240, 320, 30
 _HOLD_S, _SLIDE_S = 0.8, 0.2
 
 
@@ -106,13 +109,13 @@ def write_digit_clip(path: str | Path, *, seed: int = 0, digits: int = 10) -> li
 
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = cv2.VideoWriter(
-        str(path), cv2.CAP_OPENCV_MJPEG, cv2.VideoWriter_fourcc(*"MJPG"), _CLIP_RATE, (_CLIP_WIDTH, _CLIP_HEIGHT)
+        str(path), cv2.CAP_OPENCV_MJPEG, cv2.VideoWriter.fourcc(*"MJPG"), _CLIP_RATE, (_CLIP_WIDTH, _CLIP_HEIGHT)
     )
     try:
         if not writer.isOpened():
             raise OutputFolderError(f"Expected to write a video to {path}, but it can't be opened. Check the folder.")
         writer.set(cv2.VIDEOWRITER_PROP_QUALITY, 85)
-        for picture in _in_parallel(frame, range(len(views)), "Filming the clip", " frames"):
+        for picture in _in_parallel(frame, len(views), "Filming the clip", " frames"):
             writer.write(picture)
     finally:
         writer.release()
@@ -161,13 +164,13 @@ def _write_photos(folder: Path, seed: int, scenes_per_scan: int) -> None:
             name = f"scan{scan:04d}-{scene}.jpg"
             (folder / split / str(labels[scan]) / name).write_bytes(encoded.tobytes())
 
-    for _ in _in_parallel(write, range(len(images)), "Drawing the photos", " scans"):
+    for _ in _in_parallel(write, len(images), "Drawing the photos", " scans"):
         pass
 
 
 def photograph(strokes: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.uint8]:
     """One picture of one scan: uint8 (120, 160, 3) BGR."""
-    sheet = draw_sheet(strokes, rng, pixels_per_unit=_HEIGHT)
+    sheet = draw_sheet(strokes, rng, pixels_per_unit=_HEIGHT * 4 // 5)
     table = int(rng.integers(1 << 16))
     return render([sheet], random_view(rng), rng, table=table, height=_HEIGHT, width=_WIDTH)
 
@@ -184,8 +187,9 @@ def _scans(seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64], list[Spli
     return images, digits.target.astype(np.int64), splits
 
 
-def _in_parallel(function, items, title: str, unit: str) -> Iterable:  # type: ignore[no-untyped-def]
+def _in_parallel(function: Callable[[int], T], count: int, title: str, unit: str) -> Iterator[T]:
+    """Calls it with each number below count, with a progress bar; OpenCV lets other threads run while it works."""
     from tqdm import tqdm
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from tqdm(pool.map(function, items), desc=title, total=len(items), unit=unit, delay=0.5, leave=False)
+        yield from tqdm(pool.map(function, range(count)), desc=title, total=count, unit=unit, delay=0.5, leave=False)

@@ -163,6 +163,8 @@ def _stage_bounds(history: Sequence[Epoch]) -> list[tuple[int, int]]:
 
 
 def _short(label: str, longest: int = 22) -> str:
+    # A line break, or what can't be seen, would tear the axis apart.
+    label = "".join(character if character.isprintable() else " " for character in label)
     return label if len(label) <= longest else label[: longest - 1] + "…"
 
 

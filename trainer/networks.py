@@ -63,5 +63,3 @@ def efficientnet_lite0(image: tf_keras.KerasTensor) -> tf_keras.KerasTensor:
             channels = filters
     x = layers.Conv2D(1280, 1, use_bias=False, name="top_conv")(x)
     return batch_norm_relu6(x, "top_bn", "top_conv")
-
-

@@ -116,7 +116,14 @@ def _head(run: Run, folder: Path) -> None:
     from trainer.transfer import train_head
 
     recipe, backbone, dataset = run.recipe, get_backbone(run.recipe.model.backbone), read_dataset(run)
-    model = build_model(backbone, input_size(recipe), len(dataset.labels), recipe.model.dropout, run.weights)
+    model = build_model(
+        backbone,
+        num_classes=len(dataset.labels),
+        input_size=input_size(recipe),
+        dropout=recipe.model.dropout,
+        weights_file=run.weights,
+        seed=recipe.seed,
+    )
     history: list[Epoch] = []
     if run.weights is not None:
         pixels, val = read_pixels(run, dataset, "train"), read_pixels(run, dataset, "val")
@@ -147,20 +154,23 @@ def _finetune(run: Run, folder: Path) -> None:
 def _quantize(run: Run, folder: Path) -> None:
     """The baseline and the INT8 model, converted and made self-describing."""
     from trainer.calibration import representative_set
+    from trainer.export import export_model
     from trainer.quantize import convert_fp32, convert_int8
-    from trainer.export import export_checked
 
     recipe, contract, dataset = run.recipe, input_contract(run.recipe), read_dataset(run)
     model = read_model(run, "finetune")
     images, calibration = representative_set(
-        read_pixels(run, dataset, "train"), recipe.quantize.samples, recipe.seed, len(dataset.labels)
+        read_pixels(run, dataset, "train"),
+        samples=recipe.quantize.samples,
+        seed=recipe.seed,
+        num_classes=len(dataset.labels),
     )
     contents = {
         "fp32": (convert_fp32(model), None),
-        "int8": (convert_int8(model, images, contract.mean, contract.std, recipe.quantize.io), calibration),
+        "int8": (convert_int8(model, images, contract=contract, io=recipe.quantize.io), calibration),
     }
     for kind, (content, calibrated_with) in contents.items():
-        export_checked(
+        export_model(
             folder / MODEL_FILES[kind],
             content,
             labels=dataset.labels,
@@ -168,6 +178,7 @@ def _quantize(run: Run, folder: Path) -> None:
             activation="softmax",
             provenance=_provenance(run, dataset),
             calibration=calibrated_with,
+            check=True,
         )
 
 

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge_runtime.preprocess import resize_frame
 from edge_runtime.types import InputContract
@@ -25,7 +25,6 @@ from trainer.types import Dataset, Photo, Pixels, Split
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import NDArray
 
 _FORMAT = 1  # of the cache; raise it when the same photos should give other bytes
 _IMAGES = "images.npy"
@@ -102,11 +101,8 @@ def _make(cache: Path, root: Path, photos: Sequence[Photo], contract: InputContr
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _write_images(
-    file: Path, root: Path, photos: Sequence[Photo], contract: InputContract, *, name: str
-) -> list[int]:
+def _write_images(file: Path, root: Path, photos: Sequence[Photo], contract: InputContract, *, name: str) -> list[int]:
     """Decodes and resizes in parallel, into a memory map. Returns the indices of the photos that it holds."""
-    import numpy as np
     from tqdm import tqdm
 
     shape = (contract.height, contract.width, contract.channels)
@@ -137,16 +133,17 @@ def _write_images(
             whole[target] = images[index]
         file.with_suffix(".kept").replace(file)
         images = whole
-    assert isinstance(images, np.memmap)
     images.flush()
     return kept
 
 
-def _create(file: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def _create(file: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
     """Makes an .npy file of the full length; writing to a sparse one on a full disk would end the process (SIGBUS)."""
     import numpy as np
 
-    images = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
+    images: np.memmap[Any, np.dtype[np.uint8]] = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
+        file, mode="w+", dtype=np.uint8, shape=shape
+    )
     if hasattr(os, "posix_fallocate"):
         with file.open("rb+") as opened:
             os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)

@@ -17,7 +17,8 @@ _BUILT_IN = files("trainer") / "recipes"
 
 def recipe_names() -> tuple[str, ...]:
     """The recipes that ship with the trainer."""
-    return tuple(sorted(entry.name.removesuffix(".toml") for entry in _BUILT_IN.iterdir() if entry.name.endswith(".toml")))
+    names = (entry.name for entry in _BUILT_IN.iterdir())
+    return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
 
 
 def read_recipe(name_or_path: str = "default", settings: Sequence[str] = ()) -> Recipe:

@@ -59,7 +59,8 @@ def write_report(run_dir: Path, content: ReportContent) -> tuple[Path, Path]:
         for path, text in texts.items():
             temporary = path.with_name(path.name + ".tmp")
             try:
-                temporary.write_text(text, encoding="utf-8")
+                # A file name that is no UTF-8 reaches us with lone surrogates, which can only be written escaped.
+                temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
                 temporary.replace(path)
             finally:
                 temporary.unlink(missing_ok=True)

@@ -143,7 +143,7 @@ def _accuracy_rows(content: ReportContent, split: str) -> list[Row]:
 
 def _speed_rows(content: ReportContent) -> list[Row]:
     group = "Speed on the machine that made this report"
-    if not content.speed:
+    if not (content.speed and content.speed.models):
         here = {kind: _measured(content.evaluations[kind], content.main_split) for kind in content.kinds}
         latency = {kind: (f"{number_text(evaluation.latency_ms)} ms", "") for kind, evaluation in here.items()}
         return [Row(group, "Latency while measuring, median", latency)]
@@ -266,7 +266,7 @@ def size_text(size_bytes: int) -> str:
 
 def duration_text(seconds: float) -> str:
     """A duration as people say it."""
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:

@@ -70,8 +70,8 @@ def open_run(folder: Path, photos: Path, recipe: Recipe, weights: Path | None) -
     if request.exists():
         if json.loads(request.read_text()) != json.loads(json.dumps(asked)):
             raise OutputFolderError(
-                f"Expected {folder} to be new or to hold this very run, but it holds one with other photos or settings. "
-                "Choose another folder with --to, or delete that one."
+                f"Expected {folder} to be new or to hold this very run, but it holds one with other photos or "
+                "settings: choose another folder with --to, or delete that one."
             )
         return run
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.artifacts import (
@@ -30,7 +31,6 @@ from trainer.run import stage_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from trainer.run import Run, Stage
 
@@ -80,4 +80,22 @@ def _notes(run: Run) -> tuple[str, ...]:
 
 
 def _speed(report: dict[str, Any]) -> Speed:
-    return Speed(models={}, conditions="")
+    """The benchmark's report as the page shows it."""
+    by_name = {Path(model["path"]).name: model for model in report["models"]}
+    models = {kind: by_name[name] for kind, name in MODEL_FILES.items()}
+    int8 = models["int8"]
+    backend, speedup = int8["backend"], int8["inference_speedup"]
+    return Speed(
+        models={
+            kind: ModelSpeed(model["inference"]["fps"], model["pipeline"]["fps"], model["inference"]["p50_ms"])
+            for kind, model in models.items()
+        },
+        conditions=(
+            f"{report['machine']['cpu']}, {backend['name']} {backend['version']}, {backend['num_threads']} threads, "
+            f"INT8 kernels {backend['int8_kernels']}, {report['rounds']} interleaved rounds, "
+            f"{report['frame_width']}×{report['frame_height']} frames"
+        ),
+        ratio=speedup["ratio"],
+        ratio_interval=(speedup["low"], speedup["high"]),
+        details=report,
+    )

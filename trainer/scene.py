@@ -11,35 +11,16 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from trainer.sheet import Sheet, cloud, color_planes, noise_stock
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.random import Generator
     from numpy.typing import NDArray
 
-_INKS = ((38, 32, 30), (96, 44, 28), (120, 58, 24), (52, 40, 44), (44, 36, 110), (40, 62, 34))  # BGR
-_PAPERS = ((246, 248, 249), (238, 244, 247), (222, 238, 246), (214, 232, 244), (160, 226, 246))
 _TABLES = 20
 _TABLE_PIXELS = 96  # of a table's texture, for each unit of the plane
 _FOCAL = 4.0  # distance of the camera, in units of the plane
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A sheet with a character on it.
-
-    Attributes:
-        texture: uint8 (h, w, 4) BGRA; alpha is the sheet's outline.
-        pixels_per_unit: Of the texture.
-        x: Where the character's middle lies in the plane.
-        y: The same, downwards.
-        turn: Degrees.
-    """
-
-    texture: NDArray[np.uint8]
-    pixels_per_unit: float
-    x: float = 0.0
-    y: float = 0.0
-    turn: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -110,41 +91,6 @@ def random_view(rng: Generator) -> View:
     )
 
 
-def draw_sheet(strokes: NDArray[np.float32], rng: Generator, *, pixels_per_unit: int) -> Sheet:
-    """Writes a character on a sheet of its own.
-
-    Args:
-        strokes: From `trace_strokes`.
-        rng: Chooses paper, ink and the character of the pen.
-        pixels_per_unit: Size of the character on the sheet's texture.
-    """
-    import cv2
-    import numpy as np
-
-    width, height = rng.uniform(1.5, 2.3), rng.uniform(1.5, 2.1)
-    rows, columns = int(height * pixels_per_unit), int(width * pixels_per_unit)
-    paper = np.empty((rows, columns, 3), np.float32)
-    paper[:] = _PAPERS[rng.integers(len(_PAPERS))]
-    paper += _cloud(rng, rows, columns, cells=40)[:, :, None] * 1.5
-    paper += _cloud(rng, rows, columns, cells=4)[:, :, None] * 3
-    _rule(paper, rng, pixels_per_unit)
-
-    ink = _ink(strokes, rng, pixels_per_unit)
-    top, left = (rows - ink.shape[0]) // 2, (columns - ink.shape[1]) // 2
-    place = paper[top : top + ink.shape[0], left : left + ink.shape[1]]
-    color = np.array(_INKS[rng.integers(len(_INKS))], np.float32)
-    place += (color - place) * ink[:, :, None]
-
-    texture = np.empty((rows, columns, 4), np.uint8)
-    texture[:, :, :3] = np.clip(paper, 0, 255)
-    texture[:, :, 3] = 255
-    border = max(1, pixels_per_unit // 40)  # a clear rim, so that the edge is smooth wherever it is sampled
-    for rim in (texture[:border], texture[-border:], texture[:, :border], texture[:, -border:]):
-        rim[..., 3] = 0
-    texture = cv2.blur(texture, (3, 3)) if border > 1 else texture
-    return Sheet(texture, float(pixels_per_unit))
-
-
 def render(
     sheets: list[Sheet], view: View, rng: Generator, *, table: int, height: int, width: int
 ) -> NDArray[np.uint8]:
@@ -167,18 +113,23 @@ def render(
     camera = _homography(view, height, width)
     scene = _draw_table(table, camera, height, width)
     for sheet in sheets:
-        picture = cv2.warpPerspective(sheet.texture, camera @ _placed(sheet), (width, height), flags=cv2.INTER_LINEAR)
-        alpha = picture[:, :, 3].astype(np.float32) * (1 / 255)
-        scene *= 1 - 0.45 * _cast_shadow(alpha, view, height)[:, :, None]
-        scene += (picture[:, :, :3] - scene) * alpha[:, :, None]
-    scene *= _shade(view, height, width)[:, :, None] * (np.array(view.cast, np.float32) * np.float32(view.exposure))
-    scene = _blur(scene, view, height)
+        warped = cv2.warpPerspective(sheet.texture, camera @ _placed(sheet), (width, height), flags=cv2.INTER_LINEAR)
+        planes = _planes(warped)
+        alpha = planes[3] * np.float32(1 / 255)
+        scene *= 1 - 0.45 * _cast_shadow(alpha, view, height)
+        scene += (planes[:3] - scene) * alpha
+    scene *= _shade(view, height, width) * np.float32(view.exposure)
+    scene *= color_planes(view.cast)
+    _blur(scene, view, height)
     grain = _grain(rng, height, width)
     sigma = np.sqrt(np.maximum(scene, 0) * (0.8 / 128) + 0.2) * np.float32(view.noise)  # shot and read noise
-    scene += sigma * (0.8 * grain[:, :, 3:] + 0.6 * grain[:, :, :3])
+    scene += sigma * (0.8 * grain[3] + 0.6 * grain[:3])
     # A camera's tone curve rolls off towards white instead of clipping.
     over = np.clip(scene - 200, 0, 110)
-    return np.clip(scene - over * over * (1 / 220) + 0.5, 0, 255).astype(np.uint8)
+    picture: NDArray[np.uint8] = cv2.merge(
+        list(np.clip(scene - over * over * (1 / 220) + 0.5, 0, 255).astype(np.uint8))
+    )
+    return picture
 
 
 def drifting(view: View, rng: Generator, *, seconds: float, rate: int) -> list[View]:
@@ -189,7 +140,8 @@ def drifting(view: View, rng: Generator, *, seconds: float, rate: int) -> list[V
 
     def swing(amount: float, *periods: float) -> NDArray[np.float64]:
         waves = [np.sin(2 * np.pi * (time / period + rng.random())) for period in periods]
-        return amount * np.sum(waves, axis=0) / len(waves)
+        mean: NDArray[np.float64] = amount * np.sum(waves, axis=0) / len(waves)
+        return mean
 
     x, y = swing(0.05, 3.1, 1.7) + swing(0.004, 0.23), swing(0.04, 2.6, 1.3) + swing(0.004, 0.19)
     speed = np.hypot(np.gradient(x), np.gradient(y)) * 1000
@@ -208,90 +160,23 @@ def drifting(view: View, rng: Generator, *, seconds: float, rate: int) -> list[V
     ]  # fmt: skip
 
 
-def trace_strokes(scan: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Finds strokes of a pen that a coarse scan may have come from.
-
-    Each cell of a scan tells which share of it was inked. Enlarging that and cutting it at half height closes the
-    loops of small eights; so the outline is corrected until its own coverage of the cells is the scan's (iterative
-    back-projection, Irani & Peleg, 1991).
-
-    Args:
-        scan: float32 (n, n), coverage 0–1.
-
-    Returns:
-        float32 (9 n, 9 n): the scan with a margin of a quarter on each side; ink is where it is above a half, about.
-    """
-    import cv2
-    import numpy as np
-
-    cells = np.pad(scan, len(scan) // 4)
-    small, large = cells.shape, (6 * cells.shape[0], 6 * cells.shape[1])
-    guess = cv2.resize(cells, large, interpolation=cv2.INTER_CUBIC)
-    for _ in range(12):
-        smooth = cv2.GaussianBlur(guess, (0, 0), 2.0)
-        covered = cv2.resize(np.clip(smooth * 3 - 1, 0, 1), small, interpolation=cv2.INTER_AREA)
-        guess += cv2.resize(cells - covered, large, interpolation=cv2.INTER_CUBIC)
-    return cv2.GaussianBlur(guess, (0, 0), 2.0)
-
-
-def _ink(strokes: NDArray[np.float32], rng: Generator, size: int) -> NDArray[np.float32]:
-    """Coverage with ink, 0–1: uneven at the edge and along the stroke, as paper takes it from a felt pen."""
-    import cv2
-    import numpy as np
-
-    side = size * 3 // 2
-    smooth = cv2.resize(strokes, (side, side), interpolation=cv2.INTER_CUBIC)
-    smooth += 0.03 * _cloud(rng, side, side, cells=30)
-    edge = np.clip((smooth - rng.uniform(0.33, 0.41)) * 6 + 0.5, 0, 1)
-    edge *= edge * (3 - 2 * edge)
-    flow = 0.95 + 0.03 * _cloud(rng, side, side, cells=8) + 0.02 * _cloud(rng, side, side, cells=60)
-    return edge * np.clip(flow, 0.8, 1)
-
-
-def _rule(paper: NDArray[np.float32], rng: Generator, unit: int) -> None:
-    """Prints nothing, lines or squares on the paper."""
-    import numpy as np
-
-    kind = rng.choice(["plain", "plain", "lined", "squared"])
-    if kind == "plain":
-        return
-    step = unit * (rng.uniform(0.4, 0.55) if kind == "lined" else rng.uniform(0.24, 0.32))
-    strength = rng.uniform(0.3, 0.6)
-    color = np.array((210, 178, 150) if rng.random() < 0.7 else (190, 190, 188), np.float32)
-    thick = max(1, round(unit / 70))
-    for axis in (0, 1) if kind == "squared" else (0,):
-        lines = paper if axis == 0 else paper.transpose(1, 0, 2)
-        for at in np.arange(rng.uniform(0, step), len(lines) - thick, step):
-            band = lines[int(at) : int(at) + thick]
-            band += (color - band) * strength
-
-
-def _cloud(rng: Generator, rows: int, columns: int, *, cells: int) -> NDArray[np.float32]:
-    """Smooth noise of unit variance, about, with that many cells across."""
-    import cv2
-
-    down = max(2, cells * rows // columns)
-    noise = _noise()
-    top, left = rng.integers(len(noise) - down), rng.integers(len(noise) - cells)
-    return cv2.resize(noise[top : top + down, left : left + cells, 0], (columns, rows), interpolation=cv2.INTER_CUBIC)
-
-
-@lru_cache(maxsize=1)
-def _noise() -> NDArray[np.float32]:
-    """A stock of normal noise to take windows from: drawing it anew for each picture takes half of the time."""
-    import numpy as np
-
-    return np.random.default_rng(19).standard_normal((768, 768, 4), dtype=np.float32)
-
-
 def _grain(rng: Generator, height: int, width: int) -> NDArray[np.float32]:
-    """Independent noise for each pixel: (height, width, 4)."""
-    noise = _noise()
-    if height >= len(noise) or width >= len(noise):
-        return rng.standard_normal((height, width, 4), dtype=np.float32)
-    top, left = rng.integers(len(noise) - height), rng.integers(len(noise) - width)
-    window = noise[top : top + height, left : left + width]
-    return window
+    """Independent noise for each pixel: (4, height, width)."""
+    import numpy as np
+
+    noise = noise_stock()
+    if height >= noise.shape[1] or width >= noise.shape[2]:
+        return rng.standard_normal((4, height, width), dtype=np.float32)
+    top, left = rng.integers(noise.shape[1] - height), rng.integers(noise.shape[2] - width)
+    return noise[:, top : top + height, left : left + width]
+
+
+def _planes(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """From uint8 (H, W, channels) to float32 (channels, H, W)."""
+    import cv2
+    import numpy as np
+
+    return np.array(cv2.split(picture), np.float32)
 
 
 @lru_cache(maxsize=_TABLES)
@@ -302,11 +187,11 @@ def _table_texture(number: int) -> NDArray[np.uint8]:
 
     rng = np.random.default_rng((20, number))
     rows, columns = 5 * _TABLE_PIXELS, 6 * _TABLE_PIXELS
-    grain = _cloud(rng, rows, columns, cells=90)
+    grain = cloud(rng, rows, columns, cells=90)
     kind = ("wood", "wood", "wood", "plain", "mat", "cloth")[number % 6]
     if kind == "wood":
         dark, light = _WOODS[number % len(_WOODS)]
-        warp = cv2.resize(_cloud(rng, 24, 6, cells=3), (columns, rows), interpolation=cv2.INTER_CUBIC)
+        warp = cv2.resize(cloud(rng, 24, 6, cells=3), (columns, rows), interpolation=cv2.INTER_CUBIC)
         fibres = cv2.resize(rng.standard_normal((rows // 2, 9), dtype=np.float32), (columns, rows))
         rings = np.sin(np.arange(rows, dtype=np.float32)[:, None] / 15 + 5 * warp)
         tone = 0.5 + 0.22 * rings + 0.13 * fibres + 0.03 * grain
@@ -320,7 +205,7 @@ def _table_texture(number: int) -> NDArray[np.uint8]:
         base = {"plain": _PLAINS, "mat": _MATS, "cloth": _CLOTHS}[kind][number // 6 % 3]
         texture = np.empty((rows, columns, 3), np.float32)
         texture[:] = base
-        texture += 3 * grain[:, :, None] + 4 * _cloud(rng, rows, columns, cells=5)[:, :, None]
+        texture += 3 * grain[:, :, None] + 4 * cloud(rng, rows, columns, cells=5)[:, :, None]
         if kind == "mat":
             for at in range(10, max(rows, columns), 36):
                 texture[at : at + 1] += 38
@@ -328,7 +213,8 @@ def _table_texture(number: int) -> NDArray[np.uint8]:
         if kind == "cloth":
             weave = np.add.outer(np.arange(rows) % 4 < 2, np.arange(columns) % 4 < 2) % 2
             texture += 12 * weave[:, :, None] - 6 + 7 * rng.standard_normal((rows, columns, 1), dtype=np.float32)
-    return np.clip(texture, 0, 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.clip(texture, 0, 255).astype(np.uint8)
+    return pixels
 
 
 _WOODS = (
@@ -350,13 +236,13 @@ def _draw_table(number: int, camera: NDArray[np.float64], height: int, width: in
     texture = _table_texture(number % _TABLES)
     rng = np.random.default_rng((21, number))
     placed = _similarity(
-        1 / _TABLE_PIXELS, rng.uniform(-0.5, 0.5), rng.uniform(-0.5, 0.5), rng.choice([0, 90]) + rng.normal(0, 8)
+        1 / _TABLE_PIXELS, rng.uniform(-0.5, 0.5), rng.uniform(-0.5, 0.5), 90 * rng.integers(2) + rng.normal(0, 8)
     )
     middle = np.array([[1, 0, -texture.shape[1] / 2], [0, 1, -texture.shape[0] / 2], [0, 0, 1]])
     picture = cv2.warpPerspective(
         texture, camera @ placed @ middle, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
     )
-    return picture.astype(np.float32)
+    return _planes(picture)
 
 
 def _similarity(scale: float, x: float, y: float, turn: float) -> NDArray[np.float64]:
@@ -372,7 +258,8 @@ def _placed(sheet: Sheet) -> NDArray[np.float64]:
 
     rows, columns = sheet.texture.shape[:2]
     middle = np.array([[1, 0, -columns / 2], [0, 1, -rows / 2], [0, 0, 1]])
-    return _similarity(1 / sheet.pixels_per_unit, sheet.x, sheet.y, sheet.turn) @ middle
+    placed: NDArray[np.float64] = _similarity(1 / sheet.pixels_per_unit, sheet.x, sheet.y, sheet.turn) @ middle
+    return placed
 
 
 def _homography(view: View, height: int, width: int) -> NDArray[np.float64]:
@@ -385,10 +272,9 @@ def _homography(view: View, height: int, width: int) -> NDArray[np.float64]:
     turned = about_x @ about_y @ _similarity(1, 0, 0, view.roll)
     turned[:, 2] = (0, 0, _FOCAL)
     focal = view.zoom * height * _FOCAL
-    lens = np.array(
-        [[focal, 0, width / 2 + view.x * height], [0, focal, height / 2 + view.y * height], [0, 0, 1]]
-    )
-    return lens @ turned
+    lens = np.array([[focal, 0, width / 2 + view.x * height], [0, focal, height / 2 + view.y * height], [0, 0, 1]])
+    camera: NDArray[np.float64] = lens @ turned
+    return camera
 
 
 def _cast_shadow(alpha: NDArray[np.float32], view: View, height: int) -> NDArray[np.float32]:
@@ -399,7 +285,8 @@ def _cast_shadow(alpha: NDArray[np.float32], view: View, height: int) -> NDArray
     away = np.radians(view.light + 180)
     shift = np.array([[1, 0, 0.012 * height * np.cos(away)], [0, 1, 0.012 * height * np.sin(away)]])
     moved = cv2.warpAffine(alpha, shift, alpha.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
-    return cv2.GaussianBlur(moved, (0, 0), 0.014 * height)
+    soft: NDArray[np.float32] = cv2.GaussianBlur(moved, (0, 0), 0.014 * height)
+    return soft
 
 
 def _shade(view: View, height: int, width: int) -> NDArray[np.float32]:
@@ -421,20 +308,29 @@ def _shade(view: View, height: int, width: int) -> NDArray[np.float32]:
     return np.maximum(shade, 0.1).astype(np.float32)
 
 
-def _blur(scene: NDArray[np.float32], view: View, height: int) -> NDArray[np.float32]:
+def _blur(scene: NDArray[np.float32], view: View, height: int) -> None:
+    """The lens and the movement while the shutter is open; in place, plane by plane."""
     import cv2
+
+    kernel = _motion_kernel(view, height)
+    sigma = max(0.3, view.defocus / 1000 * height)
+    for plane in scene:
+        plane[:] = cv2.GaussianBlur(plane, (0, 0), sigma)
+        if kernel.size > 1:
+            plane[:] = cv2.filter2D(plane, -1, kernel)
+
+
+def _motion_kernel(view: View, height: int) -> NDArray[np.float32]:
     import numpy as np
 
-    if view.defocus > 0:
-        scene = cv2.GaussianBlur(scene, (0, 0), max(0.3, view.defocus / 1000 * height))
     length = view.motion / 1000 * height
-    if length > 1:
-        half = int(np.ceil(length / 2))
-        offsets = np.arange(-half, half + 1)
-        weights = np.clip(length / 2 + 0.5 - np.abs(offsets), 0, 1)
-        kernel = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
-        angle = np.radians(view.motion_angle)
-        for offset, weight in zip(offsets, weights, strict=True):
-            kernel[half + round(offset * np.sin(angle)), half + round(offset * np.cos(angle))] += weight
-        scene = cv2.filter2D(scene, -1, kernel / kernel.sum())
-    return scene
+    if length <= 1:
+        return np.ones((1, 1), np.float32)
+    half = int(np.ceil(length / 2))
+    kernel = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
+    angle = np.radians(view.motion_angle)
+    for offset in range(-half, half + 1):
+        row, column = half + round(offset * np.sin(angle)), half + round(offset * np.cos(angle))
+        kernel[row, column] += np.clip(length / 2 + 0.5 - abs(offset), 0, 1)
+    even: NDArray[np.float32] = kernel / kernel.sum()
+    return even

@@ -55,16 +55,19 @@ def _lot(sha256: str, seed: int) -> bytes:
 
 
 def _deal(sizes: Sequence[int], shares: Mapping[Split, float]) -> list[Split]:
-    """Gives each group of one class to the split that lacks most."""
+    """Deals the groups of one class, the largest first."""
     total = sum(sizes)
-    lacking = {split: max(1, int(total * shares[split] + 0.5)) for split in SPLITS if shares.get(split)}
-    lacking = {"train": max(1, total - sum(lacking.values())), **lacking}
+    lacking = {split: max(1, int(total * share + 0.5)) for split in SPLITS if (share := shares.get(split))}
+    lacking["train"] = max(1, total - sum(lacking.values()))
     empty = set(lacking)
     dealt: list[Split] = []
     for position, size in enumerate(sizes):
-        left = len(sizes) - position
-        open_to = [split for split in lacking if split in empty or left > len(empty)]
-        chosen = max(open_to, key=lambda split: lacking[split])
+        # As many groups left as empty splits: they go there and nowhere else.
+        open_to = [split for split in lacking if split in empty or len(sizes) - position > len(empty)]
+        if size > 1:
+            chosen = max(open_to, key=lambda split: lacking[split])
+        else:  # one split after the other, train last: then new photos shift only the borders between them
+            chosen = next((split for split in open_to if lacking[split] > 0), open_to[-1])
         lacking[chosen] -= size
         empty.discard(chosen)
         dealt.append(chosen)

@@ -1,41 +1,59 @@
-"""A run's outcome as a short table for the terminal."""
+"""What was made, as a short table for the terminal."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from trainer.pipeline import RunResult
+    from trainer.types import Evaluation, Verdict
+
+_SPLIT_NAMES = {"val": "validation", "test": "test"}
 
 
 def format_result(result: RunResult) -> str:
-    """FP32 beside INT8, the gate's decision and where everything lies."""
-    fp32, int8 = result.evaluations["fp32"], result.evaluations["int8"]
-    sizes = {kind: path.stat().st_size for kind, path in (("fp32", result.fp32), ("int8", result.int8))}
+    """A run's outcome: the models, their speed and where the report lies."""
+    table = format_models(result.fp32, result.int8, result.evaluations, result.verdict, _speed_rows(result))
+    return f"{table}\nReport       {result.report}"
+
+
+def format_models(
+    fp32: Path,
+    int8: Path,
+    evaluations: Mapping[str, Mapping[str, Evaluation]],
+    verdict: Verdict,
+    more_rows: Sequence[tuple[str, str, str, str]] = (),
+) -> str:
+    """FP32 beside INT8, the gate's decision and where the files lie."""
     rows = [("", "FP32", "INT8", "")]
-    for split, name in (("val", "validation"), ("test", "test")):
-        drop = 100 * (fp32[split].accuracy - int8[split].accuracy)
-        rows.append(
-            (
-                f"accuracy, {name}",
-                f"{fp32[split].accuracy:.1%}",
-                f"{int8[split].accuracy:.1%}",
-                f"{-drop:+.1f} points on {int8[split].count} photos",
-            )
-        )
-    share = sizes["int8"] / sizes["fp32"]
-    rows.append(("file", f"{sizes['fp32'] / 1024:.0f} KiB", f"{sizes['int8'] / 1024:.0f} KiB", f"{share:.0%}"))
+    for split in evaluations["int8"]:
+        a, b = evaluations["fp32"][split], evaluations["int8"][split]
+        remark = f"{100 * (b.accuracy - a.accuracy):+.1f} points on {b.count} photos"
+        rows.append((f"accuracy, {_SPLIT_NAMES.get(split, split)}", f"{a.accuracy:.1%}", f"{b.accuracy:.1%}", remark))
+    sizes = fp32.stat().st_size, int8.stat().st_size
+    rows.append(("file", *(f"{size / 1024:.0f} KiB" for size in sizes), f"{sizes[1] / sizes[0]:.0%} of the size"))
+    rows += more_rows
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    table = [
-        f"{name:<{widths[0]}}  {a:>{widths[1]}}  {b:>{widths[2]}}  {remark}".rstrip() for name, a, b, remark in rows
+    lines = [f"{name:<{widths[0]}}  {a:>{widths[1]}}  {b:>{widths[2]}}  {more}".rstrip() for name, a, b, more in rows]
+    promise = "kept" if verdict.passed else "NOT KEPT: " + " ".join(verdict.reasons)
+    lines += [
+        "",
+        f"Promise      {promise} ({verdict.agreement:.1f}% of INT8's answers on validation equal FP32's)",
+        f"Models       {int8}",
+        f"             {fp32}",
     ]
-    gate = "kept" if result.verdict.passed else "NOT KEPT: " + " ".join(result.verdict.reasons)
-    return "\n".join(
-        [
-            *table,
-            "",
-            f"Promise      {gate} ({result.verdict.agreement:.1f}% of INT8's answers equal FP32's on validation)",
-            f"Models       {result.int8}, {result.fp32}",
-            f"Report       {result.report}",
-        ]
-    )
+    return "\n".join(lines)
+
+
+def _speed_rows(result: RunResult) -> list[tuple[str, str, str, str]]:
+    by_name = {Path(model["path"]).name: model for model in result.speed["models"]}
+    fp32, int8 = by_name[result.fp32.name], by_name[result.int8.name]
+    rows = []
+    for part, name in (("inference", "frames/s, network"), ("pipeline", "frames/s, whole")):
+        speedup = int8[f"{part}_speedup"]
+        remark = f"{speedup['ratio']:.2f} times ({speedup['low']:.2f} to {speedup['high']:.2f})"
+        rows.append((name, f"{fp32[part]['fps']:.0f}", f"{int8[part]['fps']:.0f}", remark))
+    return rows

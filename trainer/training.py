@@ -42,7 +42,9 @@ def batches(pixels: Pixels, batch_size: int, *, shuffle_seed: int | None = None)
     return order.batch(batch_size).map(read)
 
 
-def cosine_with_warmup(peak: float, *, steps: int, warmup_steps: int) -> tf_keras.optimizers.schedules.LearningRateSchedule:
+def cosine_with_warmup(
+    peak: float, *, steps: int, warmup_steps: int
+) -> tf_keras.optimizers.schedules.LearningRateSchedule:
     """Linear from 0 to ``peak``, then half a cosine down to 0 (Loshchilov & Hutter, 2017)."""
     from tf_keras.optimizers.schedules import CosineDecay
 

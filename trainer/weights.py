@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, Callable
+from typing import BinaryIO
 
 from trainer.backbones import Backbone
 from trainer.errors import WeightsError
@@ -41,10 +42,10 @@ def resolve_weights(
     if weights in ("imagenet", "auto"):
         try:
             return _imagenet_weights(backbone, input_size or backbone.input_size)
-        except WeightsError as error:
+        except _MissingWeightsError as missing:
             if weights == "imagenet":
-                raise
-            (log or _to_stderr)(f"{error.args[0].split('. ')[0]}. Training from scratch.")
+                raise WeightsError(f"{missing.reason}. {missing.way_out}") from missing.__cause__
+            (log or _to_stderr)(f"{missing.reason}: training from scratch.")
             return None
     file = Path(weights).expanduser()
     if not file.is_file():
@@ -52,27 +53,34 @@ def resolve_weights(
     return file
 
 
+class _MissingWeightsError(Exception):
+    """Why the ImageNet weights can't be had, and what to do about it."""
+
+    def __init__(self, reason: str, way_out: str) -> None:
+        super().__init__(reason)
+        self.reason, self.way_out = reason, way_out
+
+
 def _imagenet_weights(backbone: Backbone, input_size: int) -> Path:
     name = backbone.weights_name(input_size)
     if not name:
-        raise WeightsError(f"There are no ImageNet weights for {backbone.name}. Set model.weights to none.")
+        raise _MissingWeightsError(f"There are no ImageNet weights for {backbone.name}", "Set model.weights to none.")
     folders = _cache_folders()
     for folder in folders:
         if (folder / name).is_file():
             return folder / name
-    where = " or ".join(str(folder) for folder in folders)
+    missing = f"The ImageNet weights of {backbone.name} are not in {' or '.join(map(str, folders))}"
     if not backbone.weights_url:
-        raise WeightsError(
-            f"The ImageNet weights of {backbone.name} are not in {where}, and there is no place to download them from. "
-            f"Put {name} there, or set model.weights to none."
+        raise _MissingWeightsError(
+            f"{missing} and have no public download", f"Put {name} there, or set model.weights to none or auto."
         )
     url = f"{backbone.weights_url}/{name}"
     try:
         return _download(url, folders[-1] / name)
     except (OSError, ValueError) as error:
-        raise WeightsError(
-            f"The ImageNet weights of {backbone.name} are not in {where} and can't be downloaded ({error}). "
-            f"Fetch {url} on another machine and put it there, or set model.weights to none or auto."
+        raise _MissingWeightsError(
+            f"{missing} and can't be downloaded ({error})",
+            f"Fetch {url} on another machine and put it there, or set model.weights to none or auto.",
         ) from error
 
 

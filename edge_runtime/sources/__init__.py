@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from edge_runtime.errors import SourceError
 from edge_runtime.sources.base import Frame, Pace, Source
@@ -63,12 +64,13 @@ def open_source(
 def _open_path(path: str, *, pace: Pace, loop: bool, fps: float | None) -> Source:
     from edge_runtime.sources.folder import PICTURE_SUFFIXES, FolderSource
 
-    if not os.path.exists(path):
+    place = Path(path)
+    if not place.exists():
         raise SourceError(
             f"Expected a camera number, a stream, 'csi', 'synthetic', or a path that exists, got {path!r}. "
             "Check the spelling."
         )
-    if os.path.isdir(path) or os.path.splitext(path)[1].lower() in PICTURE_SUFFIXES:
+    if place.is_dir() or place.suffix.lower() in PICTURE_SUFFIXES:
         return FolderSource(path, pace=pace, loop=loop, fps=fps)
     from edge_runtime.sources.video import VideoSource
 

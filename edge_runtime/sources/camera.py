@@ -51,6 +51,7 @@ class CameraSource(Source):
             )
 
     def read(self) -> Frame | None:
+        """See `Source.read`."""
         try:
             taken = self._capture.read()
         except SourceError as error:
@@ -62,13 +63,16 @@ class CameraSource(Source):
         return frame
 
     def close(self) -> None:
+        """See `Source.close`."""
         self._capture.close()
 
     def reopen(self) -> Source:
+        """See `Source.reopen`."""
         size, fps = self._asked
         return CameraSource(self.path, size=size, fps=fps)
 
     def describe(self) -> str:
+        """See `Source.describe`."""
         import cv2
 
         code = int(self._capture.get(cv2.CAP_PROP_FOURCC))
@@ -80,8 +84,10 @@ class CameraSource(Source):
     def _open(self, size: tuple[int, int], fps: float) -> Capture:
         import cv2
 
-        if not os.path.exists(self.path):
-            raise CameraError(f"Expected a camera at {self.path}, there is none ({_present()}). Plug it in or name another.")
+        if not Path(self.path).exists():
+            raise CameraError(
+                f"Expected a camera at {self.path}, there is none ({_present()}). Plug it in or name another."
+            )
         if not os.access(self.path, os.R_OK | os.W_OK):
             raise CameraError(
                 f"Expected to be allowed to use {self.path}, permission is denied. Join its group, usually by "

@@ -48,10 +48,12 @@ class Capture:
         return pixels, captured_at
 
     def get(self, property_id: int) -> float:
+        """One of OpenCV's ``CAP_PROP_*``; 0 where it is unknown."""
         with self._reading:
             return 0.0 if self._closed.is_set() else float(self._capture.get(property_id))
 
     def set(self, property_id: int, value: float) -> None:
+        """Asks for one of OpenCV's ``CAP_PROP_*``; what comes of it, `get` tells."""
         with self._reading:
             self._capture.set(property_id, value)
 
@@ -68,9 +70,7 @@ class Capture:
                 self._reading.release()
 
 
-def open_capture(
-    place: str, backends: Sequence[int], *, name: str, parameters: Sequence[int] = ()
-) -> Capture | None:
+def open_capture(place: str, backends: Sequence[int], *, name: str, parameters: Sequence[int] = ()) -> Capture | None:
     """Opens ``place`` with the first of OpenCV's backends that can; None where none can."""
     import cv2
 
@@ -78,7 +78,9 @@ def open_capture(
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     with quiet_opencv():
         for backend in backends:
-            capture = cv2.VideoCapture(place, backend, list(parameters)) if parameters else cv2.VideoCapture(place, backend)
+            capture = (
+                cv2.VideoCapture(place, backend, list(parameters)) if parameters else cv2.VideoCapture(place, backend)
+            )
             if capture.isOpened():
                 return Capture(capture, name=name)
             capture.release()

@@ -34,6 +34,7 @@ class CsiSource(Source):
         self._camera: Any = self._open()
 
     def read(self) -> Frame | None:
+        """See `Source.read`."""
         try:
             with self._reading:
                 if self._closed:
@@ -41,7 +42,9 @@ class CsiSource(Source):
                 pixels = self._camera.capture_array("main")
                 captured_at = time.monotonic()
         except Exception as error:  # libcamera's errors have no common base
-            raise CameraError(f"The camera module stopped sending pictures ({error}). Check its ribbon cable.") from error
+            raise CameraError(
+                f"The camera module stopped sending pictures ({error}). Check its ribbon cable."
+            ) from error
         finally:
             if self._closed:
                 self._release()
@@ -50,14 +53,17 @@ class CsiSource(Source):
         return frame
 
     def close(self) -> None:
+        """See `Source.close`."""
         self._closed = True
         self._release()
 
     def reopen(self) -> Source:
+        """See `Source.reopen`."""
         size, fps = self._asked
         return CsiSource(size=size, fps=fps)
 
     def describe(self) -> str:
+        """See `Source.describe`."""
         return f"camera module, {self.width}×{self.height}, {self.fps:g} fps"
 
     def _open(self) -> Any:

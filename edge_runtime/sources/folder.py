@@ -49,6 +49,7 @@ class FolderSource(Source):
         self._pacer = Pacer(self.fps, self._closed)
 
     def read(self) -> Frame | None:
+        """See `Source.read`."""
         while not self._closed.is_set():
             if self._next == len(self._files):
                 if self._index == 0:
@@ -76,9 +77,11 @@ class FolderSource(Source):
         return None
 
     def close(self) -> None:
+        """See `Source.close`."""
         self._closed.set()
 
     def describe(self) -> str:
+        """See `Source.describe`."""
         kind = f"picture {self.path}" if self._files == [self.path] else f"{len(self._files)} pictures in {self.path}"
         return f"{kind}, {f'{self.fps:g} a second' if self.paced else 'as fast as it goes'}"
 
@@ -116,7 +119,7 @@ def read_picture(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     except OSError as error:
         raise SourceError(f"Expected a picture at {os.fspath(path)}, it can't be read: {error.strerror}.") from error
     # From memory: cv2.imread warns on stderr about what we report ourselves.
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    pixels: NDArray[np.uint8] | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if pixels is None:
         raise SourceError(f"Expected a picture that OpenCV can decode, got {os.fspath(path)}: it is damaged or none.")
     return pixels

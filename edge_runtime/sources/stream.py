@@ -35,8 +35,8 @@ class StreamSource(Source):
         )
         if capture is None:
             raise SourceError(
-                f"Expected a video stream at {self.name}, got nothing within {TIMEOUT_S:g} s. "
-                f"Try 'ffprobe {self.name}', and check the address, the user and the network."
+                f"Expected a video stream at {self.name}, nothing that can be played answers there. Check the address, "
+                "the user name and the network; 'ffprobe' with the same address says more."
             )
         self._capture = capture
         # A file on a web server has an end; a camera has none.
@@ -46,6 +46,7 @@ class StreamSource(Source):
         self.fps = capture.get(cv2.CAP_PROP_FPS)
 
     def read(self) -> Frame | None:
+        """See `Source.read`."""
         taken = self._capture.read()
         if taken is None:
             if not self.live:
@@ -56,10 +57,13 @@ class StreamSource(Source):
         return frame
 
     def close(self) -> None:
+        """See `Source.close`."""
         self._capture.close()
 
     def reopen(self) -> Source:
+        """See `Source.reopen`."""
         return StreamSource(self.url)
 
     def describe(self) -> str:
+        """See `Source.describe`."""
         return f"stream {self.name}, {self.width}×{self.height}, {self.fps:g} fps"

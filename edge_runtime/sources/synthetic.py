@@ -51,7 +51,7 @@ class SyntheticSource(Source):
         coarse = random.integers(60, 190, (6, 8, 3), np.uint8)
         light = cv2.resize(coarse, (self.width, self.height), interpolation=cv2.INTER_CUBIC)
         grain = random.integers(0, 12, (self.height, self.width, 1), np.uint8)
-        self._background = cv2.add(light, np.repeat(grain, 3, axis=2))
+        self._background: NDArray[np.uint8] = cv2.add(light, np.repeat(grain, 3, axis=2))
         # For each shape: colour (3), radius, where it starts (2), how fast it goes round (2).
         self._colors = random.integers(0, 256, (_SHAPES, 3)).tolist()
         self._sizes = random.uniform(0.05, 0.16, _SHAPES).tolist()
@@ -59,6 +59,7 @@ class SyntheticSource(Source):
         self._speeds = random.uniform(0.3, 1.5, (_SHAPES, 2)).tolist()
 
     def read(self) -> Frame | None:
+        """See `Source.read`."""
         if self._closed.is_set() or self._index == self._count:
             return None
         pixels = self.draw(self._index)
@@ -71,9 +72,11 @@ class SyntheticSource(Source):
         return frame
 
     def close(self) -> None:
+        """See `Source.close`."""
         self._closed.set()
 
     def describe(self) -> str:
+        """See `Source.describe`."""
         pace = f"at {self.fps:g} fps" if self.paced else "as fast as it goes"
         return f"synthetic scene, {self.width}×{self.height}, {pace}"
 
@@ -81,7 +84,7 @@ class SyntheticSource(Source):
         """Frame ``index`` of the scene: uint8 (height, width, 3) BGR, 0–255."""
         import cv2
 
-        canvas = self._background.copy()
+        canvas: NDArray[np.uint8] = self._background.copy()
         seconds = index / self.fps
         for shape in range(_SHAPES):
             (phase_x, phase_y), (speed_x, speed_y) = self._phases[shape], self._speeds[shape]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from pathlib import Path
 
 from edge_runtime.errors import SourceError
 from edge_runtime.sources.base import Frame, Pace, Pacer, Source
@@ -42,6 +43,7 @@ class VideoSource(Source):
         self._pacer = Pacer(self.fps, self._closed)
 
     def read(self) -> Frame | None:
+        """See `Source.read`."""
         if self._closed.is_set():
             return None
         taken = self._capture.read()
@@ -64,10 +66,12 @@ class VideoSource(Source):
         return frame
 
     def close(self) -> None:
+        """See `Source.close`."""
         self._closed.set()
         self._capture.close()
 
     def describe(self) -> str:
+        """See `Source.describe`."""
         pace = f"at {self.fps:g} fps" if self.paced else "as fast as it goes"
         return f"video {self.path}, {self.width}×{self.height}, {pace}{', again and again' if self._loop else ''}"
 
@@ -75,7 +79,7 @@ class VideoSource(Source):
         import cv2
 
         try:
-            with open(self.path, "rb") as file:
+            with Path(self.path).open("rb") as file:
                 head = file.read(4096)
         except OSError as error:
             raise SourceError(f"Expected a video file at {self.path}, it can't be read: {error.strerror}.") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.config import GateConfig
@@ -123,6 +123,7 @@ def test_different_pictures_are_not_judged():
         judge(evaluation([0, 1], [0, 1]), evaluation([0, 1, 1], [0, 1, 1]), GateConfig())
 
 
+@settings(deadline=None, max_examples=50)  # the first example pays for the imports
 @given(models(), st.floats(0, 100), st.floats(0, 100), st.floats(0, 100), st.floats(0, 100))
 def test_a_stricter_gate_never_passes_what_a_laxer_one_stops(pair, drop_a, drop_b, agreement_a, agreement_b):
     strict = GateConfig(max_drop=min(drop_a, drop_b), min_agreement=max(agreement_a, agreement_b))
@@ -130,17 +131,20 @@ def test_a_stricter_gate_never_passes_what_a_laxer_one_stops(pair, drop_a, drop_
     assert judge(*pair, lax).passed or not judge(*pair, strict).passed
 
 
+@settings(deadline=None, max_examples=50)  # the first example pays for the imports
 @given(models())
 def test_a_model_always_keeps_the_promise_against_itself(pair):
     assert judge(pair[0], pair[0], GateConfig(max_drop=0, min_agreement=100)).passed
 
 
+@settings(deadline=None, max_examples=50)  # the first example pays for the imports
 @given(models())
 def test_reasons_stand_there_exactly_when_it_fails(pair):
     verdict = judge(*pair, GateConfig())
     assert verdict.passed == (not verdict.reasons)
 
 
+@settings(deadline=None, max_examples=50)  # the first example pays for the imports
 @given(models())
 def test_mending_an_answer_lowers_the_drop_and_raises_the_agreement(pair):
     fp32, int8 = pair

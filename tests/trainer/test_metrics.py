@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.errors import DatasetError
@@ -71,6 +71,7 @@ def test_answers_that_fit_no_split_are_refused(labels, predicted, words):
         evaluation(labels, predicted)
 
 
+@settings(deadline=None, max_examples=50)  # the first example pays for the imports
 @given(answers())
 def test_accuracy_is_the_trace_over_the_total(columns):
     result = evaluation(*columns)
@@ -80,6 +81,7 @@ def test_accuracy_is_the_trace_over_the_total(columns):
     assert 0 <= result.macro_f1 <= 1
 
 
+@settings(deadline=None, max_examples=50)  # the first example pays for the imports
 @given(answers())
 def test_interval_holds_the_accuracy_and_stays_a_share(columns):
     result = evaluation(*columns)
@@ -104,6 +106,7 @@ def test_agreement_counts_equal_answers_right_or_wrong():
     assert changed_answers(a, b) == (1, 1)
 
 
+@settings(deadline=None, max_examples=50)  # the first example pays for the imports
 @given(answers(models=2))
 def test_agreement_is_symmetric_and_whole_with_itself(columns):
     labels, first, second = columns
@@ -113,6 +116,7 @@ def test_agreement_is_symmetric_and_whole_with_itself(columns):
     assert (agreement(a, b) == 100) == (first == second)
 
 
+@settings(deadline=None, max_examples=50)  # the first example pays for the imports
 @given(answers(models=2))
 def test_changed_answers_add_up_to_the_difference_in_right_answers(columns):
     labels, first, second = columns

@@ -1,0 +1,102 @@
+"""``python -m benchmarks``: measures what README promises; progress on stderr, the table on stdout."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from time import monotonic
+
+from benchmarks import isolated
+from benchmarks import results as stored
+from benchmarks.figure import Figure, MissingInputError
+from benchmarks.inputs import ROOT
+from benchmarks.table import figures_table, render_all, replace_between_markers
+
+MEASUREMENTS = (
+    "classify_overhead",
+    "startup",
+    "live",
+    "int8_kernels",
+    "head_training",
+    "file_size",
+    "accuracy",
+)
+SLOW = ("accuracy",)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns 0, or 1 when a measurement failed; a target that isn't met is a result, not a failure."""
+    arguments = _parser().parse_args(argv)
+    if arguments.render:
+        return _render()
+    names = arguments.names or [name for name in MEASUREMENTS if arguments.full or name not in SLOW]
+    target: Path | None = arguments.out or (None if arguments.quick else stored.default_path())
+    measured: list[Figure] = []
+    failed = False
+    for name in names:
+        _say(f"{name}: measuring")
+        load, start = _load(), monotonic()
+        try:
+            figures = isolated.measure(name, arguments.quick)
+        except MissingInputError as reason:
+            _say(f"{name}: skipped, {reason}")
+            continue
+        except Exception:
+            traceback.print_exc()
+            _say(f"{name}: failed")
+            failed = True
+            continue
+        _say(f"{name}: done in {monotonic() - start:.0f} s")
+        measured += figures
+        if target is not None:
+            _store(target, name, figures, load)
+    print(figures_table(measured))
+    return 1 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Measures what README promises, and keeps the results for its table."
+    )
+    parser.add_argument("names", nargs="*", type=_name, metavar="NAME", help=f"any of: {', '.join(MEASUREMENTS)}")
+    parser.add_argument("--full", action="store_true", help=f"all of them, the slow ones ({', '.join(SLOW)}) too")
+    parser.add_argument("--quick", action="store_true", help="a look, for which little is measured and nothing is kept")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="keep the results here (default: this machine's file)")
+    parser.add_argument("--render", action="store_true", help="measure nothing: put the kept results into README.md")
+    return parser
+
+
+def _name(text: str) -> str:
+    if text not in MEASUREMENTS:
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(MEASUREMENTS)}, got {text!r}")
+    return text
+
+
+def _store(path: Path, name: str, figures: Sequence[Figure], load: float | None) -> None:
+    results = stored.read(path) if path.exists() else stored.Results(stored.describe())
+    stored.write(results.with_measurement(name, stored.record(figures, load), MEASUREMENTS), path)
+
+
+def _render() -> int:
+    readme = ROOT / "README.md"
+    readme.write_text(replace_between_markers(readme.read_text(encoding="utf-8"), render_all()), encoding="utf-8")
+    return 0
+
+
+def _load() -> float | None:
+    load = round(os.getloadavg()[0], 1)
+    if load > 0.5 * (os.cpu_count() or 1):
+        _say(f"other programs are busy (load {load}): figures will vary")
+    return load
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

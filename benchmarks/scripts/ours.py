@@ -1,0 +1,9 @@
+"""One picture through edge_runtime, as README shows it: ours.py MODEL PICTURE."""
+
+import sys
+
+import cv2
+
+from edge_runtime import Classifier
+
+print(Classifier(sys.argv[1]).classify(cv2.imread(sys.argv[2])).top, flush=True)

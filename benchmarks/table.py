@@ -1,0 +1,55 @@
+"""The stored results as a Markdown table, and its place in README."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from benchmarks.figure import Figure
+from benchmarks.results import FOLDER, Results, read
+
+START, END = "<!-- results -->", "<!-- /results -->"
+_VERSIONS = ("python", "tflite-runtime", "ai-edge-litert", "opencv-python-headless", "tensorflow")
+
+
+def render_all(folder: Path = FOLDER) -> str:
+    """One section for each machine."""
+    return "\n\n".join(render(read(path)) for path in sorted(folder.glob("*.json")))
+
+
+def render(results: Results) -> str:
+    """One machine's table."""
+    measured = results.measurements.values()
+    dates = sorted({one.date for one in measured})
+    when = " to ".join(dict.fromkeys((dates[0], dates[-1]))) if dates else "never"
+    versions: dict[str, str] = {}
+    for one in measured:
+        versions |= one.versions
+    named = ", ".join(f"{name} {versions[name]}" for name in _VERSIONS if name in versions)
+    table = figures_table(figure for one in measured for figure in one.figures)
+    return f"{results.machine}; {named}; measured {when}:\n\n{table}"
+
+
+def figures_table(figures: Iterable[Figure]) -> str:
+    """A Markdown table, a row a figure."""
+    rows = [
+        "| What | Measured (95% interval) | Target | Met | Conditions | Command |",
+        "|---|---|---|---|---|---|",
+    ]
+    for figure in figures:
+        cells = (figure.what, figure.result, figure.target, figure.met, figure.conditions, f"`{figure.command}`")
+        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(rows)
+
+
+def replace_between_markers(text: str, table: str) -> str:
+    """Puts the table between the markers of a page.
+
+    Raises:
+        ValueError: The page hasn't exactly one pair of markers.
+    """
+    if text.count(START) != 1 or text.count(END) != 1 or text.index(START) > text.index(END):
+        raise ValueError(f"Expected one {START} and, after it, one {END}. Put them where the table belongs.")
+    pattern = re.compile(f"{re.escape(START)}.*{re.escape(END)}", re.DOTALL)
+    return pattern.sub(lambda _: f"{START}\n{table}\n{END}", text)

@@ -1,0 +1,164 @@
+"""The last steps for a network that was trained elsewhere: quantize, export, measure, judge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from trainer.artifacts import MODEL_FILES, cache_folder
+from trainer.config import DataConfig, GateConfig
+from trainer.errors import ConversionError, DatasetError, OutputFolderError, RecipeError
+from trainer.pixels import load_pixels
+from trainer.types import Dataset, Evaluation, Pixels, Split, Verdict
+
+if TYPE_CHECKING:
+    from edge_runtime import InputContract
+    from edge_runtime.types import Activation
+
+_RANGES = {
+    "0..255": ((0.0,), (1.0,)),
+    "0..1": ((0.0,), (255.0,)),
+    # As the trainer's own networks have it: 0.004 beside the usual 127.5, and int8 pixels become an exact shift.
+    "-1..1": ((128.0,), (127.5,)),
+    "imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+}
+
+
+@dataclass(frozen=True)
+class QuantizedModel:
+    """What quantizing a network from elsewhere made.
+
+    Attributes:
+        fp32: The baseline model file.
+        int8: The quantized model file.
+        evaluations: By kind, on the validation split of the representative photos.
+        verdict: The gate's decision.
+    """
+
+    fp32: Path
+    int8: Path
+    evaluations: dict[str, Evaluation]
+    verdict: Verdict
+
+
+def quantize_keras_model(
+    model: Path,
+    representative: Path,
+    to: Path,
+    *,
+    normalize: str,
+    crop: Literal["center", "stretch"] = "center",
+    labels: tuple[str, ...] | None = None,
+    activation: Activation | None = None,
+    samples: int = 256,
+    io: Literal["int8", "uint8"] = "int8",
+    seed: int = 0,
+    gate: GateConfig | None = None,
+) -> QuantizedModel:
+    """Quantizes a Keras model and writes FP32 and INT8 files that explain themselves.
+
+    Args:
+        model: ``.keras``, ``.h5`` or a SavedModel folder; takes (N, height, width, 3) RGB, gives (N, classes).
+        representative: Photos like those that it will see: ``<class>/*`` or ``{train,val,test}/<class>/*``. The
+            calibration pictures are taken from the training split, whether given or made.
+        to: A new folder.
+        normalize: What the network takes: ``"0..255"``, ``"0..1"``, ``"-1..1"``, ``"imagenet"`` (mean and standard
+            deviation per channel), or ``"MEAN,STD"`` in pixel units.
+        crop: Which part of a frame is used.
+        labels: In the order of the network's outputs; None: the class folders' names, sorted.
+        activation: What the network applies to its output; None: read off its last operation.
+        samples: Calibration pictures.
+        io: dtype of the input and output tensors.
+        seed: Of the choice of calibration pictures.
+        gate: What INT8 may lose.
+
+    Returns:
+        The two files and the gate's verdict, which the caller is to heed.
+
+    Raises:
+        TrainerError: Network, photos or folder can't be used.
+    """
+    from edge_runtime import InputContract
+
+    from trainer.calibration import representative_set
+    from trainer.dataset import scan
+    from trainer.environment import check_packages, package_versions
+    from trainer.evaluate import evaluate_pixels
+    from trainer.export import export_model
+    from trainer.gate import judge
+    from trainer.keras_models import load_keras
+    from trainer.quantize import convert_fp32, convert_int8
+
+    check_packages()
+    mean, std = parse_normalization(normalize)
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise OutputFolderError(f"Expected {to} to be a new or empty folder. Choose another one with --to.")
+    dataset = scan(representative, data=DataConfig(), seed=seed)
+    labels = labels or dataset.labels
+    strangers = sorted(set(dataset.labels) - set(labels))
+    if strangers:
+        raise DatasetError(f"Expected class folders named like the labels, got {', '.join(strangers)}. Rename them.")
+    network = load_keras(model)
+    _, height, width, channels = network.input_shape
+    if not (height and width and channels == 3):
+        raise ConversionError(f"Expected a network for RGB pictures of fixed size, got input {network.input_shape}.")
+    contract = InputContract(height, width, crop=crop, mean=mean, std=std)
+    images, calibration = representative_set(
+        _pixels(dataset, "train", contract, labels), samples=samples, seed=seed, num_classes=len(labels)
+    )
+    contents = {
+        "fp32": (convert_fp32(network), None),
+        "int8": (convert_int8(network, images, contract=contract, io=io), calibration),
+    }
+    provenance = {"trained_elsewhere": model.name, "versions": package_versions()}
+    files = {kind: to / name for kind, name in MODEL_FILES.items()}
+    try:
+        to.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputFolderError(f"Expected to write into {to}, got: {error.strerror}. Choose another --to.") from error
+    for kind, (content, calibrated_with) in contents.items():
+        export_model(
+            files[kind],
+            content,
+            labels=labels,
+            contract=contract,
+            activation=activation,
+            provenance=provenance,
+            calibration=calibrated_with,
+            check=True,
+        )
+    evaluations = {
+        kind: evaluate_pixels(path, _pixels(dataset, "val", contract, labels), "val") for kind, path in files.items()
+    }
+    verdict = judge(evaluations["fp32"], evaluations["int8"], gate or GateConfig())
+    return QuantizedModel(files["fp32"], files["int8"], evaluations, verdict)
+
+
+def parse_normalization(text: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation in pixel units from what ``--normalize`` takes.
+
+    Raises:
+        RecipeError: It is none of them.
+    """
+    if text in _RANGES:
+        return _RANGES[text]
+    try:
+        mean, std = (float(part) for part in text.split(","))
+        if std <= 0:
+            raise ValueError
+    except ValueError:
+        raise RecipeError(
+            f"Expected --normalize to be {', '.join(_RANGES)} or MEAN,STD in pixel units, for example 127.5,127.5, "
+            f"got {text!r}."
+        ) from None
+    return (mean,), (std,)
+
+
+def _pixels(dataset: Dataset, split: Split, contract: InputContract, labels: tuple[str, ...]) -> Pixels:
+    """A split's pictures, their classes numbered as the network numbers them."""
+    pixels = load_pixels(dataset, split, contract, cache_folder())
+    outputs = np.array([labels.index(label) for label in dataset.labels])
+    return replace(pixels, labels=outputs[pixels.labels])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 import threading
@@ -23,17 +24,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit status: 0, 1 for an error, 2 for wrong usage."""
     arguments = _parser().parse_args(argv)
     try:
-        return int(arguments.command(arguments))
+        status = int(arguments.command(arguments))
+        sys.stdout.flush()  # here, where a full disk can still be told
+        return status
     except EdgeRuntimeError as error:
         if arguments.traceback:
             raise
         print(f"edge-runtime: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader of our output has had enough
-        sys.stderr.close()
+        _abandon_stdout()
         return 0
+    except OSError as error:
+        _abandon_stdout()
+        if arguments.traceback:
+            raise
+        print(f"edge-runtime: {error.strerror or error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _abandon_stdout() -> None:
+    """Lets what is still buffered go nowhere; Python would try again at exit, and complain."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -72,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         "--pace",
         choices=("fast", "realtime"),
         default="fast",
-        help="a video file as fast as it goes, every frame; or at its own pace, newest frame only (default: %(default)s)",
+        help="a video as fast as it goes, every frame; or at its own pace, newest frame only (default: %(default)s)",
     )
     run.add_argument("--max-frames", type=_positive, metavar="N", help="stop after N frames")
     run.add_argument("--to", metavar="FILE", help="write the JSON Lines into FILE instead of stdout")
@@ -90,7 +106,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _command(commands: Any, name: str, summary: str, function: Any) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:])
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=summary[0].upper() + summary[1:]
+    )
     parser.set_defaults(command=function)
     parser.add_argument("--traceback", action="store_true", help="show where an error came from")
     return parser
@@ -187,7 +205,10 @@ def _info(arguments: argparse.Namespace) -> int:
         ),
         ("output", f"{model.output_tensor.dtype}, activation {model.activation}"),
         ("backend", f"{backend.name} {backend.version}, {backend.num_threads} threads"),
-        ("INT8 kernels", backend.int8_kernels + (f" ({backend.int8_kernels_reason})" if backend.int8_kernels_reason else "")),
+        (
+            "INT8 kernels",
+            backend.int8_kernels + (f" ({backend.int8_kernels_reason})" if backend.int8_kernels_reason else ""),
+        ),
     ]
     if backend.delegated_ops is not None:
         rows.append(("XNNPACK", f"took {backend.delegated_ops} of {backend.total_ops} operations"))
@@ -234,9 +255,7 @@ def _classify(arguments: argparse.Namespace) -> int:
                 print(f"edge-runtime: {error}", file=sys.stderr)
                 failed += 1
                 continue
-            prediction = classifier.classify(
-                picture, top_k=arguments.top_k, score_threshold=arguments.score_threshold
-            )
+            prediction = classifier.classify(picture, top_k=arguments.top_k, score_threshold=arguments.score_threshold)
             if arguments.json:
                 print(json.dumps({"picture": str(path), **prediction.to_dict()}))
             else:
@@ -262,9 +281,7 @@ def _run(arguments: argparse.Namespace) -> int:
         JsonLines(arguments.to) as sink,
     ):
         print(f"{source.describe()}; {classifier.model.path.name}; Ctrl-C stops", file=sys.stderr)
-        results = live(
-            classifier, source, top_k=arguments.top_k, score_threshold=arguments.score_threshold, stop=stop
-        )
+        results = live(classifier, source, top_k=arguments.top_k, score_threshold=arguments.score_threshold, stop=stop)
         try:
             for result in islice(results, arguments.max_frames):
                 if not sink.write(result):
@@ -286,10 +303,12 @@ def _benchmark(arguments: argparse.Namespace) -> int:
 
     from edge_runtime.benchmark import benchmark, format_markdown, format_text
 
+    given = [*arguments.models, *([arguments.baseline] if arguments.baseline else [])]
     with ExitStack() as opened:
-        models = [opened.enter_context(_open(arguments, model)) for model in arguments.models]
-        baseline = opened.enter_context(_open(arguments, arguments.baseline)) if arguments.baseline else None
-        report = benchmark(models, baseline=baseline, seconds=arguments.seconds)
+        # The baseline may be one of the models; it is measured once then.
+        classifiers = {path: opened.enter_context(_open(arguments, path)) for path in dict.fromkeys(given)}
+        models = [classifiers[path] for path in dict.fromkeys(arguments.models)]
+        report = benchmark(models, baseline=classifiers.get(arguments.baseline), seconds=arguments.seconds)
     outputs = [(arguments.json, json.dumps(report.to_dict(), indent=1)), (arguments.markdown, format_markdown(report))]
     if not any(target == "-" for target, _ in outputs):
         print(format_text(report))

@@ -1,13 +1,13 @@
 """The errors of the runtime, one tree, each also the builtin that a caller would expect.
 
-    EdgeRuntimeError
-    ├── ModelError (ValueError)            a model file can't be used as it is
-    │   └── ManifestError                  its edge_manifest.json is damaged or of another schema
-    ├── BackendError (RuntimeError)        no interpreter can be had, or it refuses the model
-    ├── FrameError (ValueError)            a frame has the wrong shape, dtype or colour order
-    ├── SourceError (OSError)              pictures can't be had from where they should come
-    │   └── CameraError                    a camera is missing, busy or stopped delivering
-    └── OutputError (OSError)              a result can't be written
+EdgeRuntimeError
+├── ModelError (ValueError)            a model file can't be used as it is
+│   └── ManifestError                  its edge_manifest.json is damaged or of another schema
+├── BackendError (RuntimeError)        no interpreter can be had, or it refuses the model
+├── FrameError (ValueError)            a frame has the wrong shape, dtype or colour order
+├── SourceError (OSError)              pictures can't be had from where they should come
+│   └── CameraError                    a camera is missing, busy or stopped delivering
+└── OutputError (OSError)              a result can't be written
 """
 
 

@@ -103,6 +103,11 @@ def draw_pattern(seed: int) -> NDArray[np.uint8]:
 def _check(classifier: Classifier, sample: GoldenSample) -> SampleCheck:
     frame = _decode_png(sample.png) if sample.png else draw_pattern(sample.pattern_seed)
     model = classifier.model
+    if len(sample.output) != len(model.labels):
+        raise ManifestError(
+            f"Expected {len(model.labels)} outputs in a golden sample, got {len(sample.output)} in {model.path.name}. "
+            "Export the model again."
+        )
     expected = to_scores(np.asarray(sample.output), model.output_tensor, model.activation)
     scores = classifier.scores(frame, color="rgb")
     difference = float(np.abs(scores - expected).max())

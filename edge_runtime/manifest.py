@@ -100,7 +100,7 @@ class Manifest:
 
     def to_json(self) -> str:
         """What the file holds."""
-        return json.dumps(asdict(self), indent=1)
+        return json.dumps(asdict(self), separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Manifest:

@@ -47,7 +47,5 @@ def top_categories(
     """
     best = [int(scores.argmax())] if top_k == 1 else np.argsort(-scores, kind="stable")[:top_k].tolist()
     return tuple(
-        Category(index, labels[index], score)
-        for index in best
-        if (score := float(scores[index])) >= score_threshold
+        Category(index, labels[index], score) for index in best if (score := float(scores[index])) >= score_threshold
     )

@@ -51,12 +51,12 @@ def pixel_table(contract: InputContract, tensor: TensorSpec) -> NDArray[np.gener
     std = np.broadcast_to(np.asarray(contract.std, np.float64), (contract.channels,))
     real = (pixels - mean) / std
     if not tensor.is_quantized:
-        return real.astype(tensor.dtype)
+        return np.asarray(real, tensor.dtype)
     limits = np.iinfo(tensor.dtype)
     # The scale is stored as float32, off by up to 2^-24 of itself, which is 1.5e-5 of a step after 256 steps: so much
     # keeps exact halves from falling to either side by its rounding.
     stored = np.floor(real / tensor.scale + 0.5 + 2e-5) + tensor.zero_point
-    return np.clip(stored, limits.min, limits.max).astype(tensor.dtype)
+    return np.asarray(np.clip(stored, limits.min, limits.max), tensor.dtype)
 
 
 class Resizer:
@@ -73,7 +73,7 @@ class Resizer:
             "area": cv2.INTER_AREA,
             "nearest": cv2.INTER_NEAREST,
         }[contract.interpolation]
-        self._buffers: dict[tuple[int, ...], NDArray[np.uint8]] = {}
+        self._buffers: dict[tuple[object, ...], NDArray[np.uint8]] = {}
 
     def __call__(self, frame: NDArray[np.uint8], *, color: Color) -> NDArray[np.uint8]:
         """Returns a view of a buffer (or of ``frame``) that is valid until the next call."""

@@ -166,7 +166,7 @@ class _Capture:
             return
         silent_s = time.monotonic() - self._silent_since
         if silent_s > self._stall_timeout_s:
-            logger.warning("No frame for %.1f s from %s; reopening it.", silent_s, type(self._source).__name__)
+            logger.warning("No frame for %.1f s from %s; reopening it.", silent_s, self._source.describe())
             self._silent_since = None  # here and now: the new thread may not run before the next look
             self._start(self._source, is_open=False)
 
@@ -183,8 +183,7 @@ class _Capture:
                 except SourceError as failure:
                     if not current.live:
                         raise
-                    logger.warning("%s Reopening it.", failure)
-                    current = self._reopen(current)
+                    current = self._reopen(current, failure)
         except BaseException as failure:  # whatever it is belongs to the caller's thread
             error = failure
         finally:
@@ -211,19 +210,21 @@ class _Capture:
                 self._condition.notify_all()
             del frame  # not through the next read
 
-    def _reopen(self, source: Source) -> Source | None:
+    def _reopen(self, source: Source, failure: SourceError | None = None) -> Source | None:
         """Closes and opens until it works; None when this thread is no longer wanted."""
         with self._condition:
             if not self._owns():
                 return None
+            if failure is not None:
+                logger.warning("%s Reopening it.", failure)
             self._silent_since = None  # opening has its own time limits
         source.close()
         while not self._closed.wait(self._delay_s):
             self._delay_s = min(2 * self._delay_s, LONGEST_DELAY_S)
             try:
                 fresh = source.reopen()
-            except SourceError as failure:
-                logger.warning("%s Trying again in %.1f s.", failure, self._delay_s)
+            except SourceError as error:
+                logger.warning("%s Trying again in %.1f s.", error, self._delay_s)
                 continue
             with self._condition:
                 if self._owns():

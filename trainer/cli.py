@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_runtime.errors import EdgeRuntimeError
-
 from trainer.errors import TrainerError
 
 if TYPE_CHECKING:
@@ -51,8 +50,8 @@ def _parser() -> argparse.ArgumentParser:
         "--recipe", default="default", metavar="NAME|FILE", help="a built-in recipe or a TOML file (default: %(default)s)"
     )
     train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for example finetune.epochs=10")
-    train.add_argument("--backbone", metavar="NAME", help="short for --set model.backbone=NAME; see: edge-trainer backbones")
-    train.add_argument("--weights", metavar="imagenet|none|FILE", help="short for --set model.weights=…")
+    train.add_argument("--backbone", metavar="NAME", help="--set model.backbone=NAME; see: edge-trainer backbones")
+    train.add_argument("--weights", metavar="imagenet|none|FILE", help="--set model.weights=…")
     _add_gate(train)
 
     check = _command(commands, "check", "look a folder of photos over before training", _check)
@@ -97,7 +96,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _command(commands: Any, name: str, summary: str, function: Any) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:])
+    description = summary[0].upper() + summary[1:]
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=description)
     parser.set_defaults(command=function)
     parser.add_argument("--traceback", action="store_true", help="show where an error came from")
     return parser
@@ -142,15 +142,14 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps({**evaluation.to_dict(), "unreadable": [list(entry) for entry in unreadable]}, indent=1))
         return 0
-    low, high = accuracy_interval(evaluation)
+    low, high = (f"{end:.1%}" for end in accuracy_interval(evaluation))
     print(f"{evaluation.model} on {evaluation.count} photos ({evaluation.split}), {evaluation.kernels}")
-    print(f"accuracy {evaluation.accuracy:.1%} (95% interval {low:.1%} to {high:.1%}), macro F1 {evaluation.macro_f1:.3f}")
+    print(f"accuracy {evaluation.accuracy:.1%} (95% interval {low} to {high}), macro F1 {evaluation.macro_f1:.3f}")
     width = max(len(metrics.label) for metrics in evaluation.classes)
     print(f"\n{'class':<{width}}  precision  recall     F1  photos")
     for metrics in evaluation.classes:
-        print(
-            f"{metrics.label:<{width}}  {metrics.precision:9.3f}  {metrics.recall:6.3f}  {metrics.f1:5.3f}  {metrics.support:6d}"
-        )
+        figures = f"{metrics.precision:9.3f}  {metrics.recall:6.3f}  {metrics.f1:5.3f}  {metrics.support:6d}"
+        print(f"{metrics.label:<{width}}  {figures}")
     for path, reason in unreadable:
         print(f"left out: {path}: {reason}", file=sys.stderr)
     return 0
@@ -158,7 +157,6 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 def _quantize(arguments: argparse.Namespace) -> int:
     from edge_runtime.model_file import read_labels
-
     from trainer.config import GateConfig
     from trainer.errors import GateError
     from trainer.external import quantize_keras_model

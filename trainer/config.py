@@ -201,11 +201,13 @@ class Recipe:
         Raises:
             RecipeError: An unknown name, a value of the wrong type or out of range.
         """
-        return _updated(cls(), values, "")
+        recipe: Recipe = _updated(cls(), values, "")
+        return recipe
 
     def updated(self, values: dict[str, Any]) -> Recipe:
         """Returns a recipe with the settings in ``values`` (nested tables) replaced."""
-        return _updated(self, values, "")
+        recipe: Recipe = _updated(self, values, "")
+        return recipe
 
 
 def _updated(config: Any, values: dict[str, Any], prefix: str) -> Any:

@@ -31,7 +31,7 @@ def run_demo(folder: Path) -> str:
     from trainer.summary import format_result
 
     start = perf_counter()
-    print("Setting 1,797 scans of handwritten digits (scikit-learn's load_digits) into photo-like scenes", file=sys.stderr)
+    print("Setting scikit-learn's 1,797 scans of handwritten digits into photo-like scenes", file=sys.stderr)
     photos = write_digit_photos(folder / "photos")
     result = train(photos, folder / "run", read_recipe("demo"))
     verified = _verify([result.fp32, result.int8])

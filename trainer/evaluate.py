@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from edge_runtime import BackendInfo, Classifier
     from numpy.typing import NDArray
+
+    from edge_runtime import BackendInfo, Classifier
 
 
 def evaluate_pixels(model: Path, pixels: Pixels, split: str, **options: Any) -> Evaluation:
@@ -98,7 +99,6 @@ def evaluate_photos(
         DatasetError: The folder holds no photos, no such split, or a class that the model doesn't know.
     """
     from edge_runtime import Classifier
-
     from trainer.dataset import survey
 
     with Classifier(model, **options) as classifier:

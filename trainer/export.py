@@ -30,7 +30,7 @@ def export_model(
     *,
     labels: Sequence[str],
     contract: InputContract,
-    activation: Activation = "softmax",
+    activation: Activation | None = None,
     provenance: dict[str, Any] | None = None,
     calibration: Calibration | None = None,
     golden: Sequence[GoldenSample] = (),
@@ -44,7 +44,7 @@ def export_model(
         model_bytes: As `trainer.quantize` gives them.
         labels: One for each class.
         contract: How a picture becomes the network's input.
-        activation: That the network applies to its output.
+        activation: That the network applies to its output; None: read off its last operation.
         provenance: Where the model came from, for the manifest.
         calibration: The representative dataset of an INT8 model.
         golden: Samples for ``edge-runtime verify``, if known already.
@@ -67,13 +67,13 @@ def export_model(
         # Read as the runtime reads it, which checks that labels, contract and model fit together.
         with _speaking_of(path, draft):
             model = read_model_file(draft, labels=labels, contract=contract, activation=activation)
-        metadata = write_metadata(path.stem, contract, model.input_tensor, activation)
+        metadata = write_metadata(path.stem, contract, model.input_tensor, model.activation)
         content = compact(model_bytes, {ENTRY_NAME: metadata})
         manifest = Manifest(
             input=contract,
             input_tensor=model.input_tensor,
             output_tensor=model.output_tensor,
-            activation=activation,
+            activation=model.activation,
             model_sha256=hashlib.sha256(content).hexdigest(),
             provenance=provenance or {},
             accuracy=tuple(accuracy),
@@ -87,11 +87,6 @@ def export_model(
                 check_compatibility(draft)
     _write_whole(path, content)
     return read_model_file(path)
-
-
-def export_checked(path: str | os.PathLike[str], model_bytes: bytes, **contents: Any) -> ModelFile:
-    """`export_model` with ``check``: a model that the device can't run is an error here, not there."""
-    return export_model(path, model_bytes, check=True, **contents)
 
 
 def restamp(path: str | os.PathLike[str], manifest: Manifest) -> ModelFile:

@@ -82,7 +82,6 @@ def quantize_keras_model(
         TrainerError: Network, photos or folder can't be used.
     """
     from edge_runtime import InputContract
-
     from trainer.calibration import representative_set
     from trainer.dataset import scan
     from trainer.environment import check_packages, package_versions

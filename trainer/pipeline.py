@@ -185,7 +185,6 @@ def _quantize(run: Run, folder: Path) -> None:
 def _evaluate(run: Run, folder: Path) -> None:
     """Both files through the runtime: the validation split decides, the test split is measured this once."""
     from edge_runtime.benchmark import benchmark
-
     from trainer.evaluate import evaluate_pixels
     from trainer.gate import judge
 

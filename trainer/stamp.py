@@ -12,27 +12,26 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
-    from edge_runtime import MeasuredAccuracy
     from numpy.typing import NDArray
 
+    from edge_runtime import MeasuredAccuracy
     from trainer.run import Run
     from trainer.types import Evaluation
 
-_PHOTOS, _PATTERN_SEEDS = 2, (1,)
-_SIDE = 72
-"""Side of a golden photo in pixels: large enough for a right answer, small enough to ship in each file."""
+_PHOTOS, _PATTERN_SEEDS = 1, (1, 2)
+_SIDE = 48
+"""Side of a golden photo in pixels: a file of a few hundred KiB should not be made of test pictures."""
 
 
 def stamp(run: Run, path: Path) -> None:
     """Writes accuracy and golden samples into a model file of the run; the model's own bytes stay as they are."""
     from edge_runtime import Classifier
     from edge_runtime.golden import make_sample
-
     from trainer.export import restamp
 
     evaluations = read_evaluations(run)
     with Classifier(path) as classifier:
-        frames = [*_photos(run, evaluations), *_PATTERN_SEEDS]
+        frames: list[NDArray[np.uint8] | int] = [*_photos(run, evaluations), *_PATTERN_SEEDS]
         golden = tuple(make_sample(classifier, frame) for frame in frames)
         manifest = classifier.model.manifest
     assert manifest is not None  # the quantize stage wrote it

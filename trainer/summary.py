@@ -34,7 +34,8 @@ def format_models(
         remark = f"{100 * (b.accuracy - a.accuracy):+.1f} points on {b.count} photos"
         rows.append((f"accuracy, {_SPLIT_NAMES.get(split, split)}", f"{a.accuracy:.1%}", f"{b.accuracy:.1%}", remark))
     sizes = fp32.stat().st_size, int8.stat().st_size
-    rows.append(("file", *(f"{size / 1024:.0f} KiB" for size in sizes), f"{sizes[1] / sizes[0]:.0%} of the size"))
+    in_kib = [f"{size / 1024:.0f} KiB" for size in sizes]
+    rows.append(("file", in_kib[0], in_kib[1], f"{sizes[1] / sizes[0]:.0%} of the size"))
     rows += more_rows
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = [f"{name:<{widths[0]}}  {a:>{widths[1]}}  {b:>{widths[2]}}  {more}".rstrip() for name, a, b, more in rows]

@@ -91,7 +91,8 @@ def fit(
         watch.bar.close()
     if watch.best_weights is not None:
         model.set_weights(watch.best_weights)
-    return watch.curve
+    curve: list[Epoch] = watch.curve
+    return curve
 
 
 def _watch(stage: str, total_steps: int, patience: int, progress: bool) -> Any:
@@ -99,7 +100,7 @@ def _watch(stage: str, total_steps: int, patience: int, progress: bool) -> Any:
     import tf_keras
     from tqdm import tqdm
 
-    class Watch(tf_keras.callbacks.Callback):
+    class Watch(tf_keras.callbacks.Callback):  # type: ignore[misc]  # tf_keras has no types
         def __init__(self) -> None:
             super().__init__()
             self.curve: list[Epoch] = []

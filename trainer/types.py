@@ -50,13 +50,16 @@ class Dataset:
     given_split: bool = False
 
     def split(self, name: Split) -> tuple[Photo, ...]:
+        """The photos of one split, in order."""
         return tuple(photo for photo in self.photos if photo.split == name)
 
     def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
         return {**asdict(self), "root": str(self.root)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Dataset:
+        """From what `to_dict` gave."""
         return cls(
             root=Path(values["root"]),
             labels=tuple(values["labels"]),
@@ -142,10 +145,12 @@ class Evaluation:
     kernels: str
 
     def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Evaluation:
+        """From what `to_dict` gave."""
         return cls(
             **{
                 **values,
@@ -175,8 +180,10 @@ class Verdict:
     reasons: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Verdict:
+        """From what `to_dict` gave."""
         return cls(**{**values, "reasons": tuple(values["reasons"])})

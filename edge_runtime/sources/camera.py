@@ -5,10 +5,15 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_runtime.errors import CameraError, SourceError
 from edge_runtime.sources.base import Frame, Source
 from edge_runtime.sources.capture import Capture, open_capture, quiet_opencv
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +42,7 @@ class CameraSource(Source):
         self._asked = (size, fps)
         self._index = 0
         self._capture = self._open(size or (480, 640), fps or 30.0)
-        first = self._capture.read()
+        first = self._take()
         if first is None:
             self._capture.close()
             raise CameraError(
@@ -45,6 +50,8 @@ class CameraSource(Source):
                 f"('fuser -v {self.path}' says by whom) or need another size; 'v4l2-ctl --list-formats-ext' lists them."
             )
         self.height, self.width = first[0].shape[:2]
+        # Now: while a picture is waited for, the camera can't be asked.
+        self._description = self._negotiated()
         if size is not None and (self.height, self.width) != size:
             logger.warning(
                 "Asked %s for %d×%d pixels, it gives %d×%d.", self.path, size[1], size[0], self.width, self.height
@@ -52,11 +59,10 @@ class CameraSource(Source):
 
     def read(self) -> Frame | None:
         """See `Source.read`."""
-        try:
-            taken = self._capture.read()
-        except SourceError as error:
-            raise CameraError(str(error)) from error
+        taken = self._take()
         if taken is None:
+            if self._capture.closed:
+                return None
             raise CameraError(f"The camera {self.path} stopped sending pictures. Check its cable and power.")
         frame = Frame(taken[0], self._index, taken[1])
         self._index += 1
@@ -73,6 +79,9 @@ class CameraSource(Source):
 
     def describe(self) -> str:
         """See `Source.describe`."""
+        return self._description
+
+    def _negotiated(self) -> str:
         import cv2
 
         code = int(self._capture.get(cv2.CAP_PROP_FOURCC))
@@ -80,6 +89,13 @@ class CameraSource(Source):
         pixels = letters if letters.isprintable() else "unknown format"
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         return f"camera {self.path}, {self.width}×{self.height}, {pixels}, {rate:g} fps"
+
+    def _take(self) -> tuple[NDArray[np.uint8], float] | None:
+        try:
+            return self._capture.read()
+        except SourceError as error:
+            self._capture.close()
+            raise CameraError(str(error)) from error
 
     def _open(self, size: tuple[int, int], fps: float) -> Capture:
         import cv2

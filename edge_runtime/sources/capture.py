@@ -57,6 +57,11 @@ class Capture:
         with self._reading:
             self._capture.set(property_id, value)
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed.is_set()
+
     def close(self) -> None:
         """Releases the capture, or leaves that to the `read` which is under way."""
         self._closed.set()

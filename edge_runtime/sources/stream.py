@@ -9,6 +9,7 @@ from edge_runtime.sources.base import Frame, Source
 from edge_runtime.sources.capture import open_capture
 
 TIMEOUT_S = 5.0
+"""For connecting, and for each picture after that."""
 
 
 class StreamSource(Source):
@@ -49,7 +50,7 @@ class StreamSource(Source):
         """See `Source.read`."""
         taken = self._capture.read()
         if taken is None:
-            if not self.live:
+            if not self.live or self._capture.closed:
                 return None
             raise SourceError(f"The stream {self.name} stopped.")
         frame = Frame(taken[0], self._index, taken[1])

@@ -18,10 +18,13 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_runtime.classifier import Classifier
 from edge_runtime.errors import CameraError, SourceError
-from edge_runtime.sources import Source, open_source
+from edge_runtime.sources import Source, camera, open_source
+from edge_runtime.sources.capture import Capture, open_capture
 from edge_runtime.sources.folder import list_pictures, read_picture
 from edge_runtime.sources.synthetic import SyntheticSource
+from edge_runtime.stream import live
 
 HEIGHT, WIDTH = 48, 64
 
@@ -220,6 +223,23 @@ class TestCamera:
             open_source("/dev/null")
         assert capfd.readouterr().err == ""
 
+    def test_a_camera_delivers_until_it_stops(self, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        # A clip stands in for a camera, which no test machine has; it is read by the same capture, V4L2 apart.
+        def play(place: str, backends: list[int], *, name: str) -> Capture | None:
+            assert backends == [cv2.CAP_V4L2]
+            return open_capture(place, [cv2.CAP_FFMPEG], name=name)
+
+        monkeypatch.setattr(camera, "open_capture", play)
+        with open_source(video) as file:
+            assert not file.live
+        with camera.CameraSource(str(video)) as source:
+            assert source.live
+            assert source.describe() == f"camera {video}, 64×48, MJPG, 20 fps"
+            assert [frame.index for frame in (source.read() for _ in range(9)) if frame] == list(range(9))
+            with pytest.raises(CameraError, match=r"The camera .*clip\.avi stopped sending pictures"):
+                source.read()
+        assert source.read() is None
+
     def test_a_camera_module_without_picamera2_says_how_to_get_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "picamera2", None)
         with pytest.raises(CameraError, match="apt install python3-picamera2"):
@@ -309,6 +329,16 @@ class TestStream:
             assert [frame.index for frame in frames if frame] == [0, 1, 2, 3, 4]
             with pytest.raises(SourceError, match=r"The stream http://\*\*\*@127.* stopped"):
                 list(iter(source.read, None))
+
+    def test_the_live_loop_connects_again(
+        self, network_camera: str, tiny_int8: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with Classifier(tiny_int8, num_threads=1) as classifier:
+            results = live(classifier, open_source(network_camera))
+            assert any(result.reconnects == 1 for result in results)
+            results.close()
+        assert "stopped. Reopening it." in caplog.text
+        assert "secret" not in caplog.text
 
     def test_an_address_where_nothing_answers_is_an_error_without_its_password(self) -> None:
         with pytest.raises(SourceError, match=r"Expected a video stream at rtsp://\*\*\*@127\.0\.0\.1:9/x") as raised:

@@ -211,7 +211,7 @@ class TestReopening:
         self, classifier: Classifier, caplog: pytest.LogCaptureFixture
     ) -> None:
         source = Device([["frame", "hang"], ["frame", "hang"], ["frame", "end"]])
-        results = list(live(classifier, source, stall_timeout_s=0.15))
+        results = list(live(classifier, source, stall_timeout_s=0.6))
         assert [result.frame.index for result in results] == [0, 0, 0]
         assert results[-1].reconnects == 2
         assert "No frame for" in caplog.text
@@ -229,7 +229,7 @@ class TestReopening:
 
         source = Stubborn([["frame"], ["frame", "frame", "frame", "end"]])
         indices = []
-        for result in live(classifier, source, stall_timeout_s=0.1):
+        for result in live(classifier, source, stall_timeout_s=0.6):
             indices.append(result.frame.index)
             if result.reconnects:
                 let_go.set()

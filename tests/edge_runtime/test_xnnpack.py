@@ -66,9 +66,7 @@ class TestSelfTest:
             assert classifier.backend.int8_kernels == "off"
             assert "exit status -11" in classifier.backend.int8_kernels_reason
 
-    def test_a_child_that_hangs_is_given_up(
-        self, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_child_that_hangs_is_given_up(self, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         python_that("exec sleep 30", tmp_path, monkeypatch)
         monkeypatch.setattr(xnnpack, "_SELF_TEST_TIMEOUT_S", 0.2)
         assert "timed out" in xnnpack.unavailable_reason()

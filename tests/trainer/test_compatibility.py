@@ -10,7 +10,7 @@ from edge_runtime.model_file import read_model_file
 from tests.tiny import CONTRACT, LABELS
 from trainer.compatibility import check_compatibility, check_versions
 from trainer.errors import ConversionError
-from trainer.export import export_checked
+from trainer.export import export_model
 
 
 def test_exported_models_run_in_every_installed_interpreter(tiny_int8: Path) -> None:
@@ -74,5 +74,5 @@ def test_a_model_that_interpreters_refuse_is_an_error_and_leaves_no_file(tiny_in
     broken = bytes(flatbuffer_utils.convert_object_to_bytearray(model))
     path = tmp_path / "broken.tflite"
     with pytest.raises(ConversionError, match=r"to run .*broken\.tflite, but it failed"):
-        export_checked(path, broken, labels=LABELS, contract=CONTRACT)
+        export_model(path, broken, labels=LABELS, contract=CONTRACT, check=True)
     assert list(tmp_path.iterdir()) == []

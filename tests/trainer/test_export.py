@@ -15,7 +15,7 @@ from edge_runtime.model_file import read_model_file
 from edge_runtime.types import InputContract
 from tests.tiny import CONTRACT, LABELS
 from trainer.errors import ConversionError, OutputFolderError
-from trainer.export import export_checked, export_model, restamp
+from trainer.export import export_model, restamp
 from trainer.quantize import convert_fp32
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def test_everything_reads_back(fp32: bytes, tmp_path: Path) -> None:
         "golden": (GoldenSample("cd", (0.25, 0.5, 0.25), pattern_seed=1),),
         "accuracy": (MeasuredAccuracy("val", 20, 0.9, 0.88, 0.95, "kernels"),),
     }
-    model = export_checked(tmp_path / "m.tflite", fp32, **contents)
+    model = export_model(tmp_path / "m.tflite", fp32, check=True, **contents)
     assert model == read_model_file(tmp_path / "m.tflite")
     assert model.labels == contents["labels"]
     assert model.contract == contents["contract"]

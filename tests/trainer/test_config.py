@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainer.config import (
+    AugmentConfig,
+    DataConfig,
+    FinetuneConfig,
+    GateConfig,
+    HeadConfig,
+    ModelConfig,
+    QuantizeConfig,
+    Recipe,
+)
+from trainer.errors import RecipeError, TrainerError
+
+recipes = st.builds(
+    Recipe,
+    seed=st.integers(0, 2**32),
+    data=st.builds(DataConfig, val_fraction=st.floats(0, 0.89), crop=st.sampled_from(["center", "stretch"])),
+    model=st.builds(ModelConfig, backbone=st.text(), input_size=st.just(0) | st.integers(32, 512)),
+    head=st.builds(HeadConfig, epochs=st.integers(0), learning_rate=st.floats(1e-9, 10)),
+    finetune=st.builds(FinetuneConfig, unfreeze=st.floats(0.01, 1)),
+    augment=st.builds(AugmentConfig, scale=st.tuples(st.floats(0.1, 1), st.floats(1, 3)), flip=st.booleans()),
+    quantize=st.builds(QuantizeConfig, io=st.sampled_from(["int8", "uint8"])),
+    gate=st.builds(GateConfig, max_drop=st.floats(0, 100)),
+)
+
+
+@given(recipes)
+def test_a_recipe_comes_back_from_its_tables(recipe: Recipe) -> None:
+    assert Recipe.from_dict(recipe.to_dict()) == recipe
+
+
+@given(recipes, st.integers(0, 2**32), st.integers(0, 500))
+def test_updating_changes_what_is_named_and_nothing_else(recipe: Recipe, seed: int, epochs: int) -> None:
+    changed = recipe.updated({"seed": seed, "finetune": {"epochs": epochs}})
+    assert (changed.seed, changed.finetune.epochs) == (seed, epochs)
+    back = changed.updated({"seed": recipe.seed, "finetune": {"epochs": recipe.finetune.epochs}})
+    assert back == recipe
+
+
+def test_what_is_not_named_keeps_its_default() -> None:
+    assert Recipe.from_dict({}) == Recipe()
+    assert Recipe.from_dict({"gate": {"max_drop": 2.5}}).gate == GateConfig(max_drop=2.5)
+
+
+def test_whole_numbers_and_lists_are_taken_for_what_toml_cannot_tell_apart() -> None:
+    recipe = Recipe.from_dict({"gate": {"max_drop": 2}, "augment": {"scale": [1, 2]}})
+    assert repr(recipe.gate.max_drop) == "2.0"
+    assert recipe.augment.scale == (1.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"epochs": 3}, "Expected one of seed, data, model, .*, got 'epochs'"),
+        ({"finetune": {"epoch": 3}}, r"finetune\.epochs, .*, got 'finetune\.epoch'"),
+        ({"finetune": 3}, "finetune to be a table of settings, got 3"),
+        ({"finetune": {"epochs": "many"}}, r"finetune\.epochs to be int, for example 20, got 'many'"),
+        ({"finetune": {"epochs": 2.5}}, r"finetune\.epochs to be int"),
+        ({"finetune": {"epochs": True}}, r"finetune\.epochs to be int"),
+        ({"finetune": {"learning_rate": True}}, r"finetune\.learning_rate to be float"),
+        ({"augment": {"flip": 1}}, r"augment\.flip to be bool"),
+        ({"augment": {"scale": ["a", "b"]}}, r"augment\.scale to be tuple"),
+        ({"model": {"backbone": 3}}, r"model\.backbone to be str"),
+        ({"seed": None}, "seed to be int"),
+    ],
+)
+def test_an_unknown_name_or_a_wrong_type_is_refused_by_its_full_name(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(RecipeError, match=words):
+        Recipe.from_dict(values)
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "values"),
+    [
+        ("data", "val_fraction", [-0.1, 0.9]),
+        ("data", "test_fraction", [-0.1, 1.0]),
+        ("data", "max_unreadable", [-0.01]),
+        ("data", "crop", ["left"]),
+        ("model", "input_size", [-1, 16, 1024]),
+        ("model", "dropout", [-0.1, 1.0]),
+        ("head", "epochs", [-1]),
+        ("head", "batch_size", [0]),
+        ("head", "learning_rate", [0.0, -1.0, float("nan")]),
+        ("head", "patience", [0]),
+        ("finetune", "epochs", [-1]),
+        ("finetune", "batch_size", [0]),
+        ("finetune", "unfreeze", [0.0, 1.1]),
+        ("finetune", "learning_rate", [0.0]),
+        ("finetune", "warmup_epochs", [-1.0]),
+        ("finetune", "label_smoothing", [-0.1, 1.0]),
+        ("finetune", "weight_decay", [-1e-9]),
+        ("finetune", "patience", [0]),
+        ("augment", "rotation", [-1.0, 181.0]),
+        ("augment", "shift", [1.0]),
+        ("augment", "scale", [[1.2, 0.8], [0.0, 1.0], [1.0], [1.0, 1.0, 1.0]]),
+        ("augment", "brightness", [-0.1, 1.0]),
+        ("quantize", "samples", [0]),
+        ("quantize", "io", ["int4"]),
+        ("gate", "max_drop", [-1.0, 101.0, float("nan")]),
+        ("gate", "min_agreement", [-1.0, 101.0]),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_its_full_name(section: str, name: str, values: list[Any]) -> None:
+    for value in values:
+        with pytest.raises(RecipeError, match=rf"Expected {section}\.{name} to be .*, got "):
+            Recipe.from_dict({section: {name: value}})
+
+
+def test_every_setting_is_checked_or_harmless() -> None:
+    """Sections are frozen: a recipe that was checked stays so."""
+    recipe = Recipe()
+    for field in fields(recipe):
+        section = getattr(recipe, field.name)
+        if is_dataclass(section):
+            with pytest.raises(AttributeError):
+                setattr(section, fields(section)[0].name, None)
+
+
+def test_the_error_is_one_of_the_trainers_and_a_value_error() -> None:
+    assert issubclass(RecipeError, TrainerError)
+    assert issubclass(RecipeError, ValueError)

@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         "--normalize",
         required=True,
         metavar="RANGE|MEAN,STD",
-        help="what the model takes: 0..255, 0..1, -1..1, imagenet, or mean and std in pixel units, as 127.5,127.5",
+        help="what the model takes: 0..255, 0..1, symmetric (-1 to 1), imagenet, or mean and std in pixel units, as 127.5,127.5",
     )
     quantize.add_argument("--crop", choices=("center", "stretch"), default="center", help="default: %(default)s")
     quantize.add_argument("--labels", metavar="FILE", help="one label a line; default: the class folders' names")
@@ -114,6 +114,7 @@ def _gate_settings(arguments: argparse.Namespace) -> dict[str, float]:
 
 
 def _train(arguments: argparse.Namespace) -> int:
+    from trainer.gate import require_kept
     from trainer.pipeline import train
     from trainer.recipe import read_recipe
     from trainer.summary import format_result
@@ -123,6 +124,7 @@ def _train(arguments: argparse.Namespace) -> int:
     recipe = recipe.updated({"model": {name: value for name, value in model.items() if value is not None}})
     result = train(arguments.photos, arguments.to, recipe)
     print(format_result(result))
+    require_kept(result.verdict)
     return 0
 
 
@@ -158,8 +160,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 def _quantize(arguments: argparse.Namespace) -> int:
     from edge_runtime.model_file import read_labels
     from trainer.config import GateConfig
-    from trainer.errors import GateError
     from trainer.external import quantize_keras_model
+    from trainer.gate import require_kept
     from trainer.summary import format_models
 
     made = quantize_keras_model(
@@ -176,8 +178,7 @@ def _quantize(arguments: argparse.Namespace) -> int:
         gate=GateConfig(**_gate_settings(arguments)),
     )
     print(format_models(made.fp32, made.int8, {kind: {"val": e} for kind, e in made.evaluations.items()}, made.verdict))
-    if not made.verdict.passed:
-        raise GateError(" ".join(made.verdict.reasons))
+    require_kept(made.verdict)
     return 0
 
 

@@ -33,7 +33,7 @@ def run_demo(folder: Path) -> str:
     start = perf_counter()
     print("Setting scikit-learn's 1,797 scans of handwritten digits into photo-like scenes", file=sys.stderr)
     photos = write_digit_photos(folder / "photos")
-    result = train(photos, folder / "run", read_recipe("demo"))
+    result = train(photos, folder / "run", read_recipe("demo")).require_kept()
     verified = _verify([result.fp32, result.int8])
     clip = folder / "clip.avi"
     shown = write_digit_clip(clip, seed=CLIP_SEED)

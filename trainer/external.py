@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _RANGES = {
     "0..255": ((0.0,), (1.0,)),
     "0..1": ((0.0,), (255.0,)),
-    # As the trainer's own networks have it: 0.004 beside the usual 127.5, and int8 pixels become an exact shift.
-    "-1..1": ((128.0,), (127.5,)),
+    # -1 to 1, as the trainer's own networks have it: 0.004 beside the usual 127.5, and int8 pixels become an exact shift.
+    "symmetric": ((128.0,), (127.5,)),
     "imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
 }
 
@@ -65,7 +65,7 @@ def quantize_keras_model(
         representative: Photos like those that it will see: ``<class>/*`` or ``{train,val,test}/<class>/*``. The
             calibration pictures are taken from the training split, whether given or made.
         to: A new folder.
-        normalize: What the network takes: ``"0..255"``, ``"0..1"``, ``"-1..1"``, ``"imagenet"`` (mean and standard
+        normalize: What the network takes: ``"0..255"``, ``"0..1"``, ``"symmetric"`` (-1 to 1), ``"imagenet"`` (mean and standard
             deviation per channel), or ``"MEAN,STD"`` in pixel units.
         crop: Which part of a frame is used.
         labels: In the order of the network's outputs; None: the class folders' names, sorted.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from trainer.config import GateConfig
+from trainer.errors import GateError
 from trainer.metrics import agreement, require_same_pictures, right_answers
 from trainer.types import Evaluation, Verdict
 
@@ -51,6 +52,12 @@ def judge(fp32: Evaluation, int8: Evaluation, config: GateConfig) -> Verdict:
             f"{int8.predicted.count(index)} of {where}, FP32 on {fp32.predicted.count(index)}."
         )
     return Verdict(passed=not reasons, drop=drop, agreement=equal, reasons=tuple(reasons))
+
+
+def require_kept(verdict: Verdict) -> None:
+    """Raises a GateError with the reasons where the promise was not kept."""
+    if not verdict.passed:
+        raise GateError(" ".join(verdict.reasons))
 
 
 def collapsed_class(fp32: Evaluation, int8: Evaluation) -> int | None:

@@ -28,7 +28,8 @@ from trainer.artifacts import (
 from trainer.backbones import get_backbone
 from trainer.config import Recipe
 from trainer.environment import check_packages, package_versions
-from trainer.errors import GateError, OutputFolderError
+from trainer.errors import OutputFolderError
+from trainer.gate import require_kept
 from trainer.run import Run, Stage, open_run, run_stages, write_bytes, write_json
 from trainer.types import SPLITS, Dataset, Epoch, Evaluation, Verdict
 
@@ -58,6 +59,11 @@ class RunResult:
     verdict: Verdict
     speed: dict[str, Any]
 
+    def require_kept(self) -> RunResult:
+        """Returns itself, or raises a GateError where INT8 lost more than the recipe allows."""
+        require_kept(self.verdict)
+        return self
+
 
 def train(
     photos: str | Path, to: str | Path, recipe: Recipe | None = None, *, announce: Callable[[str], None] | None = None
@@ -70,8 +76,10 @@ def train(
         recipe: The settings.
         announce: Called with a line at the start of each stage; default: printed on stderr.
 
+    Returns:
+        What was made, and the gate's verdict, which the caller is to heed (`RunResult.require_kept`).
+
     Raises:
-        GateError: INT8 lost more than the recipe allows; everything was written, the report too.
         TrainerError: Photos, settings, weights or folder can't be used; said before anything is written.
     """
     check_packages()
@@ -88,7 +96,7 @@ def train(
             "Start a new run with another --to."
         )
     run_stages(run, STAGES, announce or (lambda line: print(line, file=sys.stderr)))
-    result = RunResult(
+    return RunResult(
         fp32=run.folder / MODEL_FILES["fp32"],
         int8=run.folder / MODEL_FILES["int8"],
         report=run.folder / "report.html",
@@ -96,9 +104,6 @@ def train(
         verdict=read_verdict(run),
         speed=read_speed(run),
     )
-    if not result.verdict.passed:
-        raise GateError(" ".join(result.verdict.reasons) + f" The report is {result.report}.")
-    return result
 
 
 def _data(run: Run, folder: Path) -> None:

@@ -68,7 +68,7 @@ def open_run(folder: Path, photos: Path, recipe: Recipe, weights: Path | None) -
     request = folder / "run.json"
     asked = {"photos": str(photos.resolve()), "recipe": recipe.to_dict()}
     if request.exists():
-        if json.loads(request.read_text()) != json.loads(json.dumps(asked)):
+        if _read_request(request) != json.loads(json.dumps(asked)):
             raise OutputFolderError(
                 f"Expected {folder} to be new or to hold this very run, but it holds one with other photos or "
                 "settings: choose another folder with --to, or delete that one."
@@ -76,12 +76,19 @@ def open_run(folder: Path, photos: Path, recipe: Recipe, weights: Path | None) -
         return run
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputFolderError(f"Expected {folder} to be a new or empty folder. Choose another one with --to.")
+    was_there = folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_recipe(recipe, folder / "recipe.toml")
         write_json(request, asked)
     except OSError as error:
-        raise OutputFolderError(f"Expected to write into {folder}, got: {error.strerror or error}.") from error
+        if folder.is_dir():
+            (folder / "recipe.toml").unlink(missing_ok=True)
+            if not was_there:
+                folder.rmdir()
+        raise OutputFolderError(
+            f"Expected to write into {folder}, got: {error.strerror or error}. Choose another folder with --to."
+        ) from error
     return run
 
 
@@ -103,11 +110,13 @@ def run_stages(run: Run, stages: Sequence[Stage], announce: Callable[[str], None
             seconds = round(perf_counter() - start, 2)
             write_json(partial / "stage.json", {"started": started, "seconds": seconds})
             partial.rename(finished)
-        except OSError as error:
-            if error.errno is None:  # one of our own, which says what is wrong
+        except BaseException as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            if not isinstance(error, OSError) or error.errno is None:  # one of our own says what is wrong
                 raise
+            where = f" ({error.filename})" if error.filename else ""
             raise OutputFolderError(
-                f"Expected to write into {run.folder} in stage {stage.name}, got: {error.strerror}. "
+                f"Expected to write into {run.folder} in stage {stage.name}, got: {error.strerror}{where}. "
                 "Make room or choose another folder; what was finished is kept."
             ) from error
 
@@ -131,8 +140,22 @@ def read_json(path: Path) -> Any:
 def write_bytes(path: Path, content: bytes) -> None:
     """Writes a file, whole or not at all."""
     partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _read_request(path: Path) -> Any:
+    try:
+        return read_json(path)
+    except (OSError, ValueError) as error:
+        raise OutputFolderError(
+            f"Expected {path} to tell what the run in that folder was asked to do, but it can't be read ({error}). "
+            "Choose another folder with --to, or delete that one."
+        ) from error

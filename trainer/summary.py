@@ -39,7 +39,7 @@ def format_models(
     rows += more_rows
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = [f"{name:<{widths[0]}}  {a:>{widths[1]}}  {b:>{widths[2]}}  {more}".rstrip() for name, a, b, more in rows]
-    promise = "kept" if verdict.passed else "NOT KEPT: " + " ".join(verdict.reasons)
+    promise = "kept" if verdict.passed else "NOT KEPT"
     lines += [
         "",
         f"Promise      {promise} ({verdict.agreement:.1f}% of INT8's answers on validation equal FP32's)",

@@ -40,7 +40,7 @@ interpreter = Interpreter(
     experimental_delegates=[Delegate(threads)],
 )
 interpreter.allocate_tensors()
-picture = cv2.resize(cv2.imread(sys.argv[2]), (224, 224), interpolation=cv2.INTER_AREA)
+picture = cv2.resize(cv2.imread(sys.argv[2]), (224, 224))
 pixels = (cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.int16) - 128).astype(np.int8)
 interpreter.set_tensor(interpreter.get_input_details()[0]["index"], pixels[None])
 interpreter.invoke()

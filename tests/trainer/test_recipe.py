@@ -74,7 +74,6 @@ def test_what_is_no_setting_is_refused_with_an_example(setting: str) -> None:
         ("finetune.epochs=-1", "at least 0"),
         ("fine tune.epochs=3", "fine tune"),
         ("seed.x=3", "seed to be int"),
-        ("seed=1\nfinetune.epochs=2", "seed"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_refused_in_a_sentence(setting: str, words: str) -> None:

@@ -18,7 +18,7 @@ from benchmarks.pairs import ratio, take_turns
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edge_runtime import Classifier
+    from edge_runtime import BackendInfo, Classifier
 
 _BACKBONES = {"mobilenet_v2_1.0": "MobileNetV2 1.0", "mobilenet_v2_0.35": "MobileNetV2 0.35"}
 _TURN_RUNS = 5
@@ -62,9 +62,8 @@ def _compare(detail: str, name: str, folder: Path, backbone: str, quick: bool) -
             rounds=12 if quick else 200,
             warmup=2,
         )
-        delegated = classifiers["on"].backend
+        backends = {key: classifier.backend for key, classifier in classifiers.items()}
     times = {key: median(values) for key, values in samples.items()}
-    ops = f"{delegated.delegated_ops} of {delegated.total_ops} operations delegated"
 
     def figure(kind: str, what: str, faster: str, slower: str, at_least: float | None = None) -> Figure:
         compared = ratio(samples[slower], samples[faster])
@@ -76,8 +75,8 @@ def _compare(detail: str, name: str, folder: Path, backbone: str, quick: bool) -
             high=compared.high,
             unit="×",
             at_least=at_least,
-            conditions=f"{times[faster]:.2f} against {times[slower]:.2f} ms, 1 thread, {ops}, "
-            f"{len(samples[faster])} pairs",
+            conditions=f"{times[faster]:.2f} ms{_delegated(backends[faster])} against {times[slower]:.2f} ms"
+            f"{_delegated(backends[slower])}, 1 thread, {len(samples[faster])} pairs",
         )
 
     figures = [
@@ -87,6 +86,12 @@ def _compare(detail: str, name: str, folder: Path, backbone: str, quick: bool) -
     if "litert" in samples:
         figures.append(figure("litert", "Speed of INT8 in LiteRT, against its FP32", "litert", "litert_fp32"))
     return figures
+
+
+def _delegated(backend: BackendInfo) -> str:
+    if backend.delegated_ops is None:
+        return ""
+    return f" ({backend.delegated_ops} of {backend.total_ops} operations delegated)"
 
 
 def _turn(classifier: Classifier) -> Callable[[], float]:

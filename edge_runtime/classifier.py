@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edge_runtime.errors import FrameError
 from edge_runtime.interpreter import Int8Kernels, Interpreter
 from edge_runtime.model_file import ModelFile, read_model_file
-from edge_runtime.postprocess import to_scores, top_categories
+from edge_runtime.postprocess import Postprocessor, to_scores
 from edge_runtime.preprocess import Preprocessor
 from edge_runtime.types import Activation, BackendInfo, Color, InputContract, Prediction
 
@@ -35,7 +35,6 @@ class Classifier:
         model: The model file.
         labels: Names of the classes, by index.
         contract: How a frame becomes the network's input.
-        backend: What runs the network, and how.
 
     Args:
         model: Path of the ``.tflite`` file.
@@ -66,11 +65,16 @@ class Classifier:
         self._interpreter: Interpreter | None = Interpreter(
             self.model, backend=backend, num_threads=num_threads, int8_kernels=int8_kernels
         )
-        self.backend: BackendInfo = self._interpreter.info
         self.labels: tuple[str, ...] = self.model.labels
         self.contract: InputContract = self.model.contract
         self._preprocessor = Preprocessor(self.contract, self.model.input_tensor)
+        self._postprocess = Postprocessor(self.model.output_tensor, self.model.activation, self.labels)
         self._lock = Lock()
+
+    @property
+    def backend(self) -> BackendInfo:
+        """What runs the network, and how."""
+        return self._loaded().info
 
     def classify(
         self, frame: NDArray[np.uint8], *, color: Color = "bgr", top_k: int = 5, score_threshold: float = 0.0
@@ -95,10 +99,8 @@ class Classifier:
             filled = perf_counter()
             interpreter.invoke()
             invoked = perf_counter()
-            output = interpreter.output()
-        scores = to_scores(output, self.model.output_tensor, self.model.activation)
-        categories = top_categories(scores, self.labels, top_k=top_k, score_threshold=score_threshold)
-        done = perf_counter()
+            categories = self._postprocess(interpreter.output_view(), top_k, score_threshold)
+            done = perf_counter()
         return Prediction(categories, (filled - start) * 1e3, (invoked - filled) * 1e3, (done - invoked) * 1e3)
 
     def scores(self, frame: NDArray[np.uint8], *, color: Color = "bgr") -> NDArray[np.float32]:

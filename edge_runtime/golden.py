@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
     from edge_runtime.classifier import Classifier
 
-SCORE_TOLERANCE = 0.1
-"""Scores may differ by this: INT8 kernels of another family moved single logits by up to 24 steps."""
+SCORE_TOLERANCE = 0.25
+"""Scores may differ by this. Between INT8 kernels of different families (the switch on and off, MobileNetV2 0.35 on 400
+photos), half of the pictures differed by 0.004, one in 25 by over 0.1, and none by over 0.22."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ over says why in `BackendInfo.notes`; when none works, construction fails with a
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from functools import cached_property
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
@@ -35,11 +37,7 @@ Int8Kernels = Literal["auto", "on", "off"]
 
 
 class Interpreter:
-    """One loaded model. Not thread-safe; `edge_runtime.Classifier` adds the lock.
-
-    Attributes:
-        info: What runs the model.
-    """
+    """One loaded model. Not thread-safe; `edge_runtime.Classifier` adds the lock."""
 
     def __init__(
         self,
@@ -73,12 +71,22 @@ class Interpreter:
         )
         self.invoke: Callable[[], None] = self._interpreter.invoke
         """Runs the network on the input tensor as it stands; releases the GIL. No view may be held meanwhile."""
+        self._info = BackendInfo(name, version, num_threads, kernels, reason, notes=notes)
+
+    @cached_property
+    def info(self) -> BackendInfo:
+        """What runs the model. Counting delegated operations takes milliseconds, so it is done when it is asked for."""
         delegated, total = _count_delegated(self._interpreter)
-        self.info = BackendInfo(name, version, num_threads, kernels, reason, delegated, total, notes)
+        return replace(self._info, delegated_ops=delegated, total_ops=total)
 
     def input(self) -> NDArray[Any]:
         """The input tensor's memory, to be written in place and let go before `invoke`."""
         return self._input()
+
+    def output_view(self) -> NDArray[Any]:
+        """The first output's memory without the batch dimension, to be let go before `invoke`."""
+        view: NDArray[Any] = self._output()[0]
+        return view
 
     def output(self) -> NDArray[Any]:
         """A copy of the scores' tensor, without the batch dimension."""

@@ -72,7 +72,11 @@ _ACTIVATIONS: dict[str, Activation] = {"SOFTMAX": "softmax", "LOGISTIC": "sigmoi
 
 
 class GraphTensor(NamedTuple):
-    """An input or output of the graph; ``type`` is the schema's number, ``signature`` has -1 for open dimensions."""
+    """A tensor of the graph.
+
+    ``type`` is the schema's number, ``signature`` has -1 for open dimensions; ``scales`` and ``zero_points`` are empty
+    where there is one for each channel.
+    """
 
     type: int
     shape: tuple[int, ...]
@@ -193,12 +197,14 @@ def _tensor(table: Table, spans: list[tuple[int, int]], buffer: FlatBuffer) -> G
     zero_points: tuple[int, ...] = ()
     quantization = table.table(4)
     if quantization is not None:
-        scales, zero_points = quantization.floats(2), quantization.integers(3, 8)
+        (_, scale_count), (_, zero_point_count) = quantization.span(2, 4), quantization.span(3, 8)
         axis = quantization.scalar(6, "i")
-        if len(zero_points) not in (0, len(scales)):
+        if zero_point_count not in (0, scale_count):
             raise damaged(buffer.name)
-        if len(scales) > 1 and not (0 <= axis < len(shape) and shape[axis] == len(scales)):
+        if scale_count > 1 and not (0 <= axis < len(shape) and shape[axis] == scale_count):
             raise damaged(buffer.name)
+        if scale_count == 1:  # those of weights, one for each channel, are the interpreter's business
+            scales, zero_points = quantization.floats(2), quantization.integers(3, 8)
     return GraphTensor(kind, shape, table.integers(7), scales, zero_points)
 
 

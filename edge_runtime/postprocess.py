@@ -49,3 +49,29 @@ def top_categories(
     return tuple(
         Category(index, labels[index], score) for index in best if (score := float(scores[index])) >= score_threshold
     )
+
+
+class Postprocessor:
+    """From one model's output to categories: what `to_scores` and `top_categories` give.
+
+    Where the stored integers already order the classes, only the best of them become scores.
+    """
+
+    def __init__(self, tensor: TensorSpec, activation: Activation, labels: tuple[str, ...]) -> None:
+        self._tensor, self._activation, self._labels = tensor, activation, labels
+        self._integers_order = tensor.is_quantized and activation != "none"
+        self._scale, self._zero_point = tensor.scale, tensor.zero_point
+
+    def __call__(self, output: NDArray[Any], top_k: int, score_threshold: float) -> tuple[Category, ...]:
+        """The categories of an output, (classes,) as stored; see `top_categories`."""
+        if not self._integers_order:
+            scores = to_scores(output, self._tensor, self._activation)
+            return top_categories(scores, self._labels, top_k=top_k, score_threshold=score_threshold)
+        # ~ turns the order round and can't overflow, as - could.
+        best = [int(output.argmax())] if top_k == 1 else (~output).argsort(kind="stable")[:top_k].tolist()
+        categories = []
+        for index in best:
+            score = (int(output[index]) - self._zero_point) * self._scale
+            if score >= score_threshold:
+                categories.append(Category(index, self._labels[index], score))
+        return tuple(categories)

@@ -60,7 +60,11 @@ def pixel_table(contract: InputContract, tensor: TensorSpec) -> NDArray[np.gener
 
 
 class Resizer:
-    """Crops and resizes frames into buffers that it keeps, so that a stream of frames allocates nothing."""
+    """Crops and resizes frames into buffers that it keeps, so that a stream of frames allocates nothing.
+
+    What is to be done is found out once for frames of one kind. After an inference, which empties the processor's
+    caches, each line of Python costs many times what it costs alone.
+    """
 
     def __init__(self, contract: InputContract) -> None:
         import cv2
@@ -73,44 +77,64 @@ class Resizer:
             "area": cv2.INTER_AREA,
             "nearest": cv2.INTER_NEAREST,
         }[contract.interpolation]
-        self._buffers: dict[tuple[object, ...], NDArray[np.uint8]] = {}
+        self._kind: tuple[object, ...] = ()
+        self._window: tuple[slice, slice] | None = None
+        self._steps: list[_Step] = []
+        self._code: int | None = None
+        self._reordered: NDArray[np.uint8] | None = None
 
-    def __call__(self, frame: NDArray[np.uint8], *, color: Color) -> NDArray[np.uint8]:
-        """Returns a view of a buffer (or of ``frame``) that is valid until the next call."""
+    def __call__(
+        self, frame: NDArray[np.uint8], *, color: Color, out: NDArray[np.uint8] | None = None
+    ) -> NDArray[np.uint8]:
+        """Returns ``out``, or else a view of a buffer (or of ``frame``) that is valid until the next call.
+
+        Args:
+            frame: As for `resize_frame`.
+            color: Its channel order.
+            out: Where the pixels are written: uint8 (height, width, channels), C-contiguous.
+        """
+        if (getattr(frame, "shape", None), getattr(frame, "dtype", None), color) != self._kind:
+            self._prepare(frame, color)
+        cv2, code = self._cv2, self._code
+        pixels = frame if self._window is None else frame[self._window]
+        for used, size, buffer, flag in self._steps:
+            if used is not None:
+                pixels = pixels[used]
+            pixels = cv2.resize(pixels, size, buffer, 0, 0, flag)
+        if code is not None:
+            pixels = cv2.cvtColor(pixels, code, self._reordered if out is None else out)
+        if pixels is out:
+            return pixels
+        if pixels.ndim == 2:
+            pixels = pixels[:, :, None]
+        if out is None:
+            return pixels
+        out[...] = pixels
+        return out
+
+    def _prepare(self, frame: NDArray[np.uint8], color: Color) -> None:
         channels = _check_frame(frame, color)
-        if frame.ndim == 3 and channels == 1:
-            frame = frame[:, :, 0]
+        depth = (3,) if channels == 3 else ()
         height, width = self.contract.height, self.contract.width
-        if self.contract.crop == "center":
-            frame = center_window(frame, height, width)
+        window = center_slices(frame.shape, height, width) if self.contract.crop == "center" else None
+        rows, columns = (frame if window is None else frame[window]).shape[:2]
+        steps: list[_Step] = []
         if self.contract.interpolation == "pyramid":
-            while frame.shape[0] >= 2 * height and frame.shape[1] >= 2 * width:
-                rows, columns = frame.shape[0] // 2, frame.shape[1] // 2
-                frame = self._resize(frame[: 2 * rows, : 2 * columns], rows, columns, self._cv2.INTER_AREA)
-        if frame.shape[:2] != (height, width):
-            frame = self._resize(frame, height, width, self._flag)
-        return self._reorder(frame, "gray" if channels == 1 else color)
+            while rows >= 2 * height and columns >= 2 * width:
+                even = (slice(rows // 2 * 2), slice(columns // 2 * 2)) if rows % 2 or columns % 2 else None
+                rows, columns = rows // 2, columns // 2
+                steps.append((even, (columns, rows), np.empty((rows, columns, *depth), np.uint8), self._cv2.INTER_AREA))
+        if (rows, columns) != (height, width):
+            steps.append((None, (width, height), np.empty((height, width, *depth), np.uint8), self._flag))
+        source, target = "gray" if channels == 1 else color, self.contract.color
+        self._code = None if source == target else getattr(self._cv2, f"COLOR_{source.upper()}2{target.upper()}")
+        self._reordered = np.empty((height, width) if target == "gray" else (height, width, 3), np.uint8)
+        self._window, self._steps = window, steps
+        self._kind = (frame.shape, frame.dtype, color)
 
-    def _resize(self, frame: NDArray[np.uint8], height: int, width: int, flag: int) -> NDArray[np.uint8]:
-        buffer = self._buffer("resize", (height, width, *frame.shape[2:]))
-        resized: NDArray[np.uint8] = self._cv2.resize(frame, (width, height), dst=buffer, interpolation=flag)
-        return resized
 
-    def _reorder(self, frame: NDArray[np.uint8], color: str) -> NDArray[np.uint8]:
-        target = self.contract.color
-        if color != target:
-            code = getattr(self._cv2, f"COLOR_{color.upper()}2{target.upper()}")
-            buffer = self._buffer("reorder", (*frame.shape[:2], 3) if target != "gray" else frame.shape[:2])
-            frame = self._cv2.cvtColor(frame, code, dst=buffer)
-        return frame[:, :, None] if frame.ndim == 2 else frame
-
-    def _buffer(self, role: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-        key = (role, *shape)
-        if key not in self._buffers:
-            if len(self._buffers) > 16:  # frames of ever new sizes: a folder, not a stream
-                self._buffers.clear()
-            self._buffers[key] = np.empty(shape, np.uint8)
-        return self._buffers[key]
+# What of the rows and columns is used (None: all), OpenCV's (width, height), where it goes, OpenCV's flag.
+_Step = tuple["tuple[slice, slice] | None", "tuple[int, int]", "NDArray[np.uint8]", int]
 
 
 class Preprocessor:
@@ -137,28 +161,37 @@ class Preprocessor:
             tensor: (1, height, width, channels), C-contiguous, of the tensor's dtype.
             color: Channel order of ``frame``.
         """
-        pixels = self._resizer(frame, color=color)
         target = tensor[0]
         if self._identity:
-            target[...] = pixels
+            self._resizer(frame, color=color, out=target)  # type: ignore[arg-type]
         elif self._shift:  # pixel - 128 in int8 has the bits of pixel ^ 0x80
-            np.bitwise_xor(pixels, 0x80, out=target.view(np.uint8))
+            pixels = target.view(np.uint8)
+            self._resizer(frame, color=color, out=pixels)
+            np.bitwise_xor(pixels, _SIGN_BIT, out=pixels)
         else:
-            filled = self._cv2.LUT(pixels, self._table, dst=target)
+            filled = self._cv2.LUT(self._resizer(frame, color=color), self._table, dst=target)
             if filled is not target and filled.ctypes.data != target.ctypes.data:
                 target[...] = filled.reshape(target.shape)
 
 
+_SIGN_BIT = np.uint8(0x80)
+
+
 def center_window(frame: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     """The largest centred window of ``frame`` with the aspect of ``height`` to ``width``, as a view."""
-    rows, columns = frame.shape[:2]
+    return frame[center_slices(frame.shape, height, width)]
+
+
+def center_slices(shape: tuple[int, ...], height: int, width: int) -> tuple[slice, slice]:
+    """Rows and columns of `center_window`."""
+    rows, columns = shape[:2]
     if rows * width > columns * height:
         keep = max(1, columns * height // width)
         start = (rows - keep) // 2
-        return frame[start : start + keep]
+        return slice(start, start + keep), slice(columns)
     keep = max(1, rows * width // height)
     start = (columns - keep) // 2
-    return frame[:, start : start + keep]
+    return slice(rows), slice(start, start + keep)
 
 
 def _check_frame(frame: NDArray[np.uint8], color: str) -> int:

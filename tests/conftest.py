@@ -29,6 +29,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.delenv("EDGE_RUNTIME_INT8_KERNELS", raising=False)
+        patch.delenv("PYTHONUNBUFFERED", raising=False)  # commands that tests start buffer their output, as everywhere
         yield
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,7 @@ class Import:
     line: str
 
 
+@cache
 def modules_of(package: str) -> dict[str, Path]:
     """The package's files by their module names inside it."""
     found = {}
@@ -79,8 +81,13 @@ def modules_of(package: str) -> dict[str, Path]:
     return found
 
 
-def imports_of(path: Path) -> Iterator[Import]:
+@cache
+def imports_of(path: Path) -> tuple[Import, ...]:
     """What a file imports of ours when it runs, at its top and inside of functions."""
+    return tuple(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[Import]:
     todo: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
     while todo:
         node = todo.pop()

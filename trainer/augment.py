@@ -7,6 +7,7 @@ Every random number is drawn statelessly from a seed, so the same seed gives the
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from trainer.config import AugmentConfig
@@ -31,33 +32,33 @@ def normalize(images: tf.Tensor, mean: tuple[float, ...], std: tuple[float, ...]
     return (tf.cast(images, tf.float32) - tf.constant(mean, tf.float32)) / tf.constant(std, tf.float32)
 
 
-def augment(images: tf.Tensor, seed: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
+def augment(images: tf.Tensor, seed: tf.Tensor, config: AugmentConfig, *, size: int = 0) -> tf.Tensor:
     """Changes each picture of a batch at random.
 
     Args:
         images: uint8 or float32 (N, height, width, 3) RGB, 0–255.
         seed: int32 or int64 (2,): the run's seed and the number of the batch.
         config: How strongly.
+        size: Height and width of the result, made in the same resampling; 0: as they are.
 
     Returns:
-        float32 of the same shape, 0–255.
+        float32 (N, height, width, 3) or (N, size, size, 3), 0–255.
     """
     import tensorflow as tf
 
     seeds = tf.random.split(seed, 2)
+    height, width = (size, size) if size else images.shape[1:3]
     pixels = tf.cast(images, tf.float32)
-    shape = tf.shape(images)
-    if _moves(config):
-        transforms = _transforms(shape[0], shape[1], shape[2], seeds[0], config)
+    if _moves(config) or (height, width) != tuple(images.shape[1:3]):
         pixels = tf.raw_ops.ImageProjectiveTransformV3(
             images=pixels,
-            transforms=transforms,
-            output_shape=shape[1:3],
+            transforms=_transforms(tf.shape(images)[0], images.shape[1:3], (height, width), seeds[0], config),
+            output_shape=[height, width],
             interpolation="BILINEAR",
             fill_mode="REFLECT",
             fill_value=0.0,
         )
-        pixels.set_shape(images.shape)
+        pixels.set_shape((images.shape[0], height, width, images.shape[3]))
     if config.brightness or config.contrast or config.saturation:
         pixels = tf.clip_by_value(_recolor(pixels, seeds[1], config), 0.0, 255.0)
     return pixels
@@ -68,25 +69,31 @@ def _moves(config: AugmentConfig) -> bool:
 
 
 def _transforms(
-    count: tf.Tensor, height: tf.Tensor, width: tf.Tensor, seed: tf.Tensor, config: AugmentConfig
+    count: tf.Tensor, source: tuple[int, int], target: tuple[int, int], seed: tf.Tensor, config: AugmentConfig
 ) -> tf.Tensor:
-    """(count, 8) projective transforms that take output points to input points, about the picture's centre."""
-    import math
+    """(count, 8) projective transforms that take the result's points (x, y) to the picture's points.
 
+    A window of the picture, ``1 / scale`` of its sides, lies anywhere inside it, and is turned, mirrored and shifted.
+    """
     import tensorflow as tf
 
-    draw = tf.random.stateless_uniform([6, count], seed, -1.0, 1.0)
-    angle = draw[0] * math.radians(config.rotation)
-    low, high = (math.log(bound) for bound in config.scale)  # as often twice as large as half as large
-    zoom = tf.exp(-(low + high + (high - low) * draw[1]) / 2.0)
-    mirror = tf.where(draw[2] < 0.0, -1.0, 1.0) if config.flip else tf.ones_like(zoom)
-    center_x, center_y = (tf.cast(width, tf.float32) - 1.0) / 2.0, (tf.cast(height, tf.float32) - 1.0) / 2.0
-    a, b = mirror * zoom * tf.cos(angle), -mirror * zoom * tf.sin(angle)
-    c, d = zoom * tf.sin(angle), zoom * tf.cos(angle)
-    shift_x = center_x - a * center_x - b * center_y + draw[3] * config.shift * tf.cast(width, tf.float32)
-    shift_y = center_y - c * center_x - d * center_y + draw[4] * config.shift * tf.cast(height, tf.float32)
-    zeros = tf.zeros_like(zoom)
-    return tf.stack([a, b, shift_x, c, d, shift_y, zeros, zeros], axis=1)
+    (height, width), (rows, columns) = source, target
+    draw = tf.random.stateless_uniform([5, count], seed, -1.0, 1.0)
+    smallest, largest = 1.0 / config.scale[1], 1.0 / config.scale[0]
+    window = smallest + (largest - smallest) * (draw[0] + 1.0) / 2.0
+    offset = tf.maximum(1.0 - window, 0.0) / 2.0
+    angle = draw[1] * math.radians(config.rotation)
+    mirror = tf.where(draw[2] < 0.0, -1.0, 1.0) if config.flip else tf.ones_like(window)
+    step_x, step_y = window * width / columns, window * height / rows
+    a, b = mirror * step_x * tf.cos(angle), -mirror * step_x * tf.sin(angle)
+    c, d = step_y * tf.sin(angle), step_y * tf.cos(angle)
+    middle_x, middle_y = (columns - 1) / 2.0, (rows - 1) / 2.0
+    x = (width - 1) / 2.0 + draw[3] * (offset + config.shift) * width
+    y = (height - 1) / 2.0 + draw[4] * (offset + config.shift) * height
+    zeros = tf.zeros_like(window)
+    return tf.stack(
+        [a, b, x - a * middle_x - b * middle_y, c, d, y - c * middle_x - d * middle_y, zeros, zeros], axis=1
+    )
 
 
 def _recolor(pixels: tf.Tensor, seed: tf.Tensor, config: AugmentConfig) -> tf.Tensor:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_runtime.errors import EdgeRuntimeError
+from trainer.environment import check_packages
 from trainer.errors import TrainerError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit status: 0, 1 for an error, 2 for wrong usage."""
     arguments = _parser().parse_args(argv)
     try:
+        check_packages()
         return int(arguments.command(arguments))
     except (TrainerError, EdgeRuntimeError) as error:
         if arguments.traceback:

@@ -82,7 +82,10 @@ class FinetuneConfig:
 
     Attributes:
         epochs: 0 skips the stage.
-        unfreeze: Share of the backbone's layers, from the top, that is trained.
+        unfreeze: Share of the backbone's layers, from the top, that is trained; from scratch it is all of them.
+        train_size: Share of the input size at which it is trained (rounded to a multiple of 32 pixels). With pictures
+            zoomed into by as much (``augment.scale``), things keep the size that they have in whole pictures at the
+            full input size (Touvron et al., "FixRes", 2019), and an epoch takes half the time.
         learning_rate: The peak, after the warm-up.
         warmup_epochs: Linear warm-up, followed by cosine decay (Loshchilov & Hutter, 2017).
         label_smoothing: Of the cross-entropy (Szegedy et al., 2016).
@@ -92,8 +95,9 @@ class FinetuneConfig:
 
     epochs: int = 20
     batch_size: int = 32
-    unfreeze: float = 0.75
-    learning_rate: float = 3e-4
+    unfreeze: float = 1.0
+    train_size: float = 0.7
+    learning_rate: float = 1.5e-3
     warmup_epochs: float = 1.0
     label_smoothing: float = 0.1
     weight_decay: float = 1e-4
@@ -102,7 +106,8 @@ class FinetuneConfig:
     def __post_init__(self) -> None:
         _require(self.epochs >= 0, "finetune.epochs", "at least 0", self.epochs)
         _require(self.batch_size >= 1, "finetune.batch_size", "at least 1", self.batch_size)
-        _require(0 < self.unfreeze <= 1, "finetune.unfreeze", "above 0, at most 1", self.unfreeze)
+        for name in ("unfreeze", "train_size"):
+            _require(0 < getattr(self, name) <= 1, f"finetune.{name}", "above 0, at most 1", getattr(self, name))
         _require(self.learning_rate > 0, "finetune.learning_rate", "greater than 0", self.learning_rate)
         _require(self.warmup_epochs >= 0, "finetune.warmup_epochs", "at least 0", self.warmup_epochs)
         _require(0 <= self.label_smoothing < 1, "finetune.label_smoothing", "from 0 to below 1", self.label_smoothing)
@@ -117,7 +122,7 @@ class AugmentConfig:
     Attributes:
         rotation: Degrees, to either side.
         shift: Share of the side, in either direction.
-        scale: Lower and upper zoom.
+        scale: Lower and upper zoom; a window that is smaller than the picture lies anywhere inside it.
         flip: Left and right swapped in half of the pictures; not for digits or text.
         brightness: Share of the range, to either side.
         contrast: Factor 1 ± this.
@@ -125,8 +130,8 @@ class AugmentConfig:
     """
 
     rotation: float = 15.0
-    shift: float = 0.1
-    scale: tuple[float, float] = (0.8, 1.2)
+    shift: float = 0.02
+    scale: tuple[float, float] = (1.0, 2.2)
     flip: bool = True
     brightness: float = 0.2
     contrast: float = 0.2

@@ -29,8 +29,13 @@ def check_packages() -> None:
     """Refuses an environment in which training can't work, before anything is done.
 
     Raises:
-        PackagesError: A package is missing, or Keras 3 was imported first.
+        PackagesError: Python is too new, a package is missing, or Keras 3 was imported first.
     """
+    if sys.version_info >= (3, 13):
+        raise PackagesError(
+            f"Expected Python 3.10 to 3.12 for training, got {platform.python_version()}: TensorFlow 2.19 has no wheel "
+            "for it. The models that it makes run on Python 3.13 too."
+        )
     missing = [name for name in _REQUIRED if find_spec(name) is None]
     if missing:
         raise PackagesError(f"Expected the trainer's packages, but {', '.join(missing)} is missing. Run: {INSTALL}")

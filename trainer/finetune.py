@@ -31,9 +31,9 @@ def finetune(
 ) -> list[Epoch]:
     """Trains the model on augmented pictures and leaves the weights of its best epoch in it.
 
-    Batch normalization keeps its ImageNet statistics, and its layers stay as they are, when pretrained weights are
-    fine-tuned: in training mode it lost a point and more on small sets of photos. From scratch it learns, with
-    the momentum that `trainer.backbones` sets, and every layer is trained.
+    Batch normalization is in training mode in every layer that is trained, with the momentum that `trainer.backbones`
+    sets. Frozen, it makes fine-tuning fragile: MobileNetV2 has channels of tiny variance, which turn a small step of
+    a weight into a large one of the output.
 
     Args:
         model: From `trainer.backbones.build_model`, its head trained already unless from scratch.
@@ -59,25 +59,26 @@ def finetune(
     schedule = cosine_with_warmup(
         config.learning_rate, steps=steps * config.epochs, warmup_steps=round(steps * config.warmup_epochs)
     )
-    _set_trainable(model, 1.0 if from_scratch else config.unfreeze, batch_norm=from_scratch)
     optimizer = tf_keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    network = _of_any_size(model)
+    _freeze_below(network, 1.0 if from_scratch else config.unfreeze)
     loss = tf_keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing)
-    model.compile(optimizer, loss=loss, metrics=["accuracy"])
+    network.compile(optimizer, loss=loss, metrics=["accuracy"])
 
-    classes = model.output_shape[-1]
+    classes, size = model.output_shape[-1], train_size(model.input_shape[1], config.train_size)
 
     def prepare(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return normalize(images, backbone.mean, backbone.std), tf.one_hot(labels, classes)
 
     def change(number: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         images, labels = batch
-        return prepare(augment(images, tf.stack([tf.constant(seed, tf.int64), number]), augmentation), labels)
+        seeds = tf.stack([tf.constant(seed, tf.int64), number])
+        return prepare(augment(images, seeds, augmentation, size=size), labels)
 
-    training = batches(train, config.batch_size, shuffle_seed=seed).repeat().enumerate().map(change).prefetch(2)
     curve = fit(
-        model,
-        training,
+        network,
+        batches(train, config.batch_size, shuffle_seed=seed).repeat().enumerate().map(change).prefetch(2),
         batches(val, _VALIDATION_BATCH).map(prepare).prefetch(2),
         stage="finetune",
         epochs=config.epochs,
@@ -86,16 +87,27 @@ def finetune(
         progress=progress,
         steps_per_epoch=steps,
     )
-    model.trainable = True
+    model.set_weights(network.get_weights())
     return curve
 
 
-def _set_trainable(model: tf_keras.Model, unfreeze: float, *, batch_norm: bool) -> None:
-    """Freezes the backbone's lower layers, and batch normalization (which then also keeps its statistics)."""
-    from tf_keras.layers import BatchNormalization
+def train_size(input_size: int, share: float) -> int:
+    """Height and width in training: a share of the input size, in multiples of 32, which halve evenly."""
+    return input_size if share == 1.0 else min(input_size, max(32, round(input_size * share / 32) * 32))
 
+
+def _of_any_size(model: tf_keras.Model) -> tf_keras.Model:
+    """A copy of the model that takes pictures of any size: it trains on small ones and validates on full ones."""
+    import tf_keras
+
+    copy = tf_keras.models.clone_model(model, input_tensors=tf_keras.layers.Input((None, None, 3), name="any_size"))
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _freeze_below(model: tf_keras.Model, unfreeze: float) -> None:
+    """Freezes the backbone's lower layers."""
     names = [layer.name for layer in model.layers]
-    body_length = names.index(FEATURES_LAYER)
-    first = round(body_length * (1.0 - unfreeze))
+    first = round(names.index(FEATURES_LAYER) * (1.0 - unfreeze))
     for index, layer in enumerate(model.layers):
-        layer.trainable = index >= first and (batch_norm or not isinstance(layer, BatchNormalization))
+        layer.trainable = index >= first

@@ -1,13 +1,12 @@
 """One picture through the bare interpreter, as everybody writes it: bare.py MODEL PICTURE."""
 
-import os
 import sys
 
 import cv2
 import numpy as np
 from tflite_runtime.interpreter import Interpreter
 
-interpreter = Interpreter(model_path=sys.argv[1], num_threads=min(4, os.cpu_count() or 1))
+interpreter = Interpreter(model_path=sys.argv[1], num_threads=1)
 interpreter.allocate_tensors()
 details = interpreter.get_input_details()[0]
 picture = cv2.resize(cv2.imread(sys.argv[2]), (224, 224))

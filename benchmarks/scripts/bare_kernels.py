@@ -1,7 +1,6 @@
 """One picture through the bare interpreter with the XNNPACK INT8 kernels: bare_kernels.py MODEL PICTURE."""
 
 import ctypes
-import os
 import sys
 
 import cv2
@@ -20,24 +19,23 @@ class Options(ctypes.Structure):
 
 
 class Delegate:
-    def __init__(self, threads: int) -> None:
+    def __init__(self) -> None:
         library = ctypes.PyDLL(wrapper.__file__)
         library.TfLiteXNNPackDelegateOptionsDefault.restype = Options
         library.TfLiteXNNPackDelegateCreate.restype = ctypes.c_void_p
         options = library.TfLiteXNNPackDelegateOptionsDefault()
-        options.num_threads, options.flags = threads, 3
+        options.num_threads, options.flags = 1, 3  # QS8 and QU8
         self.pointer: int = library.TfLiteXNNPackDelegateCreate(ctypes.byref(options))
 
     def _get_native_delegate_pointer(self) -> int:
         return self.pointer
 
 
-threads = min(4, os.cpu_count() or 1)
 interpreter = Interpreter(
     model_path=sys.argv[1],
-    num_threads=threads,
+    num_threads=1,
     experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-    experimental_delegates=[Delegate(threads)],
+    experimental_delegates=[Delegate()],
 )
 interpreter.allocate_tensors()
 picture = cv2.resize(cv2.imread(sys.argv[2]), (224, 224))

@@ -6,4 +6,4 @@ import cv2
 
 from edge_runtime import Classifier
 
-print(Classifier(sys.argv[1]).classify(cv2.imread(sys.argv[2])).top, flush=True)
+print(Classifier(sys.argv[1], num_threads=1).classify(cv2.imread(sys.argv[2])).top, flush=True)

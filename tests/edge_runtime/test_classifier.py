@@ -80,6 +80,17 @@ class TestAnswers:
             for answers in together:
                 assert [answers[k] for k in range(len(frames))] == alone
 
+    def test_of_every_kind_may_be_asked_for_at_once(self, tiny: Path) -> None:
+        frames = [picture(LABELS[seed % 3], seed=seed, height=32, width=32) for seed in range(400)]
+        with Classifier(tiny, num_threads=1) as classifier, ThreadPoolExecutor(8) as threads:
+            alone = [classifier.raw_output(frame).tolist() for frame in frames]
+            kinds = (classifier.classify, classifier.scores, lambda frame: classifier.invoke())
+            others = [threads.submit(lambda k=k: [kinds[k % 3](frame) for frame in frames]) for k in range(6)]
+            together = [classifier.raw_output(frame).tolist() for frame in frames]
+            for other in others:
+                other.result()
+        assert together == alone
+
     def test_leave_the_frame_alone(self, tiny: Path) -> None:
         frame = picture("red", height=32, width=32)
         before = frame.copy()

@@ -11,7 +11,7 @@ import pytest
 
 from edge_runtime.classifier import Classifier
 from edge_runtime.errors import ManifestError
-from edge_runtime.golden import SampleCheck, all_passed, draw_pattern, make_sample, verify_model
+from edge_runtime.golden import SCORE_TOLERANCE, SampleCheck, all_passed, draw_pattern, make_sample, verify_model
 from edge_runtime.manifest import GoldenSample
 from tests.tiny import CONTRACT, LABELS, TinyModels, export, picture
 from trainer.export import restamp
@@ -120,6 +120,21 @@ class TestVerify:
         path.write_bytes(tiny_models.fp32_content)
         with Classifier(path, labels=LABELS, contract=CONTRACT) as classifier, pytest.raises(ManifestError):
             verify_model(classifier)
+
+
+@pytest.mark.parametrize(
+    ("check", "passed"),
+    [
+        (SampleCheck(True, 0.0, True), True),
+        (SampleCheck(True, SCORE_TOLERANCE, True), True),
+        (SampleCheck(True, SCORE_TOLERANCE + 0.01, True), False),
+        (SampleCheck(True, 0.0, False), False),
+        (SampleCheck(False, 0.0, True), False),
+    ],
+)
+def test_a_sample_passes_when_everything_is_right(check: SampleCheck, passed: bool) -> None:
+    assert check.passed is passed
+    assert all_passed([SampleCheck(True, 0.0, True), check]) is passed
 
 
 class TestSamples:

@@ -156,10 +156,10 @@ def cycle():
         assert classifier.backend.int8_kernels == "on"
         classifier.invoke()
 
-for _ in range(10):
+for _ in range(5):
     cycle()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-for _ in range(50):
+for _ in range(25):
     cycle()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """

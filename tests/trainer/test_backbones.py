@@ -53,7 +53,9 @@ def test_scores_are_a_softmax() -> None:
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:
-    first, again, other = (build_model(get_backbone("basic_cnn"), num_classes=3, seed=s).get_weights() for s in (1, 1, 2))
+    first, again, other = (
+        build_model(get_backbone("basic_cnn"), num_classes=3, seed=s).get_weights() for s in (1, 1, 2)
+    )
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
 

@@ -74,7 +74,7 @@ class TestOpening:
         assert open_run(tmp_path / "empty", photos, Recipe(), None).folder == tmp_path / "empty"
 
     def test_the_same_run_goes_on(self, run: Run, photos: Path) -> None:
-        recipe = Recipe().updated({"augment": {"scale": [0.8, 1.2]}})
+        recipe = Recipe().updated({"augment": {"scale": list(run.recipe.augment.scale)}})
         assert open_run(run.folder, photos, recipe, None) == run
 
     def test_other_settings_or_photos_are_refused(self, run: Run, photos: Path, tmp_path: Path) -> None:

@@ -61,9 +61,7 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
         resolve_weights(get_backbone("mobilenet_v2_0.35"), str(tmp_path / "weights.h5"))
 
 
-def test_keras_home_goes_before_the_home_directory(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_keras_home_goes_before_the_home_directory(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     backbone = get_backbone("mobilenet_v2_0.35")
     in_home = put(home / ".keras" / "models" / NAME)
     assert resolve_weights(backbone, "imagenet") == in_home
@@ -85,9 +83,7 @@ def test_what_is_not_in_the_cache_is_downloaded_there(home: Path, published: Cal
     assert file.read_bytes() == content
 
 
-def test_a_download_that_is_no_weights_file_leaves_nothing(
-    home: Path, published: Callable[[bytes], Backbone]
-) -> None:
+def test_a_download_that_is_no_weights_file_leaves_nothing(home: Path, published: Callable[[bytes], Backbone]) -> None:
     with pytest.raises(WeightsError, match="no HDF5 file"):
         resolve_weights(published(b"<html>log in first</html>"), "imagenet")
     assert list((home / ".keras" / "models").iterdir()) == []

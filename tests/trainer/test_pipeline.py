@@ -1,0 +1,177 @@
+"""The whole line, from photos to model files and report."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+
+from edge_runtime import Classifier, verify_model
+from edge_runtime.golden import all_passed
+from tests.tiny import LABELS, picture
+from trainer.config import Recipe
+from trainer.errors import DatasetError, OutputFolderError, PackagesError
+from trainer.pipeline import STAGES, RunResult, train
+from trainer.recipe import read_recipe
+
+QUICK = Recipe.from_dict(
+    {
+        "model": {"backbone": "basic_cnn", "input_size": 32, "weights": "none"},
+        "finetune": {"epochs": 6, "patience": 6, "learning_rate": 3e-3},
+        "quantize": {"samples": 24},
+        "gate": {"max_drop": 100.0, "min_agreement": 0.0},
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    for label in LABELS:
+        (folder / label).mkdir()
+        for seed in range(60):
+            rgb = picture(label, seed=seed)
+            cv2.imwrite(str(folder / label / f"{seed:03}.png"), rgb[:, :, ::-1])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    return train(photos, tmp_path_factory.mktemp("runs") / "first", QUICK)
+
+
+def test_a_run_learns_and_leaves_two_models_and_a_report(run: RunResult) -> None:
+    folder = run.fp32.parent
+    names = {path.name for path in folder.iterdir()}
+    expected = {
+        "model_fp32.tflite",
+        "model_int8.tflite",
+        "report.html",
+        "report.json",
+        "recipe.toml",
+        "run.json",
+        "stages",
+    }
+    assert names == expected
+    assert run.evaluations["int8"]["test"].accuracy >= 0.8
+    assert run.int8.stat().st_size < run.fp32.stat().st_size
+
+
+def test_the_files_carry_the_accuracy_that_the_report_tells_and_verify(run: RunResult) -> None:
+    report = json.loads((run.fp32.parent / "report.json").read_text())
+    for path in (run.fp32, run.int8):
+        with Classifier(path) as classifier:
+            assert classifier.labels == LABELS
+            assert classifier.model.manifest is not None
+            measured = {entry.split: entry for entry in classifier.model.manifest.accuracy}
+            assert all_passed(verify_model(classifier))
+        assert measured["test"].int8 == report["evaluations"]["int8"]["test"]["accuracy"]
+        assert measured["val"].fp32 == report["evaluations"]["fp32"]["val"]["accuracy"]
+
+
+def test_the_recipe_that_was_written_gives_the_settings_back(run: RunResult) -> None:
+    assert read_recipe(str(run.fp32.parent / "recipe.toml")) == QUICK
+
+
+def test_a_stopped_run_goes_on_where_it_stopped(run: RunResult, photos: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "stopped"
+    shutil.copytree(run.fp32.parent, folder)
+    for name in ("evaluate", "report"):
+        shutil.rmtree(folder / "stages" / name)
+    (folder / "model_int8.tflite").unlink()
+    trained = (folder / "stages" / "finetune" / "model.keras").stat().st_mtime_ns
+    lines: list[str] = []
+    again = train(photos, folder, QUICK, announce=lines.append)
+    assert [line.endswith("done before") for line in lines] == [True] * (len(STAGES) - 2) + [False] * 2
+    assert (folder / "stages" / "finetune" / "model.keras").stat().st_mtime_ns == trained
+    assert again.evaluations["int8"]["test"].predicted == run.evaluations["int8"]["test"].predicted
+
+
+def test_the_same_seed_gives_the_same_model(run: RunResult, photos: Path, tmp_path: Path) -> None:
+    again = train(photos, tmp_path / "again", QUICK)
+    for first, second in ((run.fp32, again.fp32), (run.int8, again.int8)):
+        with Classifier(first) as a, Classifier(second) as b:
+            assert a.model.sha256 == b.model.sha256
+
+
+def test_a_folder_with_another_run_is_refused(run: RunResult, photos: Path) -> None:
+    other = QUICK.updated({"seed": 5})
+    with pytest.raises(OutputFolderError, match="other photos or settings"):
+        train(photos, run.fp32.parent, other)
+
+
+def test_photos_that_changed_since_are_refused(run: RunResult, photos: Path, tmp_path: Path) -> None:
+    copy, folder = tmp_path / "photos", tmp_path / "run"
+    shutil.copytree(photos, copy)
+    shutil.copytree(run.fp32.parent, folder)
+    request = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**request, "photos": str(copy.resolve())}))
+    (copy / LABELS[0] / "000.png").unlink()
+    with pytest.raises(OutputFolderError, match="have changed since"):
+        train(copy, folder, QUICK)
+
+
+def test_unusable_photos_leave_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match="found none"):
+        train(tmp_path / "empty", tmp_path / "run", QUICK)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_broken_promise_fails_the_command_after_the_report(run: RunResult, photos: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run.fp32.parent, folder)
+    shutil.rmtree(folder / "stages" / "report")
+    verdict = {"passed": False, "drop": 5.0, "agreement": 80.0, "reasons": ["INT8 loses 5 points."]}
+    (folder / "stages" / "evaluate" / "verdict.json").write_text(json.dumps(verdict))
+    (folder / "report.html").unlink()
+    command = ["train", str(photos), "--to", str(folder), "--recipe", str(folder / "recipe.toml")]
+    done = subprocess.run([sys.executable, "-m", "trainer", *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "NOT KEPT" in done.stdout
+    assert done.stderr.splitlines()[-1] == "edge-trainer: INT8 loses 5 points."
+    assert "INT8 loses 5 points." in (folder / "report.html").read_text()
+
+
+def test_keras_3_in_use_is_refused() -> None:
+    program = (
+        "import keras, sys\n"
+        "from trainer.pipeline import train\n"
+        "from trainer.errors import PackagesError\n"
+        "try:\n    train('nowhere', 'nowhere')\n"
+        "except PackagesError as error:\n    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "Keras 3 is already in use" in done.stdout
+    assert issubclass(PackagesError, RuntimeError)
+
+
+@pytest.mark.slow
+def test_real_photos_with_pretrained_weights(
+    shared_data: Path, shared_keras: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(shared_keras))
+    for split, count in (("train", 40), ("test", 15)):
+        for folder in sorted((shared_data / "trashnet" / split).iterdir()):
+            if folder.name in ("cardboard", "glass", "paper"):
+                target = tmp_path / "photos" / split / folder.name
+                target.mkdir(parents=True)
+                for photo in sorted(folder.iterdir())[:count]:
+                    shutil.copy(photo, target)
+    recipe = Recipe.from_dict(
+        {
+            "model": {"input_size": 112},  # off the list of sizes: the weights for 224
+            "finetune": {"epochs": 0},
+            "quantize": {"samples": 96},
+            "gate": {"max_drop": 10.0, "min_agreement": 75.0},
+        }
+    )
+    result = train(tmp_path / "photos", tmp_path / "run", recipe).require_kept()
+    assert result.evaluations["int8"]["test"].accuracy >= 0.7
+    with Classifier(result.int8) as classifier:
+        assert classifier.contract.height == 112

@@ -37,7 +37,7 @@ FLOORS = {
     ),
     "trainer": (
         ("", "errors", "types"),
-        ("config", "environment", "images", "split", "metrics", "networks", "training", "compact", "sheet"),
+        ("config", "environment", "quiet", "images", "split", "metrics", "networks", "training", "compact", "sheet"),
         ("recipe", "augment", "backbones", "pixels", "metadata", "compatibility", "calibration", "quantize"),
         ("dataset", "weights", "keras_models", "export", "scene", "figures", "report_content"),
         ("run", "check", "transfer", "finetune", "evaluate", "gate", "digits", "report_page"),

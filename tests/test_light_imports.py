@@ -28,9 +28,11 @@ def test_importing_a_package_loads_nothing_heavy(package: str) -> None:
     assert loaded_by(f"import {package}") == set()
 
 
-@pytest.mark.parametrize("module", ["edge_runtime.cli", "trainer.cli"])
-def test_help_needs_nothing_heavy(module: str) -> None:
-    assert loaded_by(f"from {module} import main\ntry: main(['--help'])\nexcept SystemExit: pass") == set()
+@pytest.mark.parametrize(
+    ("module", "allowed"), [("edge_runtime.cli", set()), ("trainer.cli", {"importlib.metadata", "zipfile"})]
+)
+def test_help_needs_nothing_heavy(module: str, allowed: set[str]) -> None:
+    assert loaded_by(f"from {module} import main\ntry: main(['--help'])\nexcept SystemExit: pass") <= allowed
 
 
 @pytest.mark.parametrize("module", ["edge_runtime.errors", "edge_runtime.types", "trainer.errors", "trainer.types"])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.backbones import get_backbone
 from trainer.config import Recipe
+from trainer.quiet import load_tensorflow
 from trainer.run import Run, read_json, write_json
 from trainer.types import Dataset, Epoch, Evaluation, Pixels, Split, Verdict
 
@@ -62,6 +63,7 @@ def write_trained(folder: Path, model: Any, history: list[Epoch], *, pretrained:
 
 def read_model(run: Run, stage: str) -> Any:
     """The tf_keras model of a training stage."""
+    load_tensorflow()
     import tf_keras
 
     return tf_keras.models.load_model(run.stage(stage) / "model.keras", compile=False)
@@ -74,8 +76,8 @@ def was_pretrained(run: Run) -> bool:
 
 def read_history(run: Run) -> tuple[Epoch, ...]:
     """The learning curves of all training stages, in order."""
-    stages = ("head", "finetune")
-    return tuple(Epoch(**epoch) for stage in stages for epoch in read_json(run.stage(stage) / "training.json")["history"])
+    files = (run.stage(name) / "training.json" for name in ("head", "finetune"))
+    return tuple(Epoch(**epoch) for file in files for epoch in read_json(file)["history"])
 
 
 def write_evaluation(folder: Path, kind: str, evaluation: Evaluation) -> None:

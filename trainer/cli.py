@@ -49,7 +49,10 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("photos", metavar="PHOTOS", help="a folder: CLASS/* or {train,val,test}/CLASS/*")
     train.add_argument("--to", required=True, metavar="RUN", help="a new folder, or a run that was stopped")
     train.add_argument(
-        "--recipe", default="default", metavar="NAME|FILE", help="a built-in recipe or a TOML file (default: %(default)s)"
+        "--recipe",
+        default="default",
+        metavar="NAME|FILE",
+        help="a built-in one or a TOML file (default: %(default)s)",
     )
     train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for example finetune.epochs=10")
     train.add_argument("--backbone", metavar="NAME", help="--set model.backbone=NAME; see: edge-trainer backbones")
@@ -78,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         "--normalize",
         required=True,
         metavar="RANGE|MEAN,STD",
-        help="what the model takes: 0..255, 0..1, symmetric (-1 to 1), imagenet, or mean and std in pixel units, as 127.5,127.5",
+        help="what the model takes: 0..255, 0..1, symmetric (-1 to 1), imagenet, or MEAN,STD in pixels, as 127.5,127.5",
     )
     quantize.add_argument("--crop", choices=("center", "stretch"), default="center", help="default: %(default)s")
     quantize.add_argument("--labels", metavar="FILE", help="one label a line; default: the class folders' names")

@@ -28,7 +28,7 @@ class DataConfig:
     val_fraction: float = 0.0
     test_fraction: float = 0.0
     max_unreadable: float = 0.05
-    crop: Literal["center", "stretch"] = "center"
+    crop: Literal["center", "stretch"] = "stretch"
 
     def __post_init__(self) -> None:
         for name in ("val_fraction", "test_fraction", "max_unreadable"):
@@ -93,7 +93,7 @@ class FinetuneConfig:
         patience: Epochs without a better validation accuracy before stopping.
     """
 
-    epochs: int = 20
+    epochs: int = 32
     batch_size: int = 32
     unfreeze: float = 1.0
     train_size: float = 0.7
@@ -101,7 +101,7 @@ class FinetuneConfig:
     warmup_epochs: float = 1.0
     label_smoothing: float = 0.1
     weight_decay: float = 1e-4
-    patience: int = 8
+    patience: int = 15
 
     def __post_init__(self) -> None:
         _require(self.epochs >= 0, "finetune.epochs", "at least 0", self.epochs)

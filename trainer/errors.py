@@ -1,13 +1,13 @@
 """The errors of the trainer, one tree, each also the builtin that a caller would expect.
 
-    TrainerError
-    ├── RecipeError (ValueError)        a setting is unknown or out of range
-    ├── DatasetError (ValueError)       the photos can't be trained on
-    ├── WeightsError (OSError)          pretrained weights can't be had
-    ├── ConversionError (RuntimeError)  the converter made no model, or one that the device can't run
-    ├── GateError (RuntimeError)        INT8 lost more than the promise allows
-    ├── PackagesError (RuntimeError)    packages are missing or don't fit together
-    └── OutputFolderError (OSError)     a run's folder can't be written
+TrainerError
+├── RecipeError (ValueError)        a setting is unknown or out of range
+├── DatasetError (ValueError)       the photos can't be trained on
+├── WeightsError (OSError)          pretrained weights can't be had
+├── ConversionError (RuntimeError)  the converter made no model, or one that the device can't run
+├── GateError (RuntimeError)        INT8 lost more than the promise allows
+├── PackagesError (RuntimeError)    packages are missing or don't fit together
+└── OutputFolderError (OSError)     a run's folder can't be written
 """
 
 

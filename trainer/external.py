@@ -12,6 +12,7 @@ from trainer.artifacts import MODEL_FILES, cache_folder
 from trainer.config import DataConfig, GateConfig
 from trainer.errors import ConversionError, DatasetError, OutputFolderError, RecipeError
 from trainer.pixels import load_pixels
+from trainer.quiet import load_tensorflow
 from trainer.types import Dataset, Evaluation, Pixels, Split, Verdict
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _RANGES = {
     "0..255": ((0.0,), (1.0,)),
     "0..1": ((0.0,), (255.0,)),
-    # -1 to 1, as the trainer's own networks have it: 0.004 beside the usual 127.5, and int8 pixels become an exact shift.
+    # -1 to 1 as the trainer's own networks have it: 0.004 beside the usual 127.5, and int8 pixels are an exact shift.
     "symmetric": ((128.0,), (127.5,)),
     "imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
 }
@@ -65,8 +66,8 @@ def quantize_keras_model(
         representative: Photos like those that it will see: ``<class>/*`` or ``{train,val,test}/<class>/*``. The
             calibration pictures are taken from the training split, whether given or made.
         to: A new folder.
-        normalize: What the network takes: ``"0..255"``, ``"0..1"``, ``"symmetric"`` (-1 to 1), ``"imagenet"`` (mean and standard
-            deviation per channel), or ``"MEAN,STD"`` in pixel units.
+        normalize: What the network takes: ``"0..255"``, ``"0..1"``, ``"symmetric"`` (-1 to 1), ``"imagenet"`` (mean and
+            standard deviation per channel), or ``"MEAN,STD"`` in pixel units.
         crop: Which part of a frame is used.
         labels: In the order of the network's outputs; None: the class folders' names, sorted.
         activation: What the network applies to its output; None: read off its last operation.
@@ -100,6 +101,7 @@ def quantize_keras_model(
     strangers = sorted(set(dataset.labels) - set(labels))
     if strangers:
         raise DatasetError(f"Expected class folders named like the labels, got {', '.join(strangers)}. Rename them.")
+    load_tensorflow()
     network = load_keras(model)
     _, height, width, channels = network.input_shape
     if not (height and width and channels == 3):

@@ -30,6 +30,7 @@ from trainer.config import Recipe
 from trainer.environment import check_packages, package_versions
 from trainer.errors import OutputFolderError
 from trainer.gate import require_kept
+from trainer.quiet import load_tensorflow
 from trainer.run import Run, Stage, open_run, run_stages, write_bytes, write_json
 from trainer.types import SPLITS, Dataset, Epoch, Evaluation, Verdict
 
@@ -120,6 +121,7 @@ def _head(run: Run, folder: Path) -> None:
     from trainer.backbones import build_model
     from trainer.transfer import train_head
 
+    load_tensorflow()
     recipe, backbone, dataset = run.recipe, get_backbone(run.recipe.model.backbone), read_dataset(run)
     model = build_model(
         backbone,

@@ -7,12 +7,9 @@ left open keeps shape operations in the graph that XNNPACK doesn't take.
 
 from __future__ import annotations
 
-import os
-import sys
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -20,6 +17,7 @@ import numpy as np
 from edge_runtime.preprocess import pixel_table
 from edge_runtime.types import InputContract, TensorSpec
 from trainer.errors import ConversionError
+from trainer.quiet import quiet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -146,7 +144,7 @@ def _convert(model: Network, settings: dict[str, Any], *, verbose: bool) -> byte
     shape = _input_shape(model)
     with tempfile.TemporaryFile() as log:
         try:
-            with _quiet(None if verbose else log.fileno()):
+            with nullcontext() if verbose else quiet(log):
                 converter = _frozen_converter(model, shape)
                 for name, value in settings.items():
                     setattr(converter, name, value)
@@ -172,31 +170,6 @@ def _frozen_converter(model: Network, shape: tuple[int, int, int, int]) -> Any:
     function = tf.function(classify, input_signature=signature, autograph=False).get_concrete_function()
     frozen = convert_variables_to_constants_v2(function)
     return tf.lite.TFLiteConverter.from_concrete_functions([frozen], tf.Module())
-
-
-@contextmanager
-def _quiet(target: int | None) -> Iterator[None]:
-    """Sends to ``target`` what C++ code writes to stderr; drops the converter's Python warnings."""
-    if target is None:
-        yield
-        return
-    import tensorflow as tf
-
-    logger = tf.get_logger()
-    level = logger.level
-    sys.stderr.flush()
-    saved = os.dup(2)
-    try:
-        os.dup2(target, 2)
-        logger.setLevel("ERROR")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
-        sys.stderr.flush()
-        os.dup2(saved, 2)
-        os.close(saved)
 
 
 def _read(content: bytes) -> Any:

@@ -14,6 +14,7 @@ import pytest
 
 from edge_runtime import __version__
 from edge_runtime.cli import main
+from edge_runtime.interpreter import choose_backend
 from tests.tiny import LABELS, TinyModels, picture
 
 COMMAND = [sys.executable, "-m", "edge_runtime"]
@@ -46,13 +47,14 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 class TestInfo:
     def test_says_what_the_model_is_and_what_runs_it(self, tiny_int8: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["info", str(tiny_int8), "--backend", "tflite_runtime", "--num-threads", "1"]) == 0
+        assert main(["info", str(tiny_int8), "--num-threads", "1"]) == 0
         out = capsys.readouterr().out
         for words in (
             "tiny_int8.tflite",
             "3: blue, green, red",
             "32×32 rgb, center crop, pyramid, int8, mean 128, std 127.5",
-            "tflite_runtime 2.14.0, 1 threads",
+            f"{choose_backend()[0]} ",
+            ", 1 threads",
             "XNNPACK",
             "FP32 98.3%, INT8",
             "backbone",

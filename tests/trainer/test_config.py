@@ -62,7 +62,7 @@ def test_whole_numbers_and_lists_are_taken_for_what_toml_cannot_tell_apart() -> 
         ({"epochs": 3}, "Expected one of seed, data, model, .*, got 'epochs'"),
         ({"finetune": {"epoch": 3}}, r"finetune\.epochs, .*, got 'finetune\.epoch'"),
         ({"finetune": 3}, "finetune to be a table of settings, got 3"),
-        ({"finetune": {"epochs": "many"}}, r"finetune\.epochs to be int, for example 20, got 'many'"),
+        ({"finetune": {"epochs": "many"}}, r"finetune\.epochs to be int, for example \d+, got 'many'"),
         ({"finetune": {"epochs": 2.5}}, r"finetune\.epochs to be int"),
         ({"finetune": {"epochs": True}}, r"finetune\.epochs to be int"),
         ({"finetune": {"learning_rate": True}}, r"finetune\.learning_rate to be float"),

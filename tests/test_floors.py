@@ -39,7 +39,7 @@ FLOORS = {
         ("", "errors", "types"),
         ("config", "environment", "quiet", "images", "split", "metrics", "networks", "training", "compact", "sheet"),
         ("recipe", "augment", "backbones", "pixels", "metadata", "compatibility", "calibration", "quantize"),
-        ("dataset", "weights", "keras_models", "export", "scene", "figures", "report_content"),
+        ("dataset", "weights", "keras_models", "rounding", "export", "scene", "figures", "report_content"),
         ("run", "check", "transfer", "finetune", "evaluate", "gate", "digits", "report_page"),
         ("artifacts", "report"),
         ("stamp", "run_report", "external", "summary"),

@@ -90,7 +90,7 @@ class FinetuneConfig:
         warmup_epochs: Linear warm-up, followed by cosine decay (Loshchilov & Hutter, 2017).
         label_smoothing: Of the cross-entropy (Szegedy et al., 2016).
         weight_decay: Decoupled (AdamW, Loshchilov & Hutter, 2019).
-        patience: Epochs without a better validation accuracy before stopping.
+        patience: Epochs without a lower validation loss before stopping.
     """
 
     epochs: int = 32

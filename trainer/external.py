@@ -91,6 +91,7 @@ def quantize_keras_model(
     from trainer.gate import judge
     from trainer.keras_models import load_keras
     from trainer.quantize import convert_fp32, convert_int8
+    from trainer.rounding import is_graph, round_kernels
 
     check_packages()
     mean, std = parse_normalization(normalize)
@@ -110,9 +111,10 @@ def quantize_keras_model(
     images, calibration = representative_set(
         _pixels(dataset, "train", contract, labels), samples=samples, seed=seed, num_classes=len(labels)
     )
+    rounded = round_kernels(network, images, contract=contract) if is_graph(network) else network
     contents = {
         "fp32": (convert_fp32(network), None),
-        "int8": (convert_int8(network, images, contract=contract, io=io), calibration),
+        "int8": (convert_int8(rounded, images, contract=contract, io=io), calibration),
     }
     provenance = {"trained_elsewhere": model.name, "versions": package_versions()}
     files = {kind: to / name for kind, name in MODEL_FILES.items()}

@@ -163,6 +163,7 @@ def _quantize(run: Run, folder: Path) -> None:
     from trainer.calibration import representative_set
     from trainer.export import export_model
     from trainer.quantize import convert_fp32, convert_int8
+    from trainer.rounding import round_kernels
 
     recipe, contract, dataset = run.recipe, input_contract(run.recipe), read_dataset(run)
     model = read_model(run, "finetune")
@@ -172,9 +173,10 @@ def _quantize(run: Run, folder: Path) -> None:
         seed=recipe.seed,
         num_classes=len(dataset.labels),
     )
+    rounded = round_kernels(model, images, contract=contract)
     contents = {
         "fp32": (convert_fp32(model), None),
-        "int8": (convert_int8(model, images, contract=contract, io=recipe.quantize.io), calibration),
+        "int8": (convert_int8(rounded, images, contract=contract, io=recipe.quantize.io), calibration),
     }
     for kind, (content, calibrated_with) in contents.items():
         export_model(

@@ -68,7 +68,9 @@ def fit(
 ) -> list[Epoch]:
     """Fits a compiled model, stops early, and leaves the weights of the best epoch in it.
 
-    The best epoch has the highest validation accuracy, and of equals the lowest validation loss.
+    The best epoch has the lowest validation loss. The accuracy of a few hundred pictures jumps by a point from epoch to
+    epoch; its highest value would be luck in good part, and the gate, which compares INT8 on the same pictures, would
+    take the end of the luck for a loss by quantization.
 
     Args:
         model: Compiled with the metric ``accuracy``.
@@ -105,7 +107,7 @@ def _watch(stage: str, total_steps: int, patience: int, progress: bool) -> Any:
             super().__init__()
             self.curve: list[Epoch] = []
             self.best_weights: list[NDArray[np.float32]] | None = None
-            self.best = (-1.0, 0.0)
+            self.best_loss = float("inf")
             self.waited = 0
             self.started_s = 0.0
             self.bar = tqdm(total=total_steps, desc=stage, unit="batch", disable=not progress, mininterval=0.5)
@@ -131,9 +133,9 @@ def _watch(stage: str, total_steps: int, patience: int, progress: bool) -> Any:
                 )
             )
             self.bar.set_postfix(val_accuracy=f"{logs['val_accuracy']:.3f}", loss=f"{logs['loss']:.3f}")
-            score = (self.curve[-1].val_accuracy, -self.curve[-1].val_loss)
-            if score > self.best:
-                self.best, self.waited, self.best_weights = score, 0, self.model.get_weights()
+            loss = self.curve[-1].val_loss
+            if loss < self.best_loss or self.best_weights is None:
+                self.best_loss, self.waited, self.best_weights = loss, 0, self.model.get_weights()
             else:
                 self.waited += 1
                 self.model.stop_training = self.waited >= patience

@@ -89,14 +89,18 @@ def train(
 
     recipe, photos = recipe or Recipe(), Path(photos)
     dataset = scan(photos, data=recipe.data, seed=recipe.seed)
-    weights = resolve_weights(get_backbone(recipe.model.backbone), recipe.model.weights, input_size(recipe))
+    backbone = get_backbone(recipe.model.backbone)
+    weights = resolve_weights(backbone, recipe.model.weights, input_size(recipe))
     run = open_run(Path(to), photos, recipe, weights)
     if run.stage("data").exists() and read_dataset(run) != dataset:
         raise OutputFolderError(
             f"Expected the photos that the run in {run.folder} was started with, but they have changed since. "
             "Start a new run with another --to."
         )
-    run_stages(run, STAGES, announce or (lambda line: print(line, file=sys.stderr)))
+    announce = announce or (lambda line: print(line, file=sys.stderr))
+    if backbone.int8_warning:
+        announce(f"Warning: {backbone.name}: {backbone.int8_warning}.")
+    run_stages(run, STAGES, announce)
     return RunResult(
         fp32=run.folder / MODEL_FILES["fp32"],
         int8=run.folder / MODEL_FILES["int8"],

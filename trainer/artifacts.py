@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.backbones import get_backbone
 from trainer.config import Recipe
+from trainer.files import read_json, write_json
 from trainer.quiet import load_tensorflow
-from trainer.run import Run, read_json, write_json
+from trainer.run import Run
 from trainer.types import Dataset, Epoch, Evaluation, Pixels, Split, Verdict
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from edge_runtime.model_file import ModelFile, read_model_file
 from edge_runtime.types import Activation, InputContract
 from trainer.compact import compact
 from trainer.compatibility import check_compatibility
-from trainer.errors import ConversionError, OutputFolderError
+from trainer.errors import ConversionError
+from trainer.files import write_bytes
 from trainer.metadata import LABELS_NAME, write_metadata
 
 
@@ -85,7 +86,7 @@ def export_model(
             draft.write_bytes(content)
             with _speaking_of(path, draft):
                 check_compatibility(draft)
-    _write_whole(path, content)
+    write_bytes(path, content)
     return read_model_file(path)
 
 
@@ -102,7 +103,7 @@ def restamp(path: str | os.PathLike[str], manifest: Manifest) -> ModelFile:
     model = read_model_file(path)
     if model.manifest is None or manifest.model_sha256 != model.sha256:
         raise ModelError(f"Expected a manifest of the very model in {path}, got another one's. Export the model again.")
-    _write_whole(path, _with_files(path.read_bytes()[: model.model_bytes], model.labels, manifest))
+    write_bytes(path, _with_files(path.read_bytes()[: model.model_bytes], model.labels, manifest))
     return read_model_file(path)
 
 
@@ -123,20 +124,3 @@ def _with_files(content: bytes, labels: Sequence[str], manifest: Manifest) -> by
         for name, text in files.items():
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), text.encode())
     return data.getvalue()
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        try:
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputFolderError(
-            f"Expected to write {path}, but: {error.strerror or error}. Choose another folder or make room."
-        ) from error

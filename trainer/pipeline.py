@@ -29,9 +29,10 @@ from trainer.backbones import get_backbone
 from trainer.config import Recipe
 from trainer.environment import check_packages, package_versions
 from trainer.errors import OutputFolderError
+from trainer.files import write_bytes, write_json
 from trainer.gate import require_kept
 from trainer.quiet import load_tensorflow
-from trainer.run import Run, Stage, open_run, run_stages, write_bytes, write_json
+from trainer.run import Run, Stage, open_run, run_stages
 from trainer.types import SPLITS, Dataset, Epoch, Evaluation, Verdict
 
 if TYPE_CHECKING:

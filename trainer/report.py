@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.errors import OutputFolderError
+from trainer.files import write_bytes
 from trainer.metrics import accuracy_interval, agreement, changed_answers, right_answers
 from trainer.report_content import (
     DatasetFacts,
@@ -56,19 +57,13 @@ def write_report(run_dir: Path, content: ReportContent) -> tuple[Path, Path]:
     }
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
-        for path, text in texts.items():
-            temporary = path.with_name(path.name + ".tmp")
-            try:
-                # A file name that is no UTF-8 reaches us with lone surrogates, which can only be written escaped.
-                temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
     except OSError as error:
         raise OutputFolderError(
-            f"Expected to write the report into {run_dir}, got {error.strerror or error}. "
-            "Free some space or choose another folder."
+            f"Expected to write the report into {run_dir}, got {error.strerror}. Choose another folder."
         ) from error
+    for path, text in texts.items():
+        # A file name that is no UTF-8 reaches us with lone surrogates, which can only be written escaped.
+        write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
     json_path, html_path = texts
     return json_path, html_path
 

@@ -6,7 +6,6 @@ A run that was killed goes on where it stopped: finished stages are kept, the on
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.config import Recipe
 from trainer.errors import OutputFolderError
+from trainer.files import read_json, write_json
 from trainer.recipe import write_recipe
 
 if TYPE_CHECKING:
@@ -125,30 +125,6 @@ def stage_record(run: Run, stage: Stage) -> dict[str, Any]:
     """When a finished stage started (``started``, ISO 8601, UTC) and how long it took (``seconds``)."""
     record: dict[str, Any] = read_json(run.stage(stage.name) / "stage.json")
     return record
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON, whole or not at all."""
-    write_bytes(path, (json.dumps(value, indent=1) + "\n").encode())
-
-
-def read_json(path: Path) -> Any:
-    """Reads JSON."""
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file, whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 def _read_request(path: Path) -> Any:

@@ -13,8 +13,9 @@ import pytest
 
 from trainer.config import Recipe
 from trainer.errors import DatasetError, OutputFolderError
+from trainer.files import read_json, write_bytes, write_json
 from trainer.recipe import read_recipe
-from trainer.run import Run, Stage, open_run, read_json, run_stages, stage_record, write_bytes, write_json
+from trainer.run import Run, Stage, open_run, run_stages, stage_record
 
 
 @pytest.fixture

@@ -1,0 +1,42 @@
+"""Writes files whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from trainer.errors import OutputFolderError
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file; whoever looks sees the old one or the new one, never half of one.
+
+    Raises:
+        OutputFolderError: It can't be written.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        try:
+            with partial.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputFolderError(
+            f"Expected to write {path}, got: {error.strerror or error}. Make room or choose another folder."
+        ) from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON, as `write_bytes` does."""
+    write_bytes(path, (json.dumps(value, indent=1) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Reads JSON."""
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -90,8 +90,8 @@ def quantize_keras_model(
     from trainer.export import export_model
     from trainer.gate import judge
     from trainer.keras_models import load_keras
+    from trainer.preparation import prepare_for_int8
     from trainer.quantize import convert_fp32, convert_int8
-    from trainer.rounding import is_graph, round_kernels
 
     check_packages()
     mean, std = parse_normalization(normalize)
@@ -111,10 +111,10 @@ def quantize_keras_model(
     images, calibration = representative_set(
         _pixels(dataset, "train", contract, labels), samples=samples, seed=seed, num_classes=len(labels)
     )
-    rounded = round_kernels(network, images, contract=contract) if is_graph(network) else network
+    prepared = prepare_for_int8(network, images, contract=contract)
     contents = {
         "fp32": (convert_fp32(network), None),
-        "int8": (convert_int8(rounded, images, contract=contract, io=io), calibration),
+        "int8": (convert_int8(prepared, images, contract=contract, io=io), calibration),
     }
     provenance = {"trained_elsewhere": model.name, "versions": package_versions()}
     files = {kind: to / name for kind, name in MODEL_FILES.items()}

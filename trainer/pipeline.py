@@ -88,7 +88,7 @@ def train(
     from trainer.dataset import scan
     from trainer.weights import resolve_weights
 
-    recipe, photos = recipe or Recipe(), Path(photos)
+    recipe, photos = recipe or Recipe(), Path(photos).resolve()
     dataset = scan(photos, data=recipe.data, seed=recipe.seed)
     backbone = get_backbone(recipe.model.backbone)
     weights = resolve_weights(backbone, recipe.model.weights, input_size(recipe))
@@ -167,8 +167,8 @@ def _quantize(run: Run, folder: Path) -> None:
     """The baseline and the INT8 model, converted and made self-describing."""
     from trainer.calibration import representative_set
     from trainer.export import export_model
+    from trainer.preparation import prepare_for_int8
     from trainer.quantize import convert_fp32, convert_int8
-    from trainer.rounding import round_kernels
 
     recipe, contract, dataset = run.recipe, input_contract(run.recipe), read_dataset(run)
     model = read_model(run, "finetune")
@@ -178,10 +178,10 @@ def _quantize(run: Run, folder: Path) -> None:
         seed=recipe.seed,
         num_classes=len(dataset.labels),
     )
-    rounded = round_kernels(model, images, contract=contract)
+    prepared = prepare_for_int8(model, images, contract=contract)
     contents = {
         "fp32": (convert_fp32(model), None),
-        "int8": (convert_int8(rounded, images, contract=contract, io=recipe.quantize.io), calibration),
+        "int8": (convert_int8(prepared, images, contract=contract, io=recipe.quantize.io), calibration),
     }
     for kind, (content, calibrated_with) in contents.items():
         export_model(

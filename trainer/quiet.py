@@ -33,4 +33,6 @@ def load_tensorflow() -> None:
         return
     with Path(os.devnull).open("wb") as nowhere, quiet(nowhere):
         import tensorflow as tf
+
+        tf.config.list_physical_devices()
     tf.get_logger().setLevel("ERROR")

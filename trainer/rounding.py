@@ -36,7 +36,7 @@ def round_kernels(model: tf_keras.Model, images: NDArray[np.uint8], *, contract:
     layer with neither is left as it is.
 
     Args:
-        model: A functional or sequential model (`is_graph`). It is not changed.
+        model: A functional or sequential model. It is not changed.
         images: The representative dataset, uint8 (N, height, width, channels), 0–255; the first 64 are used.
         contract: Its mean and std.
     """
@@ -66,11 +66,6 @@ def round_kernels(model: tf_keras.Model, images: NDArray[np.uint8], *, contract:
             exact.run(layer)
             rounded.run(twin)
     return copy
-
-
-def is_graph(network: Any) -> bool:
-    """Whether a network is a Keras model that tells its layers, with one input."""
-    return bool(getattr(network, "_is_graph_network", False)) and len(network.inputs) == 1
 
 
 def round_to_grid(kernel: NDArray[np.float32], *, depthwise: bool) -> NDArray[np.float32]:

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_VERSION = 1  # of the pictures; raise it when they change
+# Test is the larger of the two, because its accuracy is what the demo tells: 359 scans say it to within 2 points.
+_SHARES: dict[Split, float] = {"val": 0.1, "test": 0.2}
+_VERSION = 2  # of the pictures; raise it when they change
 _MARKER = ".digits.json"
 _HEIGHT, _WIDTH = 120, 160
 _CLIP_HEIGHT, _CLIP_WIDTH, _CLIP_RATE = 240, 320, 30
@@ -183,7 +185,7 @@ def _scans(seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64], list[Spli
     digits = load_digits()
     images = (digits.images / 16).astype(np.float32)
     sha256s = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
-    splits = assign_splits(sha256s, digits.target.tolist(), {"val": 0.2, "test": 0.1}, seed=seed)
+    splits = assign_splits(sha256s, digits.target.tolist(), _SHARES, seed=seed)
     return images, digits.target.astype(np.int64), splits
 
 

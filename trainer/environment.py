@@ -58,6 +58,6 @@ def package_versions() -> dict[str, str]:
 
 
 def _keras3_is_imported() -> bool:
-    """Whether `tf.keras` already means Keras 3; a merely imported ``keras`` beside it does no harm by itself."""
+    """Whether Keras 3 came first; beside a tf_keras that is already in use it does no harm."""
     keras = sys.modules.get("keras")
-    return keras is not None and str(getattr(keras, "__version__", "")).startswith("3")
+    return str(getattr(keras, "__version__", "")).startswith("3") and "tf_keras" not in sys.modules

@@ -46,7 +46,7 @@ def test_the_scans_are_split_seven_two_one_digit_by_digit():
     assert 0 <= images.min() < images.max() == 1
     for digit in range(10):
         counts = Counter(split for split, label in zip(splits, labels, strict=True) if label == digit)
-        for split, share in (("val", 0.2), ("test", 0.1)):
+        for split, share in (("val", 0.1), ("test", 0.2)):
             assert abs(counts[split] - share * counts.total()) <= 1
 
 

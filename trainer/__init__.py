@@ -10,7 +10,11 @@ Importing this package loads nothing heavy. It must be imported before TensorFlo
 from __future__ import annotations
 
 import os as _os
+import sys as _sys
 from typing import TYPE_CHECKING
+
+# Whether Keras 3 was in use before us; one that is imported later, beside tf_keras, does no harm.
+KERAS_3_CAME_FIRST = str(getattr(_sys.modules.get("keras"), "__version__", "")).startswith("3")
 
 # TensorFlow Model Optimization works with Keras 2 only; TensorFlow reads this when it is first imported.
 _os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")

@@ -8,6 +8,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
+from trainer import KERAS_3_CAME_FIRST
 from trainer.errors import PackagesError
 
 INSTALL = "pip install 'edge-image-sdk[trainer]'"
@@ -39,7 +40,7 @@ def check_packages() -> None:
     missing = [name for name in _REQUIRED if find_spec(name) is None]
     if missing:
         raise PackagesError(f"Expected the trainer's packages, but {', '.join(missing)} is missing. Run: {INSTALL}")
-    if os.environ.get("TF_USE_LEGACY_KERAS") != "1" or _keras3_is_imported():
+    if os.environ.get("TF_USE_LEGACY_KERAS") != "1" or KERAS_3_CAME_FIRST:
         raise PackagesError(
             "Expected Keras 2 (tf_keras), which TensorFlow Model Optimization needs, but Keras 3 is already in use. "
             "Import trainer before keras and tensorflow, or set TF_USE_LEGACY_KERAS=1, and start Python again."
@@ -55,9 +56,3 @@ def package_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _keras3_is_imported() -> bool:
-    """Whether Keras 3 came first; beside a tf_keras that is already in use it does no harm."""
-    keras = sys.modules.get("keras")
-    return str(getattr(keras, "__version__", "")).startswith("3") and "tf_keras" not in sys.modules

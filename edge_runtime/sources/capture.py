@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge_runtime.errors import SourceError
 
@@ -97,9 +97,11 @@ def quiet_opencv() -> Iterator[None]:
     """Keeps OpenCV from warning on stderr about what we report ourselves."""
     import cv2
 
-    before = cv2.getLogLevel()
-    cv2.setLogLevel(0)
+    module: Any = cv2
+    log = module if hasattr(module, "setLogLevel") else module.utils.logging  # it moved after OpenCV 4.11
+    before = log.getLogLevel()
+    log.setLogLevel(0)
     try:
         yield
     finally:
-        cv2.setLogLevel(before)
+        log.setLogLevel(before)

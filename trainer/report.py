@@ -13,31 +13,8 @@ from typing import Any
 from trainer.errors import OutputFolderError
 from trainer.files import write_bytes
 from trainer.metrics import accuracy_interval, agreement, changed_answers, right_answers
-from trainer.report_content import (
-    DatasetFacts,
-    FileFacts,
-    Mistake,
-    ModelSpeed,
-    ReportContent,
-    Speed,
-    StageTime,
-    worst_mistakes,
-)
+from trainer.report_content import ReportContent, Speed
 from trainer.report_page import render_page
-
-__all__ = [
-    "SCHEMA_VERSION",
-    "DatasetFacts",
-    "FileFacts",
-    "Mistake",
-    "ModelSpeed",
-    "ReportContent",
-    "Speed",
-    "StageTime",
-    "report_to_dict",
-    "worst_mistakes",
-    "write_report",
-]
 
 SCHEMA_VERSION = 1
 

@@ -18,7 +18,8 @@ from trainer.config import GateConfig, Recipe
 from trainer.errors import OutputFolderError
 from trainer.gate import judge
 from trainer.metrics import evaluation_from_answers
-from trainer.report import (
+from trainer.report import write_report
+from trainer.report_content import (
     DatasetFacts,
     FileFacts,
     Mistake,
@@ -27,7 +28,6 @@ from trainer.report import (
     Speed,
     StageTime,
     worst_mistakes,
-    write_report,
 )
 from trainer.report_page import duration_text, headline, number_text, percent, render_page, signed_points, size_text
 from trainer.types import Dataset, Epoch, Evaluation, Photo, Pixels

@@ -64,6 +64,11 @@ def augment(images: tf.Tensor, seed: tf.Tensor, config: AugmentConfig, *, size: 
     return pixels
 
 
+def changes_pictures(config: AugmentConfig) -> bool:
+    """Whether any picture is changed at all; without, the same picture comes in every epoch."""
+    return _moves(config) or bool(config.brightness or config.contrast or config.saturation)
+
+
 def _moves(config: AugmentConfig) -> bool:
     return bool(config.rotation or config.shift or config.flip or config.scale != (1.0, 1.0))
 

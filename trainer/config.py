@@ -149,20 +149,159 @@ class AugmentConfig:
 
 
 @dataclass(frozen=True)
+class DistillConfig:
+    """Training of the network by a teacher's answers (Hinton et al., 2015).
+
+    Attributes:
+        teacher: A backbone, which is trained in the same run, or the folder of a finished run, or a Keras model's
+            file; empty: none, and the stage is skipped.
+        teacher_input_size: Of a backbone, height and width in pixels; 0: the backbone's own.
+        teacher_epochs: Of a backbone's fine-tuning; 0: as ``finetune.epochs``.
+        epochs: Of the student with the teacher, after its training without.
+        learning_rate: The peak; 0: as ``finetune.learning_rate``.
+        temperature: Divides both logits in the soft loss.
+        weight: Share of the soft loss, from 0 (labels alone) to 1 (answers alone).
+        flip: The teacher's answers to a picture and to its mirror image are averaged.
+        feature_weight: Of the last feature map's distance, added to the loss; 0: not learned.
+    """
+
+    teacher: str = ""
+    teacher_input_size: int = 0
+    teacher_epochs: int = 0
+    epochs: int = 24
+    learning_rate: float = 0.0
+    temperature: float = 2.0
+    weight: float = 0.8
+    flip: bool = False
+    feature_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        size = self.teacher_input_size
+        _require(size == 0 or 32 <= size <= 512, "distill.teacher_input_size", "0 or 32 to 512", size)
+        _require(self.teacher_epochs >= 0, "distill.teacher_epochs", "at least 0", self.teacher_epochs)
+        _require(self.epochs >= 1, "distill.epochs", "at least 1 (no teacher: no distillation)", self.epochs)
+        _require(self.learning_rate >= 0, "distill.learning_rate", "at least 0", self.learning_rate)
+        _require(self.temperature > 0, "distill.temperature", "greater than 0", self.temperature)
+        _require(0 <= self.weight <= 1, "distill.weight", "from 0 to 1", self.weight)
+        _require(self.feature_weight >= 0, "distill.feature_weight", "at least 0", self.feature_weight)
+
+
+@dataclass(frozen=True)
+class PruneConfig:
+    """Channel pruning: a smaller network, faster everywhere.
+
+    Attributes:
+        keep_macs: Share of the multiply-adds that is kept; 1: all, and the stage is skipped.
+        importance: Ranks channels by first-order Taylor expansion (Molchanov et al., 2019) or by batch
+            normalization's scale (Liu et al., "Network Slimming", 2017).
+        epochs: Of the training afterwards, by the answers of the unpruned network.
+        learning_rate: The peak; 0: as ``finetune.learning_rate``.
+    """
+
+    keep_macs: float = 1.0
+    importance: Literal["taylor", "batch_norm"] = "taylor"
+    epochs: int = 16
+    learning_rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require(0 < self.keep_macs <= 1, "prune.keep_macs", "above 0, at most 1", self.keep_macs)
+        kinds = ("taylor", "batch_norm")
+        _require(self.importance in kinds, "prune.importance", " or ".join(kinds), self.importance)
+        _require(self.epochs >= 0, "prune.epochs", "at least 0", self.epochs)
+        _require(self.learning_rate >= 0, "prune.learning_rate", "at least 0", self.learning_rate)
+
+
+@dataclass(frozen=True)
+class SparsifyConfig:
+    """Magnitude pruning with TFMOT (Zhu & Gupta, 2017): a smaller download, not a faster network.
+
+    Attributes:
+        sparsity: Share of the weights that become zero; 0: none, and the stage is skipped.
+        structure: ``"unstructured"``, ``"2by4"`` (two of four neighbours, so half of all) or ``"block"`` (1×4 blocks).
+        layers: Patterns of layer names (``fnmatch``), of which one has to fit; empty: every convolution with a
+            kernel of several channels and every dense layer but the last.
+        epochs: Sparsity grows in the first two thirds of them.
+        learning_rate: The peak; 0: as ``finetune.learning_rate``.
+    """
+
+    sparsity: float = 0.0
+    structure: Literal["unstructured", "2by4", "block"] = "unstructured"
+    layers: tuple[str, ...] = ()
+    epochs: int = 12
+    learning_rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", tuple(self.layers))
+        _require(0 <= self.sparsity < 1, "sparsify.sparsity", "from 0 to below 1", self.sparsity)
+        kinds = ("unstructured", "2by4", "block")
+        _require(self.structure in kinds, "sparsify.structure", ", ".join(kinds), self.structure)
+        _require(
+            self.structure != "2by4" or self.sparsity in (0, 0.5), "sparsify.sparsity", "0.5 for 2by4", self.sparsity
+        )
+        _require(self.epochs >= 1, "sparsify.epochs", "at least 1", self.epochs)
+        _require(self.learning_rate >= 0, "sparsify.learning_rate", "at least 0", self.learning_rate)
+
+
+@dataclass(frozen=True)
+class ClusterConfig:
+    """Weight clustering with TFMOT (Han et al., "Deep Compression", 2016): a smaller download.
+
+    Attributes:
+        clusters: Different values that each layer's kernel may hold; 0: any, and the stage is skipped.
+        epochs: Of the training with shared weights.
+        learning_rate: The peak; 0: a tenth of ``finetune.learning_rate``.
+    """
+
+    clusters: int = 0
+    epochs: int = 6
+    learning_rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require(self.clusters == 0 or 2 <= self.clusters <= 256, "cluster.clusters", "0 or 2 to 256", self.clusters)
+        _require(self.epochs >= 1, "cluster.epochs", "at least 1", self.epochs)
+        _require(self.learning_rate >= 0, "cluster.learning_rate", "at least 0", self.learning_rate)
+
+
+@dataclass(frozen=True)
 class QuantizeConfig:
     """Full INT8 quantization after training (Jacob et al., 2018).
 
     Attributes:
-        samples: Pictures of the representative dataset, class-stratified, from the training split alone.
+        samples: Pictures of the representative dataset, class-stratified, from the training split alone; 0: as many
+            as it takes for two disjoint sets to give the same ranges.
         io: dtype of the input and output tensors, ``"int8"`` or ``"uint8"``.
+        also: Further files that are made and measured: ``"float16"``, ``"dynamic_range"``, ``"int16"``.
     """
 
-    samples: int = 256
+    samples: int = 0
     io: Literal["int8", "uint8"] = "int8"
+    also: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _require(self.samples >= 1, "quantize.samples", "at least 1", self.samples)
+        object.__setattr__(self, "also", tuple(self.also))
+        _require(self.samples >= 0, "quantize.samples", "at least 0", self.samples)
         _require(self.io in ("int8", "uint8"), "quantize.io", "int8 or uint8", self.io)
+        kinds = ("float16", "dynamic_range", "int16")
+        _require(set(self.also) <= set(kinds), "quantize.also", f"some of {', '.join(kinds)}", list(self.also))
+
+
+@dataclass(frozen=True)
+class QatConfig:
+    """Quantization-aware training with TFMOT (Jacob et al., 2018).
+
+    Attributes:
+        always: Trains so in any case; otherwise only where the gate asks for it.
+        epochs: Of each such training.
+        learning_rate: The peak; 0: a tenth of ``finetune.learning_rate``.
+    """
+
+    always: bool = False
+    epochs: int = 8
+    learning_rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require(self.epochs >= 1, "qat.epochs", "at least 1", self.epochs)
+        _require(self.learning_rate >= 0, "qat.learning_rate", "at least 0", self.learning_rate)
 
 
 @dataclass(frozen=True)
@@ -172,10 +311,14 @@ class GateConfig:
     Attributes:
         max_drop: Points of validation accuracy.
         min_agreement: Least share of equal top-1 answers, in percent.
+        repair: Where the promise isn't kept, better ways to quantize are tried, cheapest first.
+        allow_float: The last of them may leave the layers that cost most in float; the model is then not full integer.
     """
 
     max_drop: float = 1.0
     min_agreement: float = 90.0
+    repair: bool = True
+    allow_float: bool = False
 
     def __post_init__(self) -> None:
         _require(0 <= self.max_drop <= 100, "gate.max_drop", "from 0 to 100", self.max_drop)
@@ -192,7 +335,12 @@ class Recipe:
     head: HeadConfig = field(default_factory=HeadConfig)
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    distill: DistillConfig = field(default_factory=DistillConfig)
+    prune: PruneConfig = field(default_factory=PruneConfig)
+    sparsify: SparsifyConfig = field(default_factory=SparsifyConfig)
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
     quantize: QuantizeConfig = field(default_factory=QuantizeConfig)
+    qat: QatConfig = field(default_factory=QatConfig)
     gate: GateConfig = field(default_factory=GateConfig)
 
     def to_dict(self) -> dict[str, Any]:
@@ -235,8 +383,11 @@ def _converted(value: Any, current: Any, name: str) -> Any:
     kind = type(current)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if kind is tuple and isinstance(value, (list, tuple)) and all(isinstance(v, (int, float)) for v in value):
-        return tuple(float(v) for v in value)
+    if kind is tuple and isinstance(value, (list, tuple)):
+        # An empty default stands for names, any other one for numbers.
+        wanted, convert = ((int, float), float) if current and isinstance(current[0], float) else ((str,), str)
+        if all(isinstance(v, wanted) and not isinstance(v, bool) for v in value):
+            return tuple(convert(v) for v in value)
     if type(value) is not kind:
         raise RecipeError(f"Expected {name} to be {kind.__name__}, for example {current!r}, got {value!r}.")
     return value

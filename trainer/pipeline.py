@@ -156,7 +156,7 @@ def _finetune(run: Run, folder: Path) -> None:
             read_pixels(run, dataset, "val"),
             recipe.finetune,
             recipe.augment,
-            backbone=get_backbone(recipe.model.backbone),
+            contract=input_contract(recipe),
             seed=recipe.seed,
             from_scratch=not pretrained,
         )

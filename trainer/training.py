@@ -8,38 +8,65 @@ from typing import TYPE_CHECKING, Any
 from trainer.types import Epoch, Pixels
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     import tensorflow as tf
     import tf_keras
     from numpy.typing import NDArray
 
 
-def batches(pixels: Pixels, batch_size: int, *, shuffle_seed: int | None = None) -> tf.data.Dataset:
+def batches(
+    pixels: Pixels,
+    batch_size: int,
+    *,
+    shuffle_seed: int | None = None,
+    targets: NDArray[Any] | None = None,
+    beside: NDArray[np.uint8] | None = None,
+) -> tf.data.Dataset:
     """Batches of pictures as they lie in the cache.
 
     Args:
         pixels: Read batch by batch, so that a memory map is never loaded whole.
         batch_size: The last batch may be smaller.
         shuffle_seed: Draws another order for each epoch; None: in order.
+        targets: (N, …) what belongs to each picture; None: the labels.
+        beside: uint8 (N, height, width, 3): the same pictures at another size.
 
     Returns:
-        A data set of (uint8 (N, height, width, 3), int64 (N,)).
+        A data set of (uint8 (N, height, width, 3), targets), with the batch of ``beside`` between them where given.
     """
     import tensorflow as tf
 
-    def gather(indices: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        return pixels.images[indices], pixels.labels[indices]
+    sources = [pixels.images, *([beside] if beside is not None else []), pixels.labels if targets is None else targets]
 
-    def read(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        images, labels = tf.numpy_function(gather, [indices], (tf.uint8, tf.int64), stateful=False)
-        images.set_shape((None, *pixels.images.shape[1:]))
-        labels.set_shape((None,))
-        return images, labels
+    def gather(indices: NDArray[np.int64]) -> list[NDArray[Any]]:
+        return [source[indices] for source in sources]
+
+    def read(indices: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        found = tf.numpy_function(gather, [indices], [tf.as_dtype(source.dtype) for source in sources], stateful=False)
+        for tensor, source in zip(found, sources, strict=True):
+            tensor.set_shape((None, *source.shape[1:]))
+        return tuple(found)
 
     order = tf.data.Dataset.range(len(pixels))
     if shuffle_seed is not None:
         order = order.shuffle(len(pixels), seed=shuffle_seed, reshuffle_each_iteration=True)
     return order.batch(batch_size).map(read)
+
+
+def train_size(input_size: int, share: float) -> int:
+    """Height and width in training: a share of the input size, in multiples of 32, which halve evenly."""
+    return input_size if share == 1.0 else min(input_size, max(32, round(input_size * share / 32) * 32))
+
+
+def of_any_size(model: tf_keras.Model) -> tf_keras.Model:
+    """A copy of the model that takes pictures of any size: it trains on small ones and validates on full ones."""
+    import tf_keras
+
+    copy = tf_keras.models.clone_model(model, input_tensors=tf_keras.layers.Input((None, None, 3), name="any_size"))
+    copy.set_weights(model.get_weights())
+    return copy
 
 
 def cosine_with_warmup(
@@ -64,6 +91,8 @@ def fit(
     steps: int,
     patience: int,
     progress: bool,
+    callbacks: Sequence[Any] = (),
+    start_epoch: int = 0,
     **options: Any,
 ) -> list[Epoch]:
     """Fits a compiled model, stops early, and leaves the weights of the best epoch in it.
@@ -81,14 +110,18 @@ def fit(
         steps: Batches in an epoch.
         patience: Epochs without a better one before stopping.
         progress: Whether a bar is drawn on stderr.
+        callbacks: Further Keras callbacks.
+        start_epoch: The first epoch that may be the best one; before it, a network is not yet what it is to become.
         **options: Further arguments of Keras' ``fit``.
 
     Returns:
         The learning curve.
     """
-    watch = _watch(stage, epochs * steps, patience, progress)
+    watch = _watch(stage, epochs * steps, patience, progress, start_epoch)
     try:
-        model.fit(training, validation_data=validation, epochs=epochs, callbacks=[watch], verbose=0, **options)
+        model.fit(
+            training, validation_data=validation, epochs=epochs, callbacks=[*callbacks, watch], verbose=0, **options
+        )
     finally:
         watch.bar.close()
     if watch.best_weights is not None:
@@ -97,7 +130,7 @@ def fit(
     return curve
 
 
-def _watch(stage: str, total_steps: int, patience: int, progress: bool) -> Any:
+def _watch(stage: str, total_steps: int, patience: int, progress: bool, start_epoch: int) -> Any:
     """A Keras callback: the learning curve, the best weights, early stopping and the progress bar."""
     import tf_keras
     from tqdm import tqdm
@@ -134,6 +167,8 @@ def _watch(stage: str, total_steps: int, patience: int, progress: bool) -> Any:
             )
             self.bar.set_postfix(val_accuracy=f"{logs['val_accuracy']:.3f}", loss=f"{logs['loss']:.3f}")
             loss = self.curve[-1].val_loss
+            if epoch < start_epoch:
+                return
             if loss < self.best_loss or self.best_weights is None:
                 self.best_loss, self.waited, self.best_weights = loss, 0, self.model.get_weights()
             else:

@@ -24,23 +24,25 @@ _CLASSES, _BATCH_SIZE = 6, 64
 
 def measure(quick: bool) -> list[Figure]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from edge_runtime import InputContract
     from trainer.backbones import get_backbone
     from trainer.config import HeadConfig
     from trainer.transfer import compute_features, train_head
 
     backbone = get_backbone(_BACKBONE)
+    contract = InputContract(backbone.input_size, backbone.input_size, mean=backbone.mean, std=backbone.std)
     count = 192 if quick else 512
     train, val = _random_pixels(count, backbone, seed=0), _random_pixels(count // 8, backbone, seed=1)
     model = _model(backbone)
     start = perf_counter()
-    compute_features(model, train.images, backbone=backbone, progress=False)
+    compute_features(model, train.images, contract=contract, progress=False)
     features_s = perf_counter() - start
 
     epochs = 12
     config = HeadConfig(epochs=epochs, batch_size=_BATCH_SIZE, patience=epochs)
 
     def on_features() -> float:
-        curve = train_head(model, train, val, config, backbone=backbone, seed=0, progress=False)
+        curve = train_head(model, train, val, config, contract=contract, seed=0, progress=False)
         return median(epoch.seconds for epoch in curve[1:])  # the first one compiles
 
     usual = _usual_recipe(backbone, train, val)

@@ -5,19 +5,28 @@ from __future__ import annotations
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from trainer.backbones import get_backbone
 from trainer.config import Recipe
 from trainer.files import read_json, write_json
 from trainer.quiet import load_tensorflow
 from trainer.run import Run
-from trainer.types import Dataset, Epoch, Evaluation, Pixels, Split, Verdict
+from trainer.types import Dataset, Epoch, Evaluation, Pixels, Rung, Split, Variant, Verdict
 
 if TYPE_CHECKING:
     from edge_runtime import InputContract
 
 MODEL_FILES = {"fp32": "model_fp32.tflite", "int8": "model_int8.tflite"}
+NETWORKS = {
+    "finetune": "student",
+    "distill": "distilled",
+    "prune": "pruned",
+    "sparsify": "sparse",
+    "cluster": "clustered",
+}
+"""Stages that leave a network, in order, and what the network is called after them."""
+
 MEASURED_SPLITS: tuple[Split, ...] = ("val", "test")
 
 
@@ -49,11 +58,11 @@ def read_dataset(run: Run) -> Dataset:
     return Dataset.from_dict(read_json(run.stage("data") / "dataset.json"))
 
 
-def read_pixels(run: Run, dataset: Dataset, split: Split) -> Pixels:
-    """A split's pictures, from the user's cache, which all runs share."""
+def read_pixels(run: Run, dataset: Dataset, split: Split, contract: InputContract | None = None) -> Pixels:
+    """A split's pictures, from the user's cache, which all runs share; for another network by its contract."""
     from trainer.pixels import load_pixels
 
-    return load_pixels(dataset, split, input_contract(run.recipe), cache_folder())
+    return load_pixels(dataset, split, contract or input_contract(run.recipe), cache_folder())
 
 
 def write_trained(folder: Path, model: Any, history: list[Epoch], *, pretrained: bool) -> None:
@@ -64,10 +73,37 @@ def write_trained(folder: Path, model: Any, history: list[Epoch], *, pretrained:
 
 def read_model(run: Run, stage: str) -> Any:
     """The tf_keras model of a training stage."""
+    return load_model(run.stage(stage) / "model.keras")
+
+
+def write_widths(folder: Path, before: dict[str, int], after: dict[str, int]) -> None:
+    """Of the prune stage: the layers' channels before and after, by layer."""
+    changed = {name: (before[name], width) for name, width in after.items() if width != before[name]}
+    write_json(folder / "widths.json", changed)
+
+
+def read_widths(run: Run) -> tuple[tuple[str, int, int], ...]:
+    """Name, channels before and after of the layers that were pruned; empty where none was."""
+    file = run.stage("prune") / "widths.json"
+    return tuple((name, *widths) for name, widths in read_json(file).items()) if file.exists() else ()
+
+
+def load_model(file: Path) -> Any:
+    """A tf_keras model from its file."""
     load_tensorflow()
     import tf_keras
 
-    return tf_keras.models.load_model(run.stage(stage) / "model.keras", compile=False)
+    return tf_keras.models.load_model(file, compile=False)
+
+
+def finished_networks(run: Run) -> dict[str, str]:
+    """Stages that have left a network, in order, and what it is called; the last one's is the run's."""
+    return {stage: name for stage, name in NETWORKS.items() if run.stage(stage).exists()}
+
+
+def read_latest(run: Run) -> Any:
+    """The tf_keras model as the training stages have left it so far."""
+    return read_model(run, list(finished_networks(run))[-1])
 
 
 def was_pretrained(run: Run) -> bool:
@@ -76,8 +112,8 @@ def was_pretrained(run: Run) -> bool:
 
 
 def read_history(run: Run) -> tuple[Epoch, ...]:
-    """The learning curves of all training stages, in order."""
-    files = (run.stage(name) / "training.json" for name in ("head", "finetune"))
+    """The learning curves of the network's training stages, in order."""
+    files = (run.stage(name) / "training.json" for name in ("head", *finished_networks(run), "quantize"))
     return tuple(Epoch(**epoch) for file in files for epoch in read_json(file)["history"])
 
 
@@ -100,7 +136,51 @@ def read_verdict(run: Run) -> Verdict:
     return Verdict.from_dict(read_json(run.stage("evaluate") / "verdict.json"))
 
 
-def read_speed(run: Run) -> dict[str, Any]:
+def write_speed(folder: Path, report: dict[str, Any], of: Literal["models", "variants"] = "models") -> None:
+    """Of the evaluate stage: the benchmark's report on the two models that ship, or on all of the run."""
+    write_json(folder / f"speed_{of}.json", report)
+
+
+def read_speed(run: Run, of: Literal["models", "variants"] = "models") -> dict[str, Any]:
     """The benchmark's report."""
-    speed: dict[str, Any] = read_json(run.stage("evaluate") / "speed.json")
+    speed: dict[str, Any] = read_json(run.stage("evaluate") / f"speed_{of}.json")
     return speed
+
+
+def write_rungs(folder: Path, rungs: tuple[Rung, ...], history: tuple[Epoch, ...]) -> None:
+    """Of the quantize stage: the ways to quantize that were tried, and the learning curves on the way."""
+    write_json(folder / "ladder.json", [asdict(rung) for rung in rungs])
+    write_json(folder / "training.json", {"history": [asdict(epoch) for epoch in history]})
+
+
+def read_rungs(run: Run) -> tuple[Rung, ...]:
+    """The ways to quantize that were tried, in order."""
+    return tuple(Rung(**rung) for rung in read_json(run.stage("quantize") / "ladder.json"))
+
+
+def chosen_rung(run: Run) -> Rung:
+    """The way to quantize by which the INT8 model was made."""
+    return next(rung for rung in read_rungs(run) if rung.chosen)
+
+
+def write_int8_costs(
+    folder: Path, calibration: tuple[tuple[int, float], ...], errors: tuple[tuple[str, float], ...]
+) -> None:
+    """Of the quantize stage: how many pictures were tried for calibration, and what INT8 costs each layer."""
+    write_json(folder / "int8_costs.json", {"calibration": calibration, "layer_errors": errors})
+
+
+def read_int8_costs(run: Run) -> tuple[tuple[tuple[int, float], ...], tuple[tuple[str, float], ...]]:
+    """Number of pictures and how much two such sets disagree, 0–1; name and error of each layer, worst first."""
+    found = read_json(run.stage("quantize") / "int8_costs.json")
+    return tuple((n, share) for n, share in found["calibration"]), tuple((n, e) for n, e in found["layer_errors"])
+
+
+def write_variants(folder: Path, variants: tuple[Variant, ...]) -> None:
+    """Of the evaluate stage."""
+    write_json(folder / "variants.json", [variant.to_dict() for variant in variants])
+
+
+def read_variants(run: Run) -> tuple[Variant, ...]:
+    """Every model file that the run made, as it was measured."""
+    return tuple(Variant.from_dict(variant) for variant in read_json(run.stage("evaluate") / "variants.json"))

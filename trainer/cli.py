@@ -57,6 +57,11 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for example finetune.epochs=10")
     train.add_argument("--backbone", metavar="NAME", help="--set model.backbone=NAME; see: edge-trainer backbones")
     train.add_argument("--weights", metavar="imagenet|none|FILE", help="--set model.weights=…")
+    train.add_argument(
+        "--teacher", metavar="NAME|RUN|FILE", help="distil from a backbone, a finished run or a .keras file"
+    )
+    train.add_argument("--keep-macs", type=float, metavar="SHARE", help="prune channels to this share, as 0.5")
+    train.add_argument("--sparsity", type=float, metavar="SHARE", help="set this share of the weights to zero, as 0.75")
     _add_gate(train)
 
     check = _command(commands, "check", "look a folder of photos over before training", _check)
@@ -76,15 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     quantize = _command(commands, "quantize", "quantize a Keras model that was trained elsewhere", _quantize)
     quantize.add_argument("model", metavar="KERAS_MODEL", help=".keras, .h5 or a SavedModel folder")
     quantize.add_argument("--representative", required=True, metavar="PHOTOS", help="photos like those it will see")
-    quantize.add_argument("--to", required=True, metavar="FOLDER", help="a new folder")
-    quantize.add_argument(
-        "--normalize",
-        required=True,
-        metavar="RANGE|MEAN,STD",
-        help="what the model takes: 0..255, 0..1, symmetric (-1 to 1), imagenet, or MEAN,STD in pixels, as 127.5,127.5",
-    )
-    quantize.add_argument("--crop", choices=("center", "stretch"), default="center", help="default: %(default)s")
-    quantize.add_argument("--labels", metavar="FILE", help="one label a line; default: the class folders' names")
+    _add_external(quantize)
     quantize.add_argument(
         "--activation", choices=("softmax", "sigmoid", "none"), help="default: read off the network's last operation"
     )
@@ -92,6 +89,16 @@ def _parser() -> argparse.ArgumentParser:
     quantize.add_argument("--io", choices=("int8", "uint8"), default="int8", help="default: %(default)s")
     quantize.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     _add_gate(quantize)
+
+    compress = _command(commands, "compress", "prune and quantize a Keras model as far as the promise holds", _compress)
+    compress.add_argument("model", metavar="KERAS_MODEL", help="a functional Keras 2 model that ends in softmax")
+    compress.add_argument("photos", metavar="PHOTOS", help="to train with, as for train")
+    _add_external(compress)
+    compress.add_argument("--target-fps", type=float, metavar="FPS", help="at least, on this machine and one thread")
+    compress.add_argument("--target-size", type=float, metavar="KIB", help="of the INT8 file, at most")
+    compress.add_argument("--recipe", default="default", metavar="NAME|FILE", help="default: %(default)s")
+    compress.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for example prune.epochs=8")
+    compress.add_argument("--max-drop", type=float, metavar="POINTS", help="accuracy it may lose to FP32; default: 1")
 
     _command(commands, "backbones", "list the networks", _backbones)
 
@@ -108,12 +115,25 @@ def _command(commands: Any, name: str, summary: str, function: Any) -> argparse.
     return parser
 
 
+def _add_external(parser: argparse.ArgumentParser) -> None:
+    """What one has to know about a model that was trained elsewhere."""
+    parser.add_argument("--to", required=True, metavar="FOLDER", help="a new folder")
+    parser.add_argument(
+        "--normalize",
+        required=True,
+        metavar="RANGE|MEAN,STD",
+        help="what the model takes: 0..255, 0..1, symmetric (-1 to 1), imagenet, or MEAN,STD in pixels, as 127.5,127.5",
+    )
+    parser.add_argument("--crop", choices=("center", "stretch"), default="center", help="default: %(default)s")
+    parser.add_argument("--labels", metavar="FILE", help="one label a line; default: the class folders' names")
+
+
 def _add_gate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-drop", type=float, metavar="POINTS", help="accuracy that INT8 may lose; default: 1")
     parser.add_argument("--min-agreement", type=float, metavar="PERCENT", help="answers equal to FP32's; default: 90")
 
 
-def _gate_settings(arguments: argparse.Namespace) -> dict[str, float]:
+def _gate_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     given = {"max_drop": arguments.max_drop, "min_agreement": arguments.min_agreement}
     return {name: value for name, value in given.items() if value is not None}
 
@@ -124,10 +144,15 @@ def _train(arguments: argparse.Namespace) -> int:
     from trainer.recipe import read_recipe
     from trainer.summary import format_result
 
-    recipe = read_recipe(arguments.recipe, arguments.set).updated({"gate": _gate_settings(arguments)})
-    model = {"backbone": arguments.backbone, "weights": arguments.weights}
-    recipe = recipe.updated({"model": {name: value for name, value in model.items() if value is not None}})
-    result = train(arguments.photos, arguments.to, recipe)
+    given = {
+        "model": {"backbone": arguments.backbone, "weights": arguments.weights},
+        "distill": {"teacher": arguments.teacher},
+        "prune": {"keep_macs": arguments.keep_macs},
+        "sparsify": {"sparsity": arguments.sparsity},
+        "gate": _gate_settings(arguments),
+    }
+    settings = {table: {k: v for k, v in values.items() if v is not None} for table, values in given.items()}
+    result = train(arguments.photos, arguments.to, read_recipe(arguments.recipe, arguments.set).updated(settings))
     print(format_result(result))
     require_kept(result.verdict)
     return 0
@@ -183,6 +208,33 @@ def _quantize(arguments: argparse.Namespace) -> int:
         gate=GateConfig(**_gate_settings(arguments)),
     )
     print(format_models(made.fp32, made.int8, {kind: {"val": e} for kind, e in made.evaluations.items()}, made.verdict))
+    require_kept(made.verdict)
+    return 0
+
+
+def _compress(arguments: argparse.Namespace) -> int:
+    from edge_runtime.model_file import read_labels
+    from trainer.compress import Target, compress
+    from trainer.gate import require_kept
+    from trainer.recipe import read_recipe
+    from trainer.summary import format_compressed
+
+    recipe = read_recipe(arguments.recipe, arguments.set)
+    if arguments.max_drop is not None:
+        recipe = recipe.updated({"gate": {"max_drop": arguments.max_drop}})
+    size = arguments.target_size
+    made = compress(
+        Path(arguments.model),
+        Path(arguments.photos),
+        Path(arguments.to),
+        recipe,
+        normalize=arguments.normalize,
+        target=Target(arguments.target_fps, None if size is None else round(1024 * size)),
+        crop=arguments.crop,
+        labels=read_labels(arguments.labels) if arguments.labels else None,
+        announce=lambda line: print(line, file=sys.stderr),
+    )
+    print(format_compressed(made))
     require_kept(made.verdict)
     return 0
 

@@ -220,7 +220,7 @@ class SparsifyConfig:
         structure: ``"unstructured"``, ``"2by4"`` (two of four neighbours, so half of all) or ``"block"`` (1×4 blocks).
         layers: Patterns of layer names (``fnmatch``), of which one has to fit; empty: every convolution with a
             kernel of several channels and every dense layer but the last.
-        epochs: Sparsity grows in the first two thirds of them.
+        epochs: Sparsity grows in the first two thirds of them; ``"2by4"`` is there from the first step on.
         learning_rate: The peak; 0: as ``finetune.learning_rate``.
     """
 
@@ -346,6 +346,17 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Nested tables, as TOML holds them."""
         return asdict(self)
+
+    def finetune_for(self, epochs: int, learning_rate: float, *, gentle: bool = False) -> FinetuneConfig:
+        """The settings by which a compression stage trains: those of fine-tuning, for as long and as fast as it says.
+
+        Args:
+            epochs: Of the stage.
+            learning_rate: Of the stage; 0: fine-tuning's, or a tenth of it.
+            gentle: A tenth.
+        """
+        usual = self.finetune.learning_rate / (10 if gentle else 1)
+        return replace(self.finetune, epochs=epochs, learning_rate=learning_rate or usual)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Recipe:

@@ -5,6 +5,7 @@ TrainerError
 ├── DatasetError (ValueError)       the photos can't be trained on
 ├── WeightsError (OSError)          pretrained weights can't be had
 ├── ConversionError (RuntimeError)  the converter made no model, or one that the device can't run
+├── CompressionError (ValueError)   a network can't be compressed as asked
 ├── GateError (RuntimeError)        INT8 lost more than the promise allows
 ├── PackagesError (RuntimeError)    packages are missing or don't fit together
 └── OutputFolderError (OSError)     a run's folder can't be written
@@ -29,6 +30,10 @@ class WeightsError(TrainerError, OSError):
 
 class ConversionError(TrainerError, RuntimeError):
     """The converter made no model, or one that the device can't run."""
+
+
+class CompressionError(TrainerError, ValueError):
+    """A network can't be compressed as asked."""
 
 
 class GateError(TrainerError, RuntimeError):

@@ -17,7 +17,9 @@ from trainer.types import Dataset, Evaluation, Pixels, Split, Verdict
 
 if TYPE_CHECKING:
     from edge_runtime import InputContract
+    from edge_runtime.manifest import Calibration
     from edge_runtime.types import Activation
+    from trainer.conversion import Network
 
 _RANGES = {
     "0..255": ((0.0,), (1.0,)),
@@ -82,22 +84,109 @@ def quantize_keras_model(
     Raises:
         TrainerError: Network, photos or folder can't be used.
     """
-    from edge_runtime import InputContract
     from trainer.calibration import representative_set
-    from trainer.dataset import scan
-    from trainer.environment import check_packages, package_versions
     from trainer.evaluate import evaluate_pixels
-    from trainer.export import export_model
     from trainer.gate import judge
-    from trainer.keras_models import load_keras
     from trainer.preparation import prepare_for_int8
     from trainer.quantize import convert_fp32, convert_int8
+
+    opened = open_external(model, representative, to, normalize=normalize, crop=crop, labels=labels, seed=seed)
+    network, contract = opened.network, opened.contract
+    images, calibration = representative_set(
+        opened.pixels("train"), samples=samples, seed=seed, num_classes=len(opened.labels)
+    )
+    prepared = prepare_for_int8(network, images, contract=contract)
+    contents = {
+        "fp32": (convert_fp32(network), None),
+        "int8": (convert_int8(prepared, images, contract=contract, io=io), calibration),
+    }
+    files = {kind: to / name for kind, name in MODEL_FILES.items()}
+    for kind, (content, calibrated_with) in contents.items():
+        opened.export(files[kind], content, activation=activation, calibration=calibrated_with)
+    evaluations = {kind: evaluate_pixels(path, opened.pixels("val"), "val") for kind, path in files.items()}
+    verdict = judge(evaluations["fp32"], evaluations["int8"], gate or GateConfig())
+    return QuantizedModel(files["fp32"], files["int8"], evaluations, verdict)
+
+
+@dataclass(frozen=True)
+class ExternalModel:
+    """A network that was trained elsewhere, with photos like those that it will see.
+
+    Attributes:
+        name: Of its file.
+        network: A tf_keras model, or what stands for one.
+        contract: How a picture becomes its input.
+        labels: In the order of its outputs.
+        dataset: The photos.
+    """
+
+    name: str
+    network: Network
+    contract: InputContract
+    labels: tuple[str, ...]
+    dataset: Dataset
+
+    def pixels(self, split: Split) -> Pixels:
+        """A split's pictures, their classes numbered as the network numbers them."""
+        pixels = load_pixels(self.dataset, split, self.contract, cache_folder())
+        outputs = np.array([self.labels.index(label) for label in self.dataset.labels])
+        return replace(pixels, labels=outputs[pixels.labels])
+
+    def export(
+        self,
+        path: Path,
+        content: bytes,
+        *,
+        activation: Activation | None = None,
+        calibration: Calibration | None = None,
+    ) -> None:
+        """Writes a model that was made of the network."""
+        from trainer.environment import package_versions
+        from trainer.export import export_model
+
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputFolderError(
+                f"Expected to write into {path.parent}, got: {error.strerror}. Choose another --to."
+            ) from error
+        export_model(
+            path,
+            content,
+            labels=self.labels,
+            contract=self.contract,
+            activation=activation,
+            provenance={"trained_elsewhere": self.name, "versions": package_versions()},
+            calibration=calibration,
+            check=True,
+        )
+
+
+def open_external(
+    model: Path,
+    photos: Path,
+    to: Path,
+    *,
+    normalize: str,
+    crop: Literal["center", "stretch"] = "center",
+    labels: tuple[str, ...] | None = None,
+    seed: int = 0,
+) -> ExternalModel:
+    """Opens a network and photos for it, as `quantize_keras_model` takes them; nothing is written yet.
+
+    Raises:
+        TrainerError: Network, photos or folder can't be used.
+    """
+    from edge_runtime import InputContract
+    from trainer.dataset import scan
+    from trainer.environment import check_packages
+    from trainer.keras_models import load_keras
 
     check_packages()
     mean, std = parse_normalization(normalize)
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise OutputFolderError(f"Expected {to} to be a new or empty folder. Choose another one with --to.")
-    dataset = scan(representative, data=DataConfig(), seed=seed)
+    dataset = scan(photos, data=DataConfig(), seed=seed)
     labels = labels or dataset.labels
     strangers = sorted(set(dataset.labels) - set(labels))
     if strangers:
@@ -108,36 +197,7 @@ def quantize_keras_model(
     if not (height and width and channels == 3):
         raise ConversionError(f"Expected a network for RGB pictures of fixed size, got input {network.input_shape}.")
     contract = InputContract(height, width, crop=crop, mean=mean, std=std)
-    images, calibration = representative_set(
-        _pixels(dataset, "train", contract, labels), samples=samples, seed=seed, num_classes=len(labels)
-    )
-    prepared = prepare_for_int8(network, images, contract=contract)
-    contents = {
-        "fp32": (convert_fp32(network), None),
-        "int8": (convert_int8(prepared, images, contract=contract, io=io), calibration),
-    }
-    provenance = {"trained_elsewhere": model.name, "versions": package_versions()}
-    files = {kind: to / name for kind, name in MODEL_FILES.items()}
-    try:
-        to.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputFolderError(f"Expected to write into {to}, got: {error.strerror}. Choose another --to.") from error
-    for kind, (content, calibrated_with) in contents.items():
-        export_model(
-            files[kind],
-            content,
-            labels=labels,
-            contract=contract,
-            activation=activation,
-            provenance=provenance,
-            calibration=calibrated_with,
-            check=True,
-        )
-    evaluations = {
-        kind: evaluate_pixels(path, _pixels(dataset, "val", contract, labels), "val") for kind, path in files.items()
-    }
-    verdict = judge(evaluations["fp32"], evaluations["int8"], gate or GateConfig())
-    return QuantizedModel(files["fp32"], files["int8"], evaluations, verdict)
+    return ExternalModel(model.name, network, contract, labels, dataset)
 
 
 def parse_normalization(text: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -158,10 +218,3 @@ def parse_normalization(text: str) -> tuple[tuple[float, ...], tuple[float, ...]
             f"got {text!r}."
         ) from None
     return (mean,), (std,)
-
-
-def _pixels(dataset: Dataset, split: Split, contract: InputContract, labels: tuple[str, ...]) -> Pixels:
-    """A split's pictures, their classes numbered as the network numbers them."""
-    pixels = load_pixels(dataset, split, contract, cache_folder())
-    outputs = np.array([labels.index(label) for label in dataset.labels])
-    return replace(pixels, labels=outputs[pixels.labels])

@@ -19,29 +19,31 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Stand-in colour → CSS variable of the page. Chosen so that nothing else in a figure has them.
-_INK, _MUTED, _LINE, _ACCENT, _RIGHT, _WRONG = "#010203", "#010204", "#010205", "#010206", "#010207", "#010208"
+INK, MUTED, LINE, ACCENT, RIGHT, WRONG = "#010203", "#010204", "#010205", "#010206", "#010207", "#010208"
+HUES = ("#010209", "#01020a", "#01020b", "#01020c", "#01020d", "#01020e")  # for things of several kinds
 _VARIABLES = {
-    _INK: "--ink",
-    _MUTED: "--muted",
-    _LINE: "--line",
-    _ACCENT: "--accent",
-    _RIGHT: "--right",
-    _WRONG: "--wrong",
+    INK: "--ink",
+    MUTED: "--muted",
+    LINE: "--line",
+    ACCENT: "--accent",
+    RIGHT: "--right",
+    WRONG: "--wrong",
+    **{hue: f"--hue-{number}" for number, hue in enumerate(HUES, 1)},
 }
 
-_SETTINGS = {
+SETTINGS = {
     "svg.fonttype": "none",
     "svg.hashsalt": "edge",  # the same figure gives the same bytes
     "font.size": 9.0,
     "text.parse_math": False,  # a label may hold dollar signs
-    "text.color": _INK,
-    "axes.labelcolor": _MUTED,
-    "axes.edgecolor": _LINE,
+    "text.color": INK,
+    "axes.labelcolor": MUTED,
+    "axes.edgecolor": LINE,
     "axes.linewidth": 0.8,
-    "xtick.color": _LINE,
-    "ytick.color": _LINE,
-    "xtick.labelcolor": _MUTED,
-    "ytick.labelcolor": _MUTED,
+    "xtick.color": LINE,
+    "ytick.color": LINE,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED,
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
@@ -65,7 +67,7 @@ def confusion_svg(evaluation: Evaluation, name: str = "confusion") -> str:
     classes = len(labels)
     cell = min(0.7, max(0.27, 5.0 / classes))  # inches
     size = 9.0 if cell > 0.4 else 7.0
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context(SETTINGS):
         # Room for the labels: left as wide as the longest, above the height that it takes turned.
         margin = 0.35 + 0.066 * max(len(label) for label in labels) * size / 9
         side = cell * classes
@@ -78,7 +80,7 @@ def confusion_svg(evaluation: Evaluation, name: str = "confusion") -> str:
                 if not count:
                     continue
                 strength = math.sqrt(count / total)
-                color = _RIGHT if true == answer else _WRONG
+                color = RIGHT if true == answer else WRONG
                 axes.add_patch(Rectangle((answer - 0.5, true - 0.5), 1, 1, color=color, alpha=strength, linewidth=0))
                 dark = strength > 0.75
                 axes.text(
@@ -88,7 +90,7 @@ def confusion_svg(evaluation: Evaluation, name: str = "confusion") -> str:
                     ha="center",
                     va="center",
                     fontsize=size if count < 1000 else size - 2,
-                    color="#ffffff" if dark else _INK,
+                    color="#ffffff" if dark else INK,
                 )
         axes.set_xlim(-0.5, classes - 0.5)
         axes.set_ylim(classes - 0.5, -0.5)
@@ -100,11 +102,11 @@ def confusion_svg(evaluation: Evaluation, name: str = "confusion") -> str:
         axes.set_ylabel("the photo shows", fontsize=size)
         axes.set_xticks([edge - 0.5 for edge in range(classes + 1)], minor=True)
         axes.set_yticks([edge - 0.5 for edge in range(classes + 1)], minor=True)
-        axes.grid(which="minor", color=_LINE, linewidth=0.6)
+        axes.grid(which="minor", color=LINE, linewidth=0.6)
         axes.tick_params(which="both", length=0)
         for spine in axes.spines.values():
             spine.set_visible(False)
-        return _svg(figure, name)
+        return page_svg(figure, name)
 
 
 def curve_svg(history: Sequence[Epoch], quantity: Literal["accuracy", "loss"], name: str | None = None) -> str:
@@ -122,24 +124,24 @@ def curve_svg(history: Sequence[Epoch], quantity: Literal["accuracy", "loss"], n
     factor = 100 if quantity == "accuracy" else 1
     train = [factor * getattr(epoch, quantity) for epoch in history]
     val = [factor * getattr(epoch, f"val_{quantity}") for epoch in history]
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context(SETTINGS):
         figure = Figure(figsize=(4.6, 2.9))
         axes = figure.add_axes((0.12, 0.14, 0.86, 0.74))
         for start, stop in _stage_bounds(history):
             epochs = range(start + 1, stop + 1)
             # A curve starts anew with each stage: another loss, another part of the network.
             few = "o" if stop - start < 4 else None
-            axes.plot(epochs, train[start:stop], color=_MUTED, linewidth=1.2, linestyle=(0, (3, 2)), marker=few, ms=3)
-            axes.plot(epochs, val[start:stop], color=_ACCENT, linewidth=2, marker=few, ms=4)
+            axes.plot(epochs, train[start:stop], color=MUTED, linewidth=1.2, linestyle=(0, (3, 2)), marker=few, ms=3)
+            axes.plot(epochs, val[start:stop], color=ACCENT, linewidth=2, marker=few, ms=4)
             if start:
-                axes.axvline(start + 0.5, color=_LINE, linewidth=1)
+                axes.axvline(start + 0.5, color=LINE, linewidth=1)
             axes.text(
                 start + 0.5 + 0.01 * len(history),
                 1.0,
                 history[start].stage,
                 transform=axes.get_xaxis_transform(),
                 fontsize=8,
-                color=_MUTED,
+                color=MUTED,
                 va="bottom",
             )
         axes.set_xlim(0.5, len(history) + 0.5)
@@ -148,12 +150,12 @@ def curve_svg(history: Sequence[Epoch], quantity: Literal["accuracy", "loss"], n
             axes.yaxis.set_major_formatter("{x:g}%")
         elif any(math.isfinite(value) for value in train + val):
             axes.set_ylim(bottom=0)
-        axes.grid(axis="y", color=_LINE, linewidth=0.6)
+        axes.grid(axis="y", color=LINE, linewidth=0.6)
         axes.set_axisbelow(True)
         axes.spines["left"].set_visible(False)
         axes.tick_params(length=0)
         axes.set_xlabel("epoch", fontsize=8, labelpad=1)
-        return _svg(figure, name or quantity)
+        return page_svg(figure, name or quantity)
 
 
 def _stage_bounds(history: Sequence[Epoch]) -> list[tuple[int, int]]:
@@ -168,7 +170,7 @@ def _short(label: str, longest: int = 22) -> str:
     return label if len(label) <= longest else label[: longest - 1] + "…"
 
 
-def _svg(figure: Figure, name: str) -> str:
+def page_svg(figure: Figure, name: str) -> str:
     """The figure as an ``<svg>`` element without any address in it, scaled by the page."""
     buffer = io.StringIO()
     with warnings.catch_warnings():

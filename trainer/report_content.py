@@ -126,6 +126,7 @@ class ReportContent:
         stages: In the order they ran.
         started: When the run was started, ISO 8601.
         notes: Warnings and remarks, each a sentence.
+        compression_page: Name of the compression report beside this one; empty where there is none.
     """
 
     title: str
@@ -142,6 +143,7 @@ class ReportContent:
     stages: tuple[StageTime, ...] = ()
     started: str = ""
     notes: tuple[str, ...] = ()
+    compression_page: str = ""
 
     def __post_init__(self) -> None:
         evaluations = [evaluation for splits in self.evaluations.values() for evaluation in splits.values()]

@@ -16,31 +16,28 @@ from trainer.types import Evaluation
 
 if TYPE_CHECKING:
     import numpy as np
+    from jinja2 import Template
     from numpy.typing import NDArray
 
-KIND_NAMES = {"fp32": "FP32", "int8": "INT8"}
+KIND_NAMES = {
+    "fp32": "FP32",
+    "int8": "INT8",
+    "mixed": "INT8 with layers in float",
+    "float16": "float16",
+    "dynamic_range": "dynamic range",
+    "int16": "INT8, 16-bit activations",
+}
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
 
 def render_page(content: ReportContent) -> str:
     """The whole page: styles, figures and thumbnails inside, nothing fetched, no script."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,  # labels and paths are the user's
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        percent=percent, size=size_text, duration=duration_text, number=number_text, setting=setting_text
-    )
     main = content.evaluations[content.main_kind][content.main_split]
     beside = content.evaluations.get("fp32", {}).get(content.main_split) if content.main_kind == "int8" else None
     matrix = confusion_svg(main)
-    return environment.get_template("report.html.j2").render(
+    return page_template("report.html.j2").render(
         content=content,
         kind_names=KIND_NAMES,
         split_names=SPLIT_NAMES,
@@ -63,6 +60,28 @@ def render_page(content: ReportContent) -> str:
         file=content.files.get(content.main_kind),
         baseline=content.files.get("fp32") if content.main_kind == "int8" else None,
     )
+
+
+def page_template(name: str) -> Template:
+    """A page of the trainer's, which escapes what is set into it and knows the number formats of this file."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,  # labels and paths are the user's
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        percent=percent,
+        signed=signed_points,
+        size=size_text,
+        duration=duration_text,
+        number=number_text,
+        setting=setting_text,
+    )
+    return environment.get_template(name)
 
 
 def headline(content: ReportContent) -> str:

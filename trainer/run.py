@@ -51,11 +51,13 @@ class Stage:
         name: Of its folder.
         title: For people, in progress output.
         work: Writes its results into the folder that it is given.
+        wanted: Whether a recipe asks for it.
     """
 
     name: str
     title: str
     work: Callable[[Run, Path], None]
+    wanted: Callable[[Recipe], bool] = lambda recipe: True
 
 
 def open_run(folder: Path, photos: Path, recipe: Recipe, weights: Path | None) -> Run:
@@ -92,8 +94,19 @@ def open_run(folder: Path, photos: Path, recipe: Recipe, weights: Path | None) -
     return run
 
 
+def load_run(folder: Path) -> Run:
+    """A run as it was started, to read what it has made.
+
+    Raises:
+        OutputFolderError: The folder holds no run.
+    """
+    request = _read_request(folder / "run.json")
+    return Run(folder, Path(request["photos"]), Recipe.from_dict(request["recipe"]), None)
+
+
 def run_stages(run: Run, stages: Sequence[Stage], announce: Callable[[str], None]) -> None:
-    """Works through the stages in order, leaving out those that are finished."""
+    """Works through the stages that the recipe wants, in order, leaving out those that are finished."""
+    stages = [stage for stage in stages if stage.wanted(run.recipe)]
     for number, stage in enumerate(stages, start=1):
         finished = run.stage(stage.name)
         prefix = f"[{number}/{len(stages)}] {stage.title}"
@@ -102,7 +115,7 @@ def run_stages(run: Run, stages: Sequence[Stage], announce: Callable[[str], None
             continue
         announce(prefix)
         partial = finished.with_name(f".{stage.name}.partial")
-        started, start = datetime.now(timezone.utc).isoformat(timespec="seconds"), perf_counter()
+        started, start = datetime.now(timezone.utc).isoformat(timespec="milliseconds"), perf_counter()
         try:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
@@ -121,10 +134,11 @@ def run_stages(run: Run, stages: Sequence[Stage], announce: Callable[[str], None
             ) from error
 
 
-def stage_record(run: Run, stage: Stage) -> dict[str, Any]:
-    """When a finished stage started (``started``, ISO 8601, UTC) and how long it took (``seconds``)."""
-    record: dict[str, Any] = read_json(run.stage(stage.name) / "stage.json")
-    return record
+def stage_records(run: Run) -> dict[str, dict[str, Any]]:
+    """By finished stage, in the order they ran: ``started`` (ISO 8601, UTC) and ``seconds``."""
+    files = (run.folder / "stages").glob("*/stage.json")
+    records = {file.parent.name: read_json(file) for file in files}
+    return dict(sorted(records.items(), key=lambda item: item[1]["started"]))
 
 
 def _read_request(path: Path) -> Any:

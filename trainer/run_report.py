@@ -1,4 +1,4 @@
-"""Gathers what a run's report tells from what its stages left behind."""
+"""Gathers what a run's two pages tell from what its stages left behind."""
 
 from __future__ import annotations
 
@@ -11,12 +11,18 @@ from trainer.artifacts import (
     read_dataset,
     read_evaluations,
     read_history,
+    read_int8_costs,
+    read_latest,
     read_pixels,
+    read_rungs,
     read_speed,
+    read_variants,
     read_verdict,
+    read_widths,
     was_pretrained,
 )
 from trainer.backbones import get_backbone
+from trainer.compression_page import PAGE_NAME, CompressionContent
 from trainer.environment import package_versions
 from trainer.report_content import (
     DatasetFacts,
@@ -27,25 +33,22 @@ from trainer.report_content import (
     StageTime,
     worst_mistakes,
 )
-from trainer.run import stage_record
+from trainer.run import stage_records
+from trainer.variants import speed_conditions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from trainer.run import Run, Stage
+    from trainer.run import Run
 
 
-def report_content(run: Run, finished: Sequence[Stage], models: Path) -> ReportContent:
+def report_content(run: Run, models: Path) -> ReportContent:
     """What the report of a run tells.
 
     Args:
-        run: The run.
-        finished: Its stages that are done.
+        run: The run; its stages but the report are done.
         models: The folder of the model files that ship.
     """
     dataset, evaluations = read_dataset(run), read_evaluations(run)
-    records = [(stage, stage_record(run, stage)) for stage in finished]
-    times = tuple(StageTime(stage.name, record["seconds"], record["started"]) for stage, record in records)
+    times = tuple(StageTime(name, record["seconds"], record["started"]) for name, record in stage_records(run).items())
     return ReportContent(
         title=run.photos.resolve().name,
         labels=dataset.labels,
@@ -62,6 +65,32 @@ def report_content(run: Run, finished: Sequence[Stage], models: Path) -> ReportC
         versions=package_versions(),
         stages=times,
         started=times[0].started if times else "",
+        notes=_notes(run),
+        compression_page=PAGE_NAME,
+    )
+
+
+def compression_content(run: Run) -> CompressionContent:
+    """What the compression report of a run tells.
+
+    Args:
+        run: The run; its stages but the report are done.
+    """
+    from trainer.compression.sparsity import layer_sparsity
+
+    calibration, errors = read_int8_costs(run)
+    sparse = run.recipe.sparsify.sparsity > 0
+    return CompressionContent(
+        title=run.photos.resolve().name,
+        variants=read_variants(run),
+        rungs=read_rungs(run),
+        max_drop=run.recipe.gate.max_drop,
+        layer_errors=errors,
+        layer_sparsity=layer_sparsity(read_latest(run)) if sparse else {},
+        layer_widths=read_widths(run),
+        calibration=calibration,
+        conditions=speed_conditions(read_speed(run, "variants"), Path(MODEL_FILES["int8"])),
+        count=read_evaluations(run)["fp32"]["val"].count,
         notes=_notes(run),
     )
 
@@ -83,18 +112,13 @@ def _speed(report: dict[str, Any]) -> Speed:
     """The benchmark's report as the page shows it."""
     by_name = {Path(model["path"]).name: model for model in report["models"]}
     models = {kind: by_name[name] for kind, name in MODEL_FILES.items()}
-    int8 = models["int8"]
-    backend, speedup = int8["backend"], int8["inference_speedup"]
+    speedup = models["int8"]["inference_speedup"]
     return Speed(
         models={
             kind: ModelSpeed(model["inference"]["fps"], model["pipeline"]["fps"], model["inference"]["p50_ms"])
             for kind, model in models.items()
         },
-        conditions=(
-            f"{report['machine']['cpu']}, {backend['name']} {backend['version']}, {backend['num_threads']} threads, "
-            f"INT8 kernels {backend['int8_kernels']}, {report['rounds']} interleaved rounds, "
-            f"{report['frame_width']}×{report['frame_height']} frames"
-        ),
+        conditions=speed_conditions(report, Path(MODEL_FILES["int8"])),
         ratio=speedup["ratio"],
         ratio_interval=(speedup["low"], speedup["high"]),
         details=report,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from trainer.compress import CompressedModel
     from trainer.pipeline import RunResult
-    from trainer.types import Evaluation, Verdict
+    from trainer.types import Evaluation, Rung, Variant, Verdict
 
 _SPLIT_NAMES = {"val": "validation", "test": "test"}
 
@@ -17,7 +18,66 @@ _SPLIT_NAMES = {"val": "validation", "test": "test"}
 def format_result(result: RunResult) -> str:
     """A run's outcome: the models, their speed and where the report lies."""
     table = format_models(result.fp32, result.int8, result.evaluations, result.verdict, _speed_rows(result))
-    return f"{table}\nReport       {result.report}"
+    steps = f"{format_ladder(result.rungs)}\n\n{format_variants(result.variants)}"
+    return f"{table}\nReport       {result.report}\nCompression  {result.compression}\n\n{steps}"
+
+
+def format_compressed(made: CompressedModel) -> str:
+    """What the search for a smaller model found."""
+    verdict = "kept" if made.verdict.passed else "NOT KEPT"
+    lines = [
+        format_ladder(made.rungs),
+        "",
+        format_variants(made.variants),
+        "",
+        f"INT8         {made.int8}, {made.keep_macs:.0%} of the multiply-adds",
+        f"FP32         {made.fp32}",
+        f"Promise      {verdict}: {-made.verdict.drop:+.2f} points against FP32 on validation",
+        f"Compression  {made.page}",
+    ]
+    return "\n".join(lines)
+
+
+def format_variants(variants: Sequence[Variant]) -> str:
+    """Every model file of a run: what each step brought."""
+    splits = [split for split in _SPLIT_NAMES if any(split in variant.accuracies for variant in variants)]
+    rows = [
+        (
+            "What each step brought",
+            *(_SPLIT_NAMES[split] for split in splits),
+            "file",
+            "gzip",
+            "M mult-adds",
+            "ms",
+            "speed",
+        )
+    ]
+    for variant in variants:
+        accuracies = (f"{variant.accuracies[split]:.1%}" if split in variant.accuracies else "" for split in splits)
+        sizes = (f"{size / 1024:.0f} KiB" for size in (variant.size_bytes, variant.gzip_bytes))
+        speed = "baseline" if variant.baseline else f"×{variant.speedup[0]:.2f}" if variant.speedup else ""
+        title = variant.title + (" (ships)" if variant.ships else "")
+        rows.append((title, *accuracies, *sizes, f"{variant.macs / 1e6:.1f}", f"{variant.latency_ms:.2f}", speed))
+    return _aligned(rows)
+
+
+def format_ladder(rungs: Sequence[Rung]) -> str:
+    """The ways to quantize that were tried."""
+    rows = [("Ways to INT8, on validation", "accuracy", "points", "equal to FP32", "seconds", "")]
+    for rung in rungs:
+        kept = ("kept" if rung.passed else "not kept") + (", chosen" if rung.chosen else "")
+        figures = (f"{rung.accuracy:.1%}", f"{-rung.drop:+.2f}", f"{rung.agreement:.1f}%", f"{rung.seconds:.0f}")
+        rows.append((rung.title, *figures, kept))
+    return _aligned(rows)
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
+    """Columns to the right, but for the first."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]).rstrip()
+        for row in rows
+    )
 
 
 def format_models(

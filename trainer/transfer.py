@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trainer.augment import normalize
-from trainer.backbones import FEATURES_LAYER, HEAD_LAYER, Backbone
+from trainer.backbones import FEATURES_LAYER, HEAD_LAYER
 from trainer.config import HeadConfig
 from trainer.training import fit
 from trainer.types import Epoch, Pixels
@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     import tf_keras
     from numpy.typing import NDArray
 
+    from edge_runtime.types import InputContract
+
 
 def compute_features(
     model: tf_keras.Model,
     images: NDArray[np.uint8],
     *,
-    backbone: Backbone,
+    contract: InputContract,
     batch_size: int = 64,
     progress: bool = True,
 ) -> NDArray[np.float32]:
@@ -30,7 +32,7 @@ def compute_features(
     Args:
         model: From `trainer.backbones.build_model`.
         images: uint8 (N, height, width, 3) RGB, 0–255.
-        backbone: For its normalization.
+        contract: Its mean and std.
         batch_size: Pictures at a time.
         progress: Whether a bar is drawn on stderr.
 
@@ -45,7 +47,7 @@ def compute_features(
     # Any number of pictures in one trace: the last batch is smaller.
     signature = [tf.TensorSpec((None, *images.shape[1:]), tf.uint8)]
     run = tf.function(
-        lambda batch: body(normalize(batch, backbone.mean, backbone.std), training=False), input_signature=signature
+        lambda batch: body(normalize(batch, contract.mean, contract.std), training=False), input_signature=signature
     )
     features = np.empty((len(images), body.output_shape[-1]), np.float32)
     starts = range(0, len(images), batch_size)
@@ -60,7 +62,7 @@ def train_head(
     val: Pixels,
     config: HeadConfig,
     *,
-    backbone: Backbone,
+    contract: InputContract,
     seed: int,
     progress: bool = True,
 ) -> list[Epoch]:
@@ -71,7 +73,7 @@ def train_head(
         train: Pictures to train on.
         val: Pictures that choose the best epoch and end the training.
         config: How long and how fast.
-        backbone: For its normalization.
+        contract: Its mean and std.
         seed: The same seed gives the same weights.
         progress: Whether bars are drawn on stderr.
 
@@ -80,8 +82,8 @@ def train_head(
     """
     if config.epochs == 0:
         return []
-    train_features = compute_features(model, train.images, backbone=backbone, progress=progress)
-    val_features = compute_features(model, val.images, backbone=backbone, progress=progress)
+    train_features = compute_features(model, train.images, contract=contract, progress=progress)
+    val_features = compute_features(model, val.images, contract=contract, progress=progress)
     head = _head_alone(model, seed)
     head.compile(_adam(config.learning_rate), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     curve = fit(

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from trainer.calibration import representative_set
+from tests.tiny import CONTRACT, LABELS
+from trainer.calibration import representative_set, stable_samples
 from trainer.errors import DatasetError
 from trainer.types import Pixels
+
+if TYPE_CHECKING:
+    from tests.tiny import TinyModels
 
 
 def _pixels(counts: list[int]) -> Pixels:
@@ -62,3 +67,33 @@ def test_nothing_to_calibrate_with_is_an_error() -> None:
     empty = Pixels(np.empty((0, 4, 4, 3), np.uint8), np.empty(0, np.int64), ())
     with pytest.raises(DatasetError, match="Expected pictures in the training split"):
         representative_set(empty, 10, 0, 2)
+
+
+def test_the_number_of_pictures_is_doubled_until_two_sets_agree(tiny_models: TinyModels) -> None:
+    def find(tolerance: float) -> tuple[int, tuple[tuple[int, float], ...]]:
+        return stable_samples(
+            tiny_models.keras,
+            tiny_models.pixels,
+            contract=CONTRACT,
+            seed=0,
+            num_classes=len(LABELS),
+            start=8,
+            tolerance=tolerance,
+        )
+
+    assert find(1.0)[0] == 8
+    count, tried = find(0.0)
+    assert count == len(tiny_models.pixels)  # never the same to the last bit: all there are
+    assert [samples for samples, _ in tried] == [8, 16, 32, 64, 128]
+    disagreements = [share for _, share in tried]
+    assert all(0 < share < 1 for share in disagreements)
+    assert disagreements[-1] < disagreements[0]
+    between = (disagreements[0] + disagreements[-1]) / 2
+    count, tried = find(between)
+    assert tried[-1][0] == count
+    assert tried[-1][1] <= between
+
+
+def test_a_network_that_hides_its_layers_gets_the_usual_number() -> None:
+    count, tried = stable_samples(object(), _pixels([20, 9]), contract=CONTRACT, seed=0, num_classes=2)
+    assert (count, tried) == (29, ())

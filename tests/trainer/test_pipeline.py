@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
@@ -15,9 +16,10 @@ from edge_runtime import Classifier, verify_model
 from edge_runtime.golden import all_passed
 from tests.tiny import LABELS, picture
 from trainer.config import Recipe
-from trainer.errors import DatasetError, OutputFolderError, PackagesError
+from trainer.errors import CompressionError, DatasetError, OutputFolderError, PackagesError, RecipeError
 from trainer.pipeline import STAGES, RunResult, train
 from trainer.recipe import read_recipe
+from trainer.types import Epoch
 
 QUICK = Recipe.from_dict(
     {
@@ -86,8 +88,9 @@ def test_a_stopped_run_goes_on_where_it_stopped(run: RunResult, photos: Path, tm
     (folder / "model_int8.tflite").unlink()
     trained = (folder / "stages" / "finetune" / "model.keras").stat().st_mtime_ns
     lines: list[str] = []
+    wanted = [stage for stage in STAGES if stage.wanted(QUICK)]
     again = train(photos, folder, QUICK, announce=lines.append)
-    assert [line.endswith("done before") for line in lines] == [True] * (len(STAGES) - 2) + [False] * 2
+    assert [line.endswith("done before") for line in lines] == [True] * (len(wanted) - 2) + [False] * 2
     assert (folder / "stages" / "finetune" / "model.keras").stat().st_mtime_ns == trained
     assert again.evaluations["int8"]["test"].predicted == run.evaluations["int8"]["test"].predicted
 
@@ -175,3 +178,79 @@ def test_real_photos_with_pretrained_weights(
     assert result.evaluations["int8"]["test"].accuracy >= 0.7
     with Classifier(result.int8) as classifier:
         assert classifier.contract.height == 112
+
+
+COMPRESSED = QUICK.updated(
+    {
+        "model": {"backbone": "mobilenet_v1_0.25"},
+        "finetune": {"epochs": 1, "train_size": 1.0},
+        "distill": {"teacher": "basic_cnn", "teacher_input_size": 48, "epochs": 1, "teacher_epochs": 2},
+        "prune": {"keep_macs": 0.6, "epochs": 1},
+        "qat": {"always": True, "epochs": 1},
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def compressed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    return train(photos, tmp_path_factory.mktemp("runs") / "compressed", COMPRESSED)
+
+
+def test_a_compressed_run_tells_what_each_step_brought(compressed: RunResult) -> None:
+    variants = {variant.name: variant for variant in compressed.variants}
+    assert list(variants) == [
+        "teacher_fp32",
+        *(f"{network}_{kind}" for network in ("student", "distilled", "pruned") for kind in ("fp32", "int8")),
+    ]
+    assert [name for name, variant in variants.items() if variant.baseline] == ["teacher_fp32"]
+    assert [name for name, variant in variants.items() if variant.ships] == ["pruned_fp32", "pruned_int8"]
+    assert variants["pruned_int8"].macs <= 0.6 * variants["distilled_int8"].macs
+    assert variants["pruned_int8"].size_bytes < variants["distilled_int8"].size_bytes
+    assert all(0 < variant.gzip_bytes <= variant.size_bytes for variant in variants.values())
+    assert [epoch.stage for epoch in history(compressed)] == ["finetune", "distill", "prune", "qat"]
+
+
+def test_quantization_aware_training_that_is_always_wanted_is_chosen(compressed: RunResult) -> None:
+    assert [rung.name for rung in compressed.rungs] == ["plain", "equalized", "qat_distilled"]
+    assert [rung.name for rung in compressed.rungs if rung.chosen] == ["qat_distilled"]
+    with Classifier(compressed.int8) as classifier:
+        assert all_passed(verify_model(classifier))
+        assert classifier.model.input_tensor.dtype == "int8"
+
+
+def test_the_report_shows_the_steps_and_the_ladder(compressed: RunResult) -> None:
+    page = compressed.report.read_text()
+    for text in ("What each step brought", "Teacher, FP32", "Channels pruned, INT8", "The way to INT8", "conv_pw_3"):
+        assert text in page
+
+
+def history(result: RunResult) -> list[Epoch]:
+    report = json.loads(result.report.with_suffix(".json").read_text())
+    return [Epoch(**epoch) for epoch in report["history"]]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"distill": {"teacher": "no_such_network"}}, "distill.teacher to be a backbone"),
+        ({"prune": {"keep_macs": 0.01}}, "least"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_written(
+    photos: Path, tmp_path: Path, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises((RecipeError, CompressionError), match=message):
+        train(photos, tmp_path / "run", QUICK.updated(settings))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_saved_teacher_teaches_its_own_classes_only(compressed: RunResult, photos: Path, tmp_path: Path) -> None:
+    teacher = str(compressed.fp32.parent)
+    recipe = QUICK.updated({"finetune": {"epochs": 1}, "distill": {"teacher": teacher, "epochs": 1}})
+    result = train(photos, tmp_path / "taught", recipe)
+    assert [variant.network for variant in result.variants] == ["teacher", *["student"] * 2, *["distilled"] * 2]
+    others = tmp_path / "others"
+    shutil.copytree(photos, others)
+    (others / LABELS[0]).rename(others / "mauve")
+    with pytest.raises(RecipeError, match="Expected a teacher of the classes"):
+        train(others, tmp_path / "refused", recipe)

@@ -10,9 +10,17 @@ from edge_runtime.preprocess import pixel_table
 from edge_runtime.types import InputContract, TensorSpec
 from tests.tiny import CONTRACT, LABELS, SIZE
 from trainer.calibration import representative_set
+from trainer.converted import count_float_operations, dtypes_of
 from trainer.errors import ConversionError
 from trainer.export import export_model
-from trainer.quantize import check_int8, convert_fp32, convert_int8
+from trainer.quantize import (
+    check_int8,
+    convert_dynamic_range,
+    convert_float16,
+    convert_fp32,
+    convert_int8,
+    convert_int16,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,6 +97,39 @@ def test_other_normalizations_give_exact_pixels_too(
 ) -> None:
     contract = InputContract(SIZE, SIZE, mean=mean, std=std)
     check_int8(convert_int8(tiny_models.keras, images[-3:], contract=contract), contract=contract, io="int8")
+
+
+@pytest.mark.parametrize("precision", ["float16", "dynamic_range", "int16"])
+def test_other_precisions_run_on_the_device_and_answer_like_fp32(
+    precision: str, tiny_models: TinyModels, images: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    convert = {
+        "float16": lambda: convert_float16(tiny_models.keras),
+        "dynamic_range": lambda: convert_dynamic_range(tiny_models.keras),
+        "int16": lambda: convert_int16(tiny_models.keras, images, contract=CONTRACT),
+    }[precision]
+    path = tmp_path / "m.tflite"
+    model = export_model(path, convert(), labels=LABELS, contract=CONTRACT, check=True)
+    assert (model.input_tensor.dtype, model.output_tensor.dtype) == ("float32", "float32")
+    with Classifier(path) as classifier, Classifier(tiny_models.fp32) as fp32:
+        for photo in tiny_models.pixels.images[:12]:
+            np.testing.assert_allclose(
+                classifier.scores(photo, color="rgb"), fp32.scores(photo, color="rgb"), atol=0.03
+            )
+
+
+def test_float16_halves_the_weights(tiny_models: TinyModels) -> None:
+    assert dtypes_of(convert_float16(tiny_models.keras)) >= {"float16"}
+    assert "float16" not in dtypes_of(convert_fp32(tiny_models.keras))
+
+
+def test_layers_can_stay_in_float(tiny_models: TinyModels, images: NDArray[np.uint8], tmp_path: Path) -> None:
+    content = convert_int8(tiny_models.keras, images, contract=CONTRACT, float_layers=("conv3",))
+    assert count_float_operations(content) == 1
+    path = tmp_path / "m.tflite"
+    assert export_model(path, content, labels=LABELS, contract=CONTRACT, check=True).input_tensor.dtype == "int8"
+    with pytest.raises(ConversionError, match=r"got conv9\. It has conv1, conv2, conv3"):
+        convert_int8(tiny_models.keras, images, contract=CONTRACT, float_layers=("conv9",))
 
 
 def test_no_pictures_are_refused_and_give_no_silent_float_model(tiny_models: TinyModels) -> None:

@@ -15,7 +15,7 @@ from trainer.config import Recipe
 from trainer.errors import DatasetError, OutputFolderError
 from trainer.files import read_json, write_bytes, write_json
 from trainer.recipe import read_recipe
-from trainer.run import Run, Stage, open_run, run_stages, stage_record
+from trainer.run import Run, Stage, open_run, run_stages, stage_records
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ class TestStages:
         assert log == ["a", "b"]
         assert told == ["[1/2] Doing a", "[2/2] Doing b"]
         assert run.stage("b").joinpath("result.txt").read_text() == "b"
-        record = stage_record(run, stages[0])
+        record = stage_records(run)[stages[0].name]
         assert record["started"].endswith("+00:00")
         assert record["seconds"] >= 0
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from edge_runtime.types import InputContract
 from trainer.backbones import HEAD_LAYER, build_model, get_backbone
 from trainer.config import AugmentConfig, FinetuneConfig, HeadConfig
 from trainer.finetune import finetune, train_size
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 BACKBONE = get_backbone("basic_cnn")
-QUIET = {"backbone": BACKBONE, "seed": 0, "progress": False}
+CONTRACT = InputContract(32, 32, mean=BACKBONE.mean, std=BACKBONE.std)
+QUIET = {"contract": CONTRACT, "seed": 0, "progress": False}
 
 
 def coloured(count: int, seed: int) -> Pixels:
@@ -54,8 +56,8 @@ def same(first: list[np.ndarray], second: list[np.ndarray]) -> bool:
 
 def test_features_do_not_depend_on_the_batches(val: Pixels) -> None:
     model = small_model()
-    at_once = compute_features(model, val.images, backbone=BACKBONE, batch_size=64, progress=False)
-    in_parts = compute_features(model, val.images, backbone=BACKBONE, batch_size=24, progress=False)
+    at_once = compute_features(model, val.images, contract=CONTRACT, batch_size=64, progress=False)
+    in_parts = compute_features(model, val.images, contract=CONTRACT, batch_size=24, progress=False)
     assert at_once.shape == (64, 128)
     np.testing.assert_allclose(at_once, in_parts, rtol=1e-4, atol=1e-5)
 
@@ -94,8 +96,8 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(train: Pix
 
     def trained(seed: int) -> list[np.ndarray]:
         model = small_model()
-        train_head(model, train, val, HeadConfig(epochs=2), backbone=BACKBONE, seed=seed, progress=False)
-        finetune(model, train, val, config, AugmentConfig(), backbone=BACKBONE, seed=seed, progress=False)
+        train_head(model, train, val, HeadConfig(epochs=2), contract=CONTRACT, seed=seed, progress=False)
+        finetune(model, train, val, config, AugmentConfig(), contract=CONTRACT, seed=seed, progress=False)
         return model.get_weights()
 
     first = trained(seed=1)

@@ -128,7 +128,7 @@ class Teacher:
     def _answers(self, pixels: Pixels) -> NDArray[np.float32]:
         import tensorflow as tf
 
-        @tf.function  # type: ignore[misc]
+        @tf.function  # type: ignore[misc, untyped-decorator]
         def answer(images: tf.Tensor) -> tf.Tensor:
             images = tf.cast(images, tf.float32)
             if images.shape[1] != self.size:
@@ -154,7 +154,7 @@ def distillation_loss(
         label_smoothing: Of the cross-entropy.
 
     Returns:
-        float32 (N,).
+        float32 (N,); where the teacher gave no answer, the hard loss alone.
     """
     import tensorflow as tf
 
@@ -167,7 +167,7 @@ def distillation_loss(
     soft_answers = tf.nn.softmax(tf.math.log(tf.maximum(answers, _LEAST_SCORE)) / temperature)
     log_ratio = tf.math.log(tf.maximum(soft_answers, _LEAST_SCORE)) - tf.nn.log_softmax(logits / temperature)
     soft = temperature**2 * tf.reduce_sum(soft_answers * log_ratio, axis=-1)
-    return config.weight * tf.where(given, soft, 0.0) + (1.0 - config.weight) * hard
+    return tf.where(given, config.weight * soft + (1.0 - config.weight) * hard, hard)
 
 
 def _with_feature_map(network: tf_keras.Model) -> tf_keras.Model:

@@ -1,0 +1,116 @@
+"""What a teacher brings to a student on clothing: the same steps with and without it, three seeds, test split."""
+
+from __future__ import annotations
+
+import json
+import sys
+from statistics import mean
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.figure import Figure
+from benchmarks.photo_runs import WORK, student_recipe, teacher_run, use_shared_weights
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from trainer.config import Recipe
+
+_SEEDS = (0, 1, 2)
+_DATA = "clothing"
+
+
+def measure(quick: bool) -> list[Figure]:
+    use_shared_weights()
+    seeds = _SEEDS[:1] if quick else _SEEDS
+    teacher = teacher_run(_DATA, quick)
+    found = [_answers(teacher, seed, quick) for seed in seeds]
+    gains = [100 * (one["distilled"] - one["alone"]) for one in found]
+    each = "; ".join(
+        f"seed {s}: {one['alone']:.1%} to {one['distilled']:.1%}" for s, one in zip(seeds, found, strict=True)
+    )
+    recipe = _recipe(teacher)
+    return [
+        Figure(
+            "distillation.gain",
+            f"What distillation brings a MobileNetV2 0.35 on {_DATA}, the same steps with and without",
+            mean(gains),
+            "points",
+            f"mean of {len(seeds)} seeds, FP32, 160 px, {recipe.finetune.epochs} epochs; {each}; "
+            f"teacher MobileNetV2 1.0, 224 px: {found[0]['teacher']:.1%}; {found[0]['count']} test photos",
+            at_least=1.0,
+        )
+    ]
+
+
+def _recipe(teacher: Path) -> Recipe:
+    return student_recipe(teacher, "finetune.epochs=12")
+
+
+def _answers(teacher: Path, seed: int, quick: bool) -> dict[str, Any]:
+    """Trains a student both ways, unless that was done before, and measures both and the teacher."""
+    from trainer.files import write_json
+
+    record = WORK / ("quick" if quick else "full") / f"distillation-{_DATA}-{seed}.json"
+    if record.exists():
+        return dict(json.loads(record.read_text()))
+    from dataclasses import replace
+
+    from trainer.artifacts import input_contract, read_dataset, read_model, read_pixels
+    from trainer.backbones import build_model, get_backbone
+    from trainer.compression.distillation import Teacher
+    from trainer.finetune import finetune
+    from trainer.run import Run, load_run
+    from trainer.transfer import train_head
+    from trainer.weights import resolve_weights
+
+    run = load_run(teacher)
+    recipe = replace(_recipe(teacher), seed=seed)
+    dataset, contract = read_dataset(run), input_contract(recipe)
+    here = Run(run.folder, run.photos, recipe, None)
+    train, val, test = (read_pixels(here, dataset, split) for split in ("train", "val", "test"))
+    backbone = get_backbone(recipe.model.backbone)
+    config = replace(recipe.finetune, epochs=1) if quick else recipe.finetune
+    accuracies: dict[str, Any] = {"count": len(test)}
+    network = read_model(run, "finetune")
+    for way in ("alone", "distilled"):
+        student = build_model(
+            backbone,
+            num_classes=len(dataset.labels),
+            input_size=contract.height,
+            dropout=recipe.model.dropout,
+            weights_file=resolve_weights(backbone, recipe.model.weights, contract.height),
+            seed=seed,
+        )
+        train_head(student, train, val, recipe.head, contract=contract, seed=seed)
+        guide = Teacher(
+            network, recipe.distill, contract=input_contract(run.recipe), pixels=read_pixels(run, dataset, "train")
+        )
+        finetune(
+            student,
+            train,
+            val,
+            config,
+            recipe.augment,
+            contract=contract,
+            seed=seed,
+            teacher=guide if way == "distilled" else None,
+            stage=way,
+        )
+        accuracies[way] = _accuracy(student, test, contract)
+        accuracies[f"{way}_val"] = _accuracy(student, val, contract)
+        print(f"seed {seed}, {way}: {accuracies[f'{way}_val']:.1%} on validation", file=sys.stderr)
+    accuracies["teacher"] = _accuracy(network, read_pixels(run, dataset, "test"), input_contract(run.recipe))
+    record.parent.mkdir(parents=True, exist_ok=True)
+    write_json(record, accuracies)
+    return accuracies
+
+
+def _accuracy(network: Any, pixels: Any, contract: Any) -> float:
+    from trainer.augment import normalize
+
+    right = 0
+    for start in range(0, len(pixels), 64):
+        batch = slice(start, start + 64)
+        scores = network(normalize(pixels.images[batch], contract.mean, contract.std), training=False).numpy()
+        right += int((scores.argmax(axis=1) == pixels.labels[batch]).sum())
+    return right / len(pixels)

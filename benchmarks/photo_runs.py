@@ -1,0 +1,70 @@
+"""Runs on the shared photos that measurements of compression read. They are kept, and go on where they stopped."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.inputs import ROOT, shared
+
+if TYPE_CHECKING:
+    from trainer.config import Recipe
+    from trainer.pipeline import RunResult
+    from trainer.types import Variant
+
+WORK = ROOT / "runs/compression"
+TEACHER, STUDENT = "mobilenet_v2_1.0", "mobilenet_v2_0.35"
+_STUDENT_WEIGHTS = "keras/models/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"
+
+
+def use_shared_weights() -> None:
+    """Points the trainer to the shared ImageNet weights."""
+    os.environ["KERAS_HOME"] = str(shared("keras"))
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def photo_run(name: str, data: str, recipe: Recipe, quick: bool) -> RunResult:
+    """Trains on one of the shared sets of photos, unless that was done before."""
+    from trainer.pipeline import train
+
+    use_shared_weights()
+    short = {"epochs": 1}
+    stages = ("head", "finetune", "distill", "prune", "sparsify", "qat")
+    recipe = recipe.updated(dict.fromkeys(stages, short)) if quick else recipe
+    return train(shared(f"data/{data}"), folder(name, data, quick), recipe)
+
+
+def folder(name: str, data: str, quick: bool) -> Path:
+    """Of a run."""
+    return WORK / ("quick" if quick else "full") / f"{name}-{data}"
+
+
+def teacher_run(data: str, quick: bool) -> Path:
+    """The folder of the run that trained the teacher and FP32 baseline: MobileNetV2 1.0 at 224 pixels."""
+    photo_run("teacher", data, teacher_recipe(), quick)
+    return folder("teacher", data, quick)
+
+
+def teacher_recipe() -> Recipe:
+    """Of the teacher: the default recipe on a larger network, in fewer epochs."""
+    return _recipe(f"model.backbone={TEACHER}", "finetune.epochs=12", "quantize.samples=256")
+
+
+def student_recipe(teacher: Path, *settings: str) -> Recipe:
+    """Of the student: MobileNetV2 0.35 at 160 pixels, taught by the network of a finished run."""
+    # There are no weights for 160 pixels here; those for 224 fit.
+    paths = {"model": {"weights": str(shared(_STUDENT_WEIGHTS))}, "distill": {"teacher": str(teacher)}}
+    common = (f"model.backbone={STUDENT}", "model.input_size=160", "quantize.samples=256")
+    return _recipe(*common, *settings).updated(paths)
+
+
+def variant_of(result: RunResult, name: str) -> Variant:
+    """One of a run's model files."""
+    return next(variant for variant in result.variants if variant.name == name)
+
+
+def _recipe(*settings: str) -> Recipe:
+    from trainer.recipe import read_recipe
+
+    return read_recipe("default", list(settings))

@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from edge_runtime.types import InputContract
+from trainer.compression.distillation import Teacher
+from trainer.compression.sparsity import check_layers, layer_sparsity, sparsify, total_sparsity, zero_masks
+from trainer.config import AugmentConfig, DistillConfig, FinetuneConfig, SparsifyConfig
+from trainer.converted import read_flatbuffer
+from trainer.errors import CompressionError
+from trainer.quantize import convert_int8
+from trainer.types import Pixels
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SIZE = 16
+CONTRACT = InputContract(SIZE, SIZE)
+STILL = AugmentConfig(rotation=0, shift=0, scale=(1, 1), flip=False, brightness=0, contrast=0, saturation=0)
+SHORT = FinetuneConfig(epochs=3, learning_rate=1e-3, warmup_epochs=0, train_size=1.0, batch_size=16)
+INNER = {"pointwise", "wide", "hidden"}
+
+
+def coloured(count: int, seed: int) -> Pixels:
+    """Noise, in which one of three channels is brighter: that channel is the class."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, 3, count)
+    images = random.integers(0, 120, (count, SIZE, SIZE, 3)).astype(np.uint8)
+    images[np.arange(count), :, :, labels] += 60
+    images[0, 0, 0], images[0, 0, -1] = 0, 255  # the converter wants both ends of the range
+    return Pixels(images, labels, tuple(str(number) for number in range(count)))
+
+
+def every_kind() -> Any:
+    """A network with a layer of each kind that a backbone has."""
+    import tf_keras
+    from tf_keras import layers
+
+    tf_keras.utils.set_random_seed(0)
+    image = layers.Input((SIZE, SIZE, 3), name="image")
+    x = layers.Conv2D(8, 3, 2, padding="same", use_bias=False, name="first")(image)
+    x = layers.BatchNormalization(momentum=0.8, name="first_bn")(x)
+    x = layers.ReLU(6.0, name="first_relu6")(x)
+    x = layers.DepthwiseConv2D(3, padding="same", name="depthwise")(x)
+    x = layers.Conv2D(16, 1, activation="relu", name="pointwise")(x)
+    x = layers.Conv2D(16, 3, padding="same", activation="relu", name="wide")(x)
+    x = layers.GlobalAveragePooling2D(name="features")(x)
+    x = layers.Dense(24, activation="relu", name="hidden")(x)
+    x = layers.Dense(3, name="head")(x)
+    return tf_keras.Model(image, layers.Softmax(name="scores")(x), name="every_kind")
+
+
+@pytest.fixture(scope="module")
+def train() -> Pixels:
+    return coloured(64, seed=0)
+
+
+@pytest.fixture(scope="module")
+def val() -> Pixels:
+    return coloured(16, seed=1)
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    return every_kind()
+
+
+@pytest.fixture(scope="module")
+def three_quarters(model: Any, train: Pixels, val: Pixels) -> Any:
+    """The network with a quarter of its weights, and its learning curve."""
+    return sparse(model, train, val, SparsifyConfig(0.75))
+
+
+def sparse(
+    model: Any, train: Pixels, val: Pixels, config: SparsifyConfig, finetuning: FinetuneConfig = SHORT, **options: Any
+) -> Any:
+    options = {"contract": CONTRACT, "seed": 0, "progress": False, **options}
+    return sparsify(model, train, val, config, finetuning, STILL, **options)
+
+
+def kernel_of(model: Any, name: str) -> NDArray[np.float32]:
+    return np.asarray(model.get_layer(name).get_weights()[0])
+
+
+def neighbours(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Fours of input channels of the same output: (…, 4)."""
+    return np.moveaxis(kernel, -2, -1).reshape(-1, 4)
+
+
+def test_a_short_training_reaches_its_sparsity(model: Any, three_quarters: Any) -> None:
+    pruned, curve = three_quarters  # after 12 steps
+    sparsity = layer_sparsity(pruned)
+    assert {name for name, share in sparsity.items() if share > 0.01} == INNER
+    assert [sparsity[name] for name in sorted(INNER)] == pytest.approx([0.75] * 3, abs=0.01)
+    assert [(epoch.stage, epoch.epoch) for epoch in curve] == [("sparsify", number) for number in range(3)]
+    assert pruned.input_shape == (None, SIZE, SIZE, 3)
+    assert [type(layer) for layer in pruned.layers] == [type(layer) for layer in model.layers]
+    assert [layer.name for layer in pruned.layers] == [layer.name for layer in model.layers]
+    assert all(np.array_equal(a, b) for a, b in zip(every_kind().get_weights(), model.get_weights(), strict=True))
+    assert not np.array_equal(kernel_of(pruned, "head"), kernel_of(model, "head"))  # others learn, too
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_a_training_of_a_few_steps_reaches_its_sparsity(model: Any, train: Pixels, val: Pixels, count: int) -> None:
+    few = Pixels(train.images[:count], train.labels[:count], train.paths[:count])
+    config = FinetuneConfig(epochs=1, train_size=1.0, batch_size=1)
+    pruned, _ = sparse(model, few, val, SparsifyConfig(0.5, layers=("hidden",)), config)
+    assert layer_sparsity(pruned)["hidden"] == pytest.approx(0.5, abs=0.01)
+
+
+def test_an_epoch_before_full_sparsity_is_never_the_best(model: Any, train: Pixels, val: Pixels) -> None:
+    """At such a learning rate each epoch is worse than the one before, the first of them the best."""
+    config = FinetuneConfig(epochs=6, learning_rate=0.3, warmup_epochs=0, train_size=1.0, batch_size=8, patience=1)
+    pruned, curve = sparse(model, train, val, SparsifyConfig(0.9), config)
+    assert len(curve) >= 4  # the end of the growth
+    assert layer_sparsity(pruned)["wide"] == pytest.approx(0.9, abs=0.01)
+
+
+def test_patterns_choose_layers(model: Any, train: Pixels, val: Pixels) -> None:
+    pruned, _ = sparse(model, train, val, SparsifyConfig(0.5, layers=("h*d*", "first")))
+    assert {name for name, share in layer_sparsity(pruned).items() if share > 0.01} == {"first", "hidden", "head"}
+
+
+def test_two_of_four_neighbours_become_zero(model: Any, train: Pixels, val: Pixels) -> None:
+    pruned, _ = sparse(model, train, val, SparsifyConfig(0.5, structure="2by4"))
+    for name in INNER:
+        assert set((neighbours(kernel_of(pruned, name)) == 0).sum(axis=1)) == {2}
+
+
+def test_blocks_of_four_neighbours_become_zero(model: Any, train: Pixels, val: Pixels) -> None:
+    pruned, _ = sparse(model, train, val, SparsifyConfig(0.75, structure="block"))
+    assert {name for name, share in layer_sparsity(pruned).items() if share > 0.01} == {"pointwise", "hidden"}
+    for name in ("pointwise", "hidden"):
+        zeros = (neighbours(kernel_of(pruned, name)) == 0).sum(axis=1)
+        assert set(zeros) == {0, 4}
+        assert (zeros == 4).mean() == pytest.approx(0.75, abs=0.01)
+    assert pruned.get_layer("pointwise").kernel.shape == (1, 1, 8, 16)
+
+
+def test_a_1x1_convolution_computes_the_same_while_it_is_pruned_in_blocks(
+    model: Any, train: Pixels, val: Pixels
+) -> None:
+    config = FinetuneConfig(epochs=1, learning_rate=1e-9, warmup_epochs=0, train_size=1.0)
+    curves = [
+        sparse(model, train, val, SparsifyConfig(0.0, structure=structure, layers=("pointwise",)), config)[1][0]
+        for structure in ("unstructured", "block")
+    ]
+    assert curves[0].val_loss == pytest.approx(curves[1].val_loss, rel=1e-5)
+
+
+@pytest.mark.parametrize("feature_weight", [0.0, 1.0])
+def test_it_learns_from_a_teacher(model: Any, train: Pixels, val: Pixels, feature_weight: float) -> None:
+    teacher = Teacher(model, DistillConfig(feature_weight=feature_weight), contract=CONTRACT)
+    pruned, _ = sparse(model, train, val, SparsifyConfig(0.5), teacher=teacher)
+    assert layer_sparsity(pruned)["wide"] == pytest.approx(0.5, abs=0.01)
+    assert [layer.name for layer in pruned.layers] == [layer.name for layer in model.layers]
+
+
+def test_the_same_seed_gives_the_same_weights(model: Any, train: Pixels, val: Pixels, three_quarters: Any) -> None:
+    first, second = three_quarters[0], sparse(model, train, val, SparsifyConfig(0.75))[0]
+    assert all(np.array_equal(a, b) for a, b in zip(first.get_weights(), second.get_weights(), strict=True))
+
+
+def test_int8_keeps_the_zeros(train: Pixels, three_quarters: Any) -> None:
+    pruned, _ = three_quarters
+    graph = read_flatbuffer(convert_int8(pruned, train.images, contract=CONTRACT))
+    for name in INNER:
+        kernel = np.moveaxis(kernel_of(pruned, name), -1, 0)  # a file's kernels are (out, height, width, in)
+        stored = [
+            np.asarray(graph.buffers[tensor.buffer].data).view(np.int8)
+            for tensor in graph.subgraphs[0].tensors
+            if list(tensor.shape) == list(kernel.shape) and graph.buffers[tensor.buffer].data is not None
+        ]
+        assert len(stored) == 1
+        zeros = (kernel == 0).ravel()
+        assert not stored[0][zeros].any()
+        assert (stored[0][~zeros] != 0).mean() > 0.9
+
+
+def test_masks_are_of_the_layers_with_zeros() -> None:
+    model = every_kind()
+    kernel, bias = model.get_layer("hidden").get_weights()
+    kernel[:, ::2] = 0
+    model.get_layer("hidden").set_weights([kernel, bias])
+    masks = zero_masks(model)
+    assert list(masks) == ["hidden"]
+    np.testing.assert_array_equal(masks["hidden"], kernel == 0)
+    assert zero_masks(model, names=["head"]) == {}
+    weights = sum(kernel_of(model, name).size for name in layer_sparsity(model))
+    assert total_sparsity(model) == pytest.approx(kernel.size / 2 / weights)
+    assert set(layer_sparsity(model)) == {"first", "depthwise", "pointwise", "wide", "hidden", "head"}
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (SparsifyConfig(0.5, layers=("block_*",)), r"got block_\*. It has first, pointwise, wide, hidden, head\."),
+        (SparsifyConfig(0.5, layers=("depthwise",)), "got depthwise"),
+        (SparsifyConfig(0.5, "2by4", layers=("*",)), "'first'.*whose 3 input channels are no multiple of 4"),
+        (SparsifyConfig(0.5, "block", layers=("wide",)), "'wide'.*no 1×1 convolution"),
+    ],
+)
+def test_what_cannot_be_pruned_so_is_refused(model: Any, config: SparsifyConfig, expected: str) -> None:
+    with pytest.raises(CompressionError, match=expected):
+        check_layers(model, config)
+
+
+def test_many_layers_are_not_all_named() -> None:
+    import tf_keras
+    from tf_keras import layers
+
+    names = [f"dense{number}" for number in range(9)]
+    deep = tf_keras.Sequential([layers.Input((4,)), *(layers.Dense(4, name=name) for name in names)])
+    with pytest.raises(CompressionError, match=r"dense0, .*, dense5 and 3 more\."):
+        check_layers(deep, SparsifyConfig(0.5, layers=("conv*",)))
+
+
+def test_a_network_without_inner_layers_is_refused() -> None:
+    import tf_keras
+    from tf_keras import layers
+
+    only_ends = [layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(3)]
+    shallow = tf_keras.Sequential([layers.Input((SIZE, SIZE, 3)), *only_ends])
+    with pytest.raises(CompressionError, match="to prune unstructured, got none in"):
+        check_layers(shallow, SparsifyConfig(0.5))
+
+
+def test_a_backbone_has_weights_to_prune_in_each_structure() -> None:
+    from trainer.backbones import build_model, get_backbone
+
+    model = build_model(get_backbone("mobilenet_v2_0.35"), num_classes=3, input_size=32)
+    for structure in ("unstructured", "2by4", "block"):
+        check_layers(model, SparsifyConfig(0.5, structure))
+
+
+def test_a_missed_sparsity_is_an_error(model: Any, train: Pixels, val: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trainer.compression import sparsity
+
+    monkeypatch.setattr(sparsity, "_update_steps", lambda steps: (100, 100))  # as TFMOT does by itself
+    with pytest.raises(CompressionError, match=r"Expected 75% of the weights of 'pointwise' .* got 0\.0%"):
+        sparse(model, train, val, SparsifyConfig(0.75))

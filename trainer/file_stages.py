@@ -1,0 +1,173 @@
+"""The stages that leave model files: conversion, measuring, and writing down what came out."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from trainer.artifacts import (
+    MODEL_FILES,
+    finished_networks,
+    input_contract,
+    read_dataset,
+    read_latest,
+    read_model,
+    read_pixels,
+    write_evaluation,
+    write_int8_costs,
+    write_rungs,
+    write_speed,
+    write_variants,
+)
+from trainer.environment import package_versions
+from trainer.files import write_bytes, write_json
+from trainer.run import Run
+from trainer.teachers import read_teacher
+from trainer.types import Evaluation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edge_runtime import InputContract
+    from edge_runtime.manifest import Calibration
+
+_BENCHMARK_S = 5.0
+
+
+def quantize(run: Run, folder: Path) -> None:
+    """The last network in FP32, the ladder to its INT8 model, and what to compare it with."""
+    from trainer.calibration import stable_samples
+    from trainer.evaluate import evaluate_pixels
+    from trainer.ladder import Subject, climb
+    from trainer.quantize import convert_fp32
+
+    dataset, contract, network, seed = read_dataset(run), input_contract(run.recipe), read_latest(run), run.recipe.seed
+    train, val = read_pixels(run, dataset, "train"), read_pixels(run, dataset, "val")
+
+    def measure(name: str, content: bytes, calibration: Calibration) -> Evaluation:
+        file = folder / f"int8_{name}.tflite"
+        _export(run, file, content, contract, calibration)
+        return evaluate_pixels(file, val, "val")
+
+    fp32 = folder / MODEL_FILES["fp32"]
+    _export(run, fp32, convert_fp32(network), contract)
+    classes, samples = len(dataset.labels), run.recipe.quantize.samples
+    tried: tuple[tuple[int, float], ...] = ()
+    if not samples:
+        samples, tried = stable_samples(network, train, contract=contract, seed=seed, num_classes=classes)
+    subject = Subject(network, train, val, contract, run.recipe, classes, samples)
+    rungs, history = climb(
+        subject, evaluate_pixels(fp32, val, "val"), measure, lambda line: print(line, file=sys.stderr)
+    )
+    chosen = next(rung for rung in rungs if rung.chosen)
+    write_bytes(folder / MODEL_FILES["int8"], (folder / f"int8_{chosen.name}.tflite").read_bytes())
+    write_rungs(folder, rungs, history)
+    images, _ = subject.pictures()
+    write_int8_costs(folder, tried, _layer_errors(network, images, contract))
+    _other_precisions(run, folder, network, images)
+    _earlier_networks(run, folder, images)
+
+
+def _layer_errors(network: Any, images: Any, contract: InputContract) -> tuple[tuple[str, float], ...]:
+    from trainer.layer_errors import layer_errors
+    from trainer.preparation import prepare_for_int8
+
+    prepared = prepare_for_int8(network, images, contract=contract)
+    return tuple((e.name, e.rmse_over_scale) for e in layer_errors(prepared, images, contract=contract))
+
+
+def _other_precisions(run: Run, folder: Path, network: Any, images: Any) -> None:
+    from trainer.quantize import convert_dynamic_range, convert_float16, convert_int16
+
+    contract = input_contract(run.recipe)
+    conversions = {
+        "float16": lambda: convert_float16(network),
+        "dynamic_range": lambda: convert_dynamic_range(network),
+        "int16": lambda: convert_int16(network, images, contract=contract),
+    }
+    for precision in run.recipe.quantize.also:
+        name = list(finished_networks(run).values())[-1]
+        _export(run, folder / f"{name}_{precision}.tflite", conversions[precision](), contract)
+
+
+def _earlier_networks(run: Run, folder: Path, images: Any) -> None:
+    from trainer.preparation import prepare_for_int8
+    from trainer.quantize import convert_fp32, convert_int8
+
+    contract = input_contract(run.recipe)
+    for stage, name in list(finished_networks(run).items())[:-1]:
+        network = read_model(run, stage)
+        prepared = prepare_for_int8(network, images, contract=contract)
+        _export(run, folder / f"{name}_fp32.tflite", convert_fp32(network), contract)
+        _export(run, folder / f"{name}_int8.tflite", convert_int8(prepared, images, contract=contract), contract)
+    if run.recipe.distill.teacher:
+        teacher, theirs = read_teacher(run)
+        _export(run, folder / "teacher_fp32.tflite", convert_fp32(teacher), theirs)
+
+
+def evaluate(run: Run, folder: Path) -> None:
+    """All files through the runtime: the validation split decides, the test split is measured this once."""
+    from edge_runtime.benchmark import benchmark
+    from trainer.gate import judge
+    from trainer.variants import describe_variants, list_candidates, time_candidates
+
+    candidates = list_candidates(run)
+    evaluations = {one.name: one.evaluations(run) for one in candidates}
+    ship = {one.file.name: evaluations[one.name] for one in candidates if one.ships}
+    fp32, int8 = (ship[MODEL_FILES[kind]] for kind in ("fp32", "int8"))
+    for kind, splits in (("fp32", fp32), ("int8", int8)):
+        for evaluation in splits.values():
+            write_evaluation(folder, kind, evaluation)
+    write_json(folder / "verdict.json", judge(fp32["val"], int8["val"], run.recipe.gate).to_dict())
+    files = {kind: run.stage("quantize") / name for kind, name in MODEL_FILES.items()}
+    speed = benchmark([files["int8"]], baseline=files["fp32"], seconds=_BENCHMARK_S)
+    write_speed(folder, speed.to_dict())
+    of_all = time_candidates(candidates)
+    write_speed(folder, of_all, of="variants")
+    write_variants(folder, describe_variants(candidates, evaluations, of_all))
+
+
+def report(run: Run, folder: Path) -> None:
+    """The files that ship, which now carry what was measured, and the two pages about them."""
+    from trainer.compression_page import write_compression_report
+    from trainer.report import write_report
+    from trainer.run_report import compression_content, report_content
+    from trainer.stamp import stamp
+
+    for name in MODEL_FILES.values():
+        write_bytes(folder / name, (run.stage("quantize") / name).read_bytes())
+        stamp(run, folder / name)
+        write_bytes(run.folder / name, (folder / name).read_bytes())
+    write_report(run.folder, report_content(run, folder))
+    write_compression_report(run.folder, compression_content(run))
+
+
+def _export(
+    run: Run, file: Path, content: bytes, contract: InputContract, calibration: Calibration | None = None
+) -> None:
+    from trainer.export import export_model
+
+    export_model(
+        file,
+        content,
+        labels=read_dataset(run).labels,
+        contract=contract,
+        activation="softmax",
+        provenance=_provenance(run),
+        calibration=calibration,
+        check=True,
+    )
+
+
+def _provenance(run: Run) -> dict[str, Any]:
+    """Where a model came from; nothing of the machine that made it."""
+    photos = "".join(f"{photo.sha256} {photo.split}\n" for photo in read_dataset(run).photos)
+    return {
+        "backbone": run.recipe.model.backbone,
+        "data_sha256": hashlib.sha256(photos.encode()).hexdigest(),
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "recipe": run.recipe.to_dict(),
+        "versions": package_versions(),
+    }

@@ -1,0 +1,183 @@
+"""The stages that leave a network: what is trained, and what is taken away from it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from trainer.artifacts import (
+    input_contract,
+    input_size,
+    read_dataset,
+    read_latest,
+    read_model,
+    read_pixels,
+    was_pretrained,
+    write_dataset,
+    write_trained,
+    write_widths,
+)
+from trainer.backbones import get_backbone
+from trainer.quiet import load_tensorflow
+from trainer.run import Run
+from trainer.teachers import open_teacher, teacher_recipe
+from trainer.types import SPLITS, Dataset, Epoch, Pixels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from trainer.compression.distillation import Teacher
+    from trainer.config import Recipe
+
+
+def data(run: Run, folder: Path) -> None:
+    """Reads and resizes the photos."""
+    from trainer.dataset import scan
+
+    dataset = scan(run.photos, data=run.recipe.data, seed=run.recipe.seed)
+    for split in SPLITS:
+        read_pixels(run, dataset, split)
+    write_dataset(folder, dataset)
+
+
+def teacher(run: Run, folder: Path) -> None:
+    """Trains another network, which is to teach the run's own; it takes the place of the FP32 baseline, too."""
+    from trainer.weights import resolve_weights
+
+    recipe, dataset = teacher_recipe(run.recipe), read_dataset(run)
+    backbone = get_backbone(recipe.model.backbone)
+    theirs = replace(run, recipe=recipe, weights=resolve_weights(backbone, recipe.model.weights, input_size(recipe)))
+    model, history = _head_trained(theirs, dataset)
+    history += _trained(theirs, model, recipe, "teacher", from_scratch=theirs.weights is None)
+    write_trained(folder, model, history, pretrained=theirs.weights is not None)
+
+
+def head(run: Run, folder: Path) -> None:
+    """The classifier alone, on the frozen backbone's features; from scratch there is nothing to freeze."""
+    model, history = _head_trained(run, read_dataset(run))
+    write_trained(folder, model, history, pretrained=run.weights is not None)
+
+
+def finetune(run: Run, folder: Path) -> None:
+    """The network, by the labels alone."""
+    pretrained = was_pretrained(run)
+    model = read_model(run, "head")
+    history = _trained(run, model, run.recipe, "finetune", from_scratch=not pretrained)
+    write_trained(folder, model, history, pretrained=pretrained)
+
+
+def distill(run: Run, folder: Path) -> None:
+    """The network, by the teacher's answers."""
+    settings = run.recipe.distill
+    model = read_latest(run)
+    recipe = _for_stage(run.recipe, settings.epochs, settings.learning_rate)
+    history = _trained(run, model, recipe, "distill", open_teacher(run, settings))
+    write_trained(folder, model, history, pretrained=was_pretrained(run))
+
+
+def prune(run: Run, folder: Path) -> None:
+    """Takes the weakest channels out, and trains what is left by the answers of the whole network."""
+    from trainer.compression.channel_pruning import prune as prune_channels
+    from trainer.compression.distillation import Teacher
+    from trainer.compression.macs import layer_widths
+
+    settings, contract = run.recipe.prune, input_contract(run.recipe)
+    whole = read_latest(run)
+    train, _ = _pixels(run)
+    model = prune_channels(whole, train, contract=contract, config=settings)
+    history: list[Epoch] = []
+    if settings.epochs:
+        recipe = _for_stage(run.recipe, settings.epochs, settings.learning_rate)
+        history = _trained(run, model, recipe, "prune", Teacher(whole, run.recipe.distill, contract=contract))
+    write_trained(folder, model, history, pretrained=was_pretrained(run))
+    write_widths(folder, layer_widths(whole), layer_widths(model))
+
+
+def sparsify(run: Run, folder: Path) -> None:
+    """Sets the smallest weights to zero while the network trains, for a smaller download."""
+    from trainer.compression.sparsity import sparsify as prune_weights
+
+    settings = run.recipe.sparsify
+    recipe = _for_stage(run.recipe, settings.epochs, settings.learning_rate)
+    _reshape_weights(run, folder, prune_weights, settings, recipe)
+
+
+def cluster(run: Run, folder: Path) -> None:
+    """Lets each kernel hold a few values only while the network trains, for a smaller download."""
+    from trainer.compression.clustering import cluster as cluster_weights
+
+    settings = run.recipe.cluster
+    recipe = _for_stage(run.recipe, settings.epochs, settings.learning_rate, gentle=True)
+    _reshape_weights(run, folder, cluster_weights, settings, recipe)
+
+
+def _reshape_weights(run: Run, folder: Path, step: Callable[..., Any], settings: Any, recipe: Recipe) -> None:
+    """A step that trains the network by its own answers from before."""
+    from trainer.compression.distillation import Teacher
+
+    before, contract = read_latest(run), input_contract(run.recipe)
+    model, history = step(
+        before,
+        *_pixels(run),
+        settings,
+        recipe.finetune,
+        recipe.augment,
+        contract=contract,
+        seed=recipe.seed,
+        teacher=Teacher(before, recipe.distill, contract=contract),
+    )
+    write_trained(folder, model, history, pretrained=was_pretrained(run))
+
+
+def _head_trained(run: Run, dataset: Dataset) -> tuple[Any, list[Epoch]]:
+    from trainer.backbones import build_model
+    from trainer.transfer import train_head
+
+    load_tensorflow()
+    recipe, contract = run.recipe, input_contract(run.recipe)
+    model = build_model(
+        get_backbone(recipe.model.backbone),
+        num_classes=len(dataset.labels),
+        input_size=contract.height,
+        dropout=recipe.model.dropout,
+        weights_file=run.weights,
+        seed=recipe.seed,
+    )
+    if run.weights is None:
+        return model, []
+    train, val = _pixels(run)
+    return model, train_head(model, train, val, recipe.head, contract=contract, seed=recipe.seed)
+
+
+def _trained(
+    run: Run, model: Any, recipe: Recipe, stage: str, by: Teacher | None = None, *, from_scratch: bool = False
+) -> list[Epoch]:
+    """Trains a model in place, on the run's photos, as the recipe's fine-tuning says."""
+    from trainer.finetune import finetune as train_network
+
+    train, val = _pixels(run)
+    return train_network(
+        model,
+        train,
+        val,
+        recipe.finetune,
+        recipe.augment,
+        contract=input_contract(run.recipe),
+        seed=recipe.seed,
+        from_scratch=from_scratch,
+        teacher=by,
+        stage=stage,
+    )
+
+
+def _for_stage(recipe: Recipe, epochs: int, learning_rate: float, *, gentle: bool = False) -> Recipe:
+    """With the fine-tuning of a later stage: of all layers, for as long and as fast as it says."""
+    settings = recipe.finetune_for(epochs, learning_rate, gentle=gentle)
+    return replace(recipe, finetune=replace(settings, unfreeze=1.0))
+
+
+def _pixels(run: Run) -> tuple[Pixels, Pixels]:
+    """The training and the validation pictures."""
+    dataset = read_dataset(run)
+    return read_pixels(run, dataset, "train"), read_pixels(run, dataset, "val")

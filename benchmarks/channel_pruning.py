@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from benchmarks.figure import Figure
-from benchmarks.photo_runs import photo_run, teacher_recipe, variant_of
+from benchmarks.photo_runs import photo_run, teacher_recipe, teacher_run, variant_of
 
 _DATA = "clothing"
-_PRUNE = {"keep_macs": 0.5, "epochs": 12}
+_PRUNE = {"keep_macs": 0.5, "epochs": 8}
 
 
 def measure(quick: bool) -> list[Figure]:
-    result = photo_run("half", _DATA, teacher_recipe().updated({"prune": _PRUNE}), quick)
+    whole_run = teacher_run(_DATA, quick)
+    result = photo_run("half", _DATA, teacher_recipe().updated({"prune": _PRUNE}), quick, like=whole_run)
     figures = []
     for precision in ("fp32", "int8"):
         whole, pruned = (variant_of(result, f"{network}_{precision}") for network in ("student", "pruned"))

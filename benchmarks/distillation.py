@@ -43,7 +43,7 @@ def measure(quick: bool) -> list[Figure]:
 
 
 def _recipe(teacher: Path) -> Recipe:
-    return student_recipe(teacher, "finetune.epochs=12")
+    return student_recipe(teacher, "finetune.epochs=10")
 
 
 def _answers(teacher: Path, seed: int, quick: bool) -> dict[str, Any]:

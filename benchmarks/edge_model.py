@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from trainer.pipeline import RunResult
 
 _SETS = ("clothing", "trashnet")
-_SETTINGS = ("finetune.epochs=6", "distill.epochs=30", "prune.keep_macs=0.75", "prune.epochs=12")
+_SETTINGS = ("finetune.epochs=4", "distill.epochs=20", "prune.keep_macs=0.75", "prune.epochs=10")
 _WHAT = "the edge model (MobileNetV2 0.35, 160 px, distilled, pruned, INT8) against MobileNetV2 1.0, 224 px, FP32"
 
 

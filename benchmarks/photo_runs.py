@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,15 +25,36 @@ def use_shared_weights() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-def photo_run(name: str, data: str, recipe: Recipe, quick: bool) -> RunResult:
-    """Trains on one of the shared sets of photos, unless that was done before."""
+def photo_run(name: str, data: str, recipe: Recipe, quick: bool, *, like: Path | None = None) -> RunResult:
+    """Trains on one of the shared sets of photos, unless that was done before.
+
+    Args:
+        name: Of the run.
+        data: Of the photos.
+        recipe: The settings.
+        quick: Trains each stage for an epoch.
+        like: A finished run of the same settings until fine-tuning; what it trained isn't trained again.
+    """
     from trainer.pipeline import train
 
     use_shared_weights()
     short = {"epochs": 1}
     stages = ("head", "finetune", "distill", "prune", "sparsify", "qat")
     recipe = recipe.updated(dict.fromkeys(stages, short)) if quick else recipe
-    return train(shared(f"data/{data}"), folder(name, data, quick), recipe)
+    photos, here = shared(f"data/{data}"), folder(name, data, quick)
+    if like is not None and not here.exists():
+        _begin_like(like, here, photos, recipe)
+    return train(photos, here, recipe)
+
+
+def _begin_like(like: Path, here: Path, photos: Path, recipe: Recipe) -> None:
+    from trainer.run import open_run
+
+    open_run(here, photos, recipe, None)
+    copied = here / ".stages.partial"
+    for stage in ("data", "head", "finetune"):
+        shutil.copytree(like / "stages" / stage, copied / stage)
+    copied.rename(here / "stages")
 
 
 def folder(name: str, data: str, quick: bool) -> Path:
@@ -47,8 +69,9 @@ def teacher_run(data: str, quick: bool) -> Path:
 
 
 def teacher_recipe() -> Recipe:
-    """Of the teacher: the default recipe on a larger network, in fewer epochs."""
-    return _recipe(f"model.backbone={TEACHER}", "finetune.epochs=12", "quantize.samples=256")
+    """Of the teacher: the default recipe on a larger network, in fewer epochs on smaller pictures."""
+    shorter = ("finetune.epochs=8", "finetune.train_size=0.6")
+    return _recipe(f"model.backbone={TEACHER}", *shorter, "quantize.samples=256")
 
 
 def student_recipe(teacher: Path, *settings: str) -> Recipe:

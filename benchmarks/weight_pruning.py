@@ -6,7 +6,7 @@ from benchmarks.figure import Figure
 from benchmarks.photo_runs import photo_run, student_recipe, teacher_run, variant_of
 
 _DATA = "clothing"
-_SETTINGS = ("finetune.epochs=6", "distill.epochs=12", "sparsify.sparsity=0.75", "sparsify.epochs=12")
+_SETTINGS = ("finetune.epochs=4", "distill.epochs=8", "sparsify.sparsity=0.75", "sparsify.epochs=12")
 
 
 def measure(quick: bool) -> list[Figure]:

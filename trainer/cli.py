@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--keep-macs", type=float, metavar="SHARE", help="prune channels to this share, as 0.5")
     train.add_argument("--sparsity", type=float, metavar="SHARE", help="set this share of the weights to zero, as 0.75")
+    train.add_argument("--io", choices=("int8", "uint8"), help="of the INT8 model's input and output; default: int8")
     _add_gate(train)
 
     check = _command(commands, "check", "look a folder of photos over before training", _check)
@@ -149,6 +150,7 @@ def _train(arguments: argparse.Namespace) -> int:
         "distill": {"teacher": arguments.teacher},
         "prune": {"keep_macs": arguments.keep_macs},
         "sparsify": {"sparsity": arguments.sparsity},
+        "quantize": {"io": arguments.io},
         "gate": _gate_settings(arguments),
     }
     settings = {table: {k: v for k, v in values.items() if v is not None} for table, values in given.items()}

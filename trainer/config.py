@@ -287,7 +287,7 @@ class QuantizeConfig:
 
 @dataclass(frozen=True)
 class QatConfig:
-    """Quantization-aware training with TFMOT (Jacob et al., 2018).
+    """Quantization-aware training (Jacob et al., 2018).
 
     Attributes:
         always: Trains so in any case; otherwise only where the gate asks for it.

@@ -102,7 +102,7 @@ def test_an_unknown_name_or_a_wrong_type_is_refused_by_its_full_name(values: dic
         ("augment", "shift", [1.0]),
         ("augment", "scale", [[1.2, 0.8], [0.0, 1.0], [1.0], [1.0, 1.0, 1.0]]),
         ("augment", "brightness", [-0.1, 1.0]),
-        ("quantize", "samples", [0]),
+        ("quantize", "samples", [-1]),
         ("quantize", "io", ["int4"]),
         ("gate", "max_drop", [-1.0, 101.0, float("nan")]),
         ("gate", "min_agreement", [-1.0, 101.0]),

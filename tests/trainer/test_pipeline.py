@@ -55,6 +55,8 @@ def test_a_run_learns_and_leaves_two_models_and_a_report(run: RunResult) -> None
         "model_int8.tflite",
         "report.html",
         "report.json",
+        "compression.html",
+        "compression.json",
         "recipe.toml",
         "run.json",
         "stages",
@@ -218,10 +220,60 @@ def test_quantization_aware_training_that_is_always_wanted_is_chosen(compressed:
         assert classifier.model.input_tensor.dtype == "int8"
 
 
-def test_the_report_shows_the_steps_and_the_ladder(compressed: RunResult) -> None:
-    page = compressed.report.read_text()
-    for text in ("What each step brought", "Teacher, FP32", "Channels pruned, INT8", "The way to INT8", "conv_pw_3"):
+def test_the_compression_page_shows_the_steps_and_the_ladder(compressed: RunResult) -> None:
+    page = compressed.compression.read_text()
+    steps = ("Teacher, FP32", "Channels pruned", "What distillation brought", "Channels that were pruned", "conv_pw_3")
+    for text in (*steps, "The way to INT8", "Quantization-aware training, taught by FP32", "Where INT8 costs most"):
         assert text in page
+    assert 'href="compression.html"' in compressed.report.read_text()
+    told = json.loads(compressed.compression.with_suffix(".json").read_text())
+    assert [v["name"] for v in told["variants"]] == [variant.name for variant in compressed.variants]
+    assert told["layer_errors"]
+
+
+DOWNLOAD = QUICK.updated(
+    {
+        "finetune": {"epochs": 2},
+        "sparsify": {"sparsity": 0.5, "epochs": 2},
+        "cluster": {"clusters": 8, "epochs": 1},
+        "quantize": {"samples": 0, "also": ["float16", "dynamic_range", "int16"]},
+    }
+)
+
+
+@pytest.mark.slow
+def test_a_run_for_a_small_download_keeps_zeros_and_clusters(photos: Path, tmp_path: Path) -> None:
+    result = train(photos, tmp_path / "run", DOWNLOAD)
+    variants = {variant.name: variant for variant in result.variants}
+    assert {f"clustered_{kind}" for kind in ("fp32", "int8", "float16", "dynamic_range", "int16")} <= set(variants)
+    assert variants["sparse_int8"].sparsity > 0.4
+    assert variants["clustered_int8"].sparsity >= variants["sparse_int8"].sparsity
+    sizes = [variants[f"{network}_int8"].gzip_bytes for network in ("student", "sparse", "clustered")]
+    assert sizes == sorted(sizes, reverse=True)
+    assert "Smaller to download" in result.compression.read_text()
+    assert json.loads(result.compression.with_suffix(".json").read_text())["calibration"]
+
+
+@pytest.mark.slow
+def test_a_promise_that_cannot_be_kept_climbs_to_the_end_of_the_ladder(photos: Path, tmp_path: Path) -> None:
+    recipe = QUICK.updated(
+        {
+            "finetune": {"epochs": 1},
+            "qat": {"epochs": 1},
+            "gate": {"max_drop": 0.0, "min_agreement": 100.0, "allow_float": True},
+            "quantize": {"samples": 3},
+        }
+    )
+    result = train(photos, tmp_path / "run", recipe)
+    names = [rung.name for rung in result.rungs]
+    assert names[:2] == ["plain", "equalized"]
+    assert sum(rung.chosen for rung in result.rungs) == 1
+    last = result.rungs[-1]
+    if not any(rung.passed for rung in result.rungs[:-1]):
+        assert names[2:5] == ["calibrated", "qat", "qat_distilled"]
+        assert names[5:] == [f"mixed_{count}" for count in (1, 2, 4, 8)][: len(names) - 5]
+        assert not last.full_integer
+        assert "not full integer" in last.remark
 
 
 def history(result: RunResult) -> list[Epoch]:
@@ -234,6 +286,8 @@ def history(result: RunResult) -> list[Epoch]:
     [
         ({"distill": {"teacher": "no_such_network"}}, "distill.teacher to be a backbone"),
         ({"prune": {"keep_macs": 0.01}}, "least"),
+        ({"sparsify": {"sparsity": 0.5, "layers": ["no_such_*"]}}, "sparsify.layers to fit"),
+        ({"cluster": {"clusters": 8}, "qat": {"always": True}}, "either cluster.clusters or qat.always"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_written(

@@ -124,7 +124,7 @@ def hostile(taught: Any) -> Any:
     gamma[0], beta[0] = 0.0, -1.0
     model.get_layer("conv2_bn").set_weights([gamma, beta, *statistics])
     kernel = model.get_layer("conv3").get_weights()[0]
-    kernel[0, 0, 0] = 60 * np.abs(kernel).max()
+    kernel[0, 0, 0] = 200 * np.abs(kernel).max()
     model.get_layer("conv3").set_weights([kernel])
     return model
 

@@ -43,7 +43,7 @@ def measure(quick: bool) -> list[Figure]:
 
 
 def _recipe(teacher: Path) -> Recipe:
-    return student_recipe(teacher, "finetune.epochs=10")
+    return student_recipe(teacher, "finetune.epochs=8")
 
 
 def _answers(teacher: Path, seed: int, quick: bool) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.figure import Figure
-from benchmarks.photo_runs import photo_run, student_recipe, teacher_run, variant_of
+from benchmarks.photo_runs import photo_run, student_recipe, teacher_recipe, teacher_run, variant_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,4 +76,4 @@ def _drop(result: RunResult) -> float:
 
 def _steps(result: RunResult) -> str:
     steps = ", ".join(f"{variant.title} {variant.accuracies['test']:.1%}" for variant in result.variants)
-    return f"test photos: {steps}"
+    return f"test photos: {steps}; the baseline was fine-tuned for {teacher_recipe().finetune.epochs} epochs"

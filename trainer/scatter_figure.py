@@ -90,7 +90,8 @@ def scatter_svg(variants: Sequence[Variant], cost: Literal["latency_ms", "size_b
         axes.xaxis.set_major_locator(FixedLocator(_ticks(low, high)))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter("{x:,g}")
-        axes.yaxis.set_major_formatter("{x:g}%")
+        # The axis goes on above 100% to leave room for a marker there.
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}%" if value <= 100 else "")
         axes.grid(color=LINE, linewidth=0.6)
         axes.set_axisbelow(True)
         axes.tick_params(which="both", length=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.figure import Figure
-from benchmarks.photo_runs import photo_run, student_recipe, teacher_recipe, teacher_run, variant_of
+from benchmarks.photo_runs import edge_run, teacher_recipe, variant_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from trainer.pipeline import RunResult
 
 _SETS = ("clothing", "trashnet")
-_SETTINGS = ("finetune.epochs=4", "distill.epochs=20", "prune.keep_macs=0.75", "prune.epochs=10")
 _WHAT = "the edge model (MobileNetV2 0.35, 160 px, distilled, pruned, INT8) against MobileNetV2 1.0, 224 px, FP32"
 
 
@@ -22,8 +21,7 @@ def measure(quick: bool) -> list[Figure]:
 
 
 def _figures(data: str, quick: bool) -> list[Figure]:
-    teacher = teacher_run(data, quick)
-    result = photo_run("edge", data, student_recipe(teacher, *_SETTINGS), quick)
+    result = edge_run(data, quick)
     baseline = result.report.parent / "stages" / "quantize" / "teacher_fp32.tflite"
     speeds = {backend: _speed(result.int8, baseline, backend, quick) for backend in _backends()}
     best = max(speeds, key=lambda backend: speeds[backend]["inference_speedup"]["ratio"])

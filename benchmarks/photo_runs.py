@@ -33,7 +33,7 @@ def photo_run(name: str, data: str, recipe: Recipe, quick: bool, *, like: Path |
         data: Of the photos.
         recipe: The settings.
         quick: Trains each stage for an epoch.
-        like: A finished run of the same settings until fine-tuning; what it trained isn't trained again.
+        like: A finished run of the same settings until its network was pruned; what it trained isn't trained again.
     """
     from trainer.pipeline import train
 
@@ -52,8 +52,9 @@ def _begin_like(like: Path, here: Path, photos: Path, recipe: Recipe) -> None:
 
     open_run(here, photos, recipe, None)
     copied = here / ".stages.partial"
-    for stage in ("data", "head", "finetune"):
-        shutil.copytree(like / "stages" / stage, copied / stage)
+    for stage in ("data", "head", "finetune", "distill"):
+        if (like / "stages" / stage).exists():
+            shutil.copytree(like / "stages" / stage, copied / stage)
     copied.rename(here / "stages")
 
 
@@ -68,6 +69,12 @@ def teacher_run(data: str, quick: bool) -> Path:
     return folder("teacher", data, quick)
 
 
+def edge_run(data: str, quick: bool) -> RunResult:
+    """The run that made the edge model: distilled, channel-pruned, INT8."""
+    pruning = ("prune.keep_macs=0.75", "prune.epochs=10")
+    return photo_run("edge", data, student_recipe(teacher_run(data, quick), *pruning), quick)
+
+
 def teacher_recipe() -> Recipe:
     """Of the teacher: the default recipe on a larger network, in fewer epochs on smaller pictures."""
     shorter = ("finetune.epochs=8", "finetune.train_size=0.6")
@@ -78,7 +85,8 @@ def student_recipe(teacher: Path, *settings: str) -> Recipe:
     """Of the student: MobileNetV2 0.35 at 160 pixels, taught by the network of a finished run."""
     # There are no weights for 160 pixels here; those for 224 fit.
     paths = {"model": {"weights": str(shared(_STUDENT_WEIGHTS))}, "distill": {"teacher": str(teacher)}}
-    common = (f"model.backbone={STUDENT}", "model.input_size=160", "quantize.samples=256")
+    network = (f"model.backbone={STUDENT}", "model.input_size=160", "quantize.samples=256")
+    common = (*network, "finetune.epochs=4", "distill.epochs=20")
     return _recipe(*common, *settings).updated(paths)
 
 

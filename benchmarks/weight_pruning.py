@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from benchmarks.figure import Figure
-from benchmarks.photo_runs import photo_run, student_recipe, teacher_run, variant_of
+from benchmarks.photo_runs import edge_run, photo_run, student_recipe, teacher_run, variant_of
 
 _DATA = "clothing"
-_SETTINGS = ("finetune.epochs=4", "distill.epochs=8", "sparsify.sparsity=0.75", "sparsify.epochs=12")
+_SETTINGS = ("sparsify.sparsity=0.75", "sparsify.epochs=12")
 
 
 def measure(quick: bool) -> list[Figure]:
-    result = photo_run("sparse", _DATA, student_recipe(teacher_run(_DATA, quick), *_SETTINGS), quick)
+    edge = edge_run(_DATA, quick).report.parent
+    result = photo_run("sparse", _DATA, student_recipe(teacher_run(_DATA, quick), *_SETTINGS), quick, like=edge)
     dense, sparse = (variant_of(result, f"{network}_int8") for network in ("distilled", "sparse"))
     return [
         Figure(

@@ -96,6 +96,9 @@ def fit_augmented(
 ) -> list[Epoch]:
     """Trains a network as it stands, for those that have wrapped its layers; the best epoch's weights stay in it.
 
+    With a teacher, the validation loss by the labels alone is not what training minimizes: it can be lowest while the
+    learning rate is high and the network far from learned. Only the last third of the epochs may then be the best.
+
     Args:
         network: Takes pictures of any size (`of_any_size`), or of the training size alone where
             ``config.train_size`` is 1; gives scores (N, classes).
@@ -125,6 +128,8 @@ def fit_augmented(
     optimizer = tf_keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     classes, size = network.output_shape[-1], train_size(contract.height, config.train_size)
+    if teacher is not None:
+        start_epoch = max(start_epoch, 2 * config.epochs // 3)
     if teacher is None:
         loss = tf_keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing)
         network.compile(optimizer, loss=loss, metrics=["accuracy"])

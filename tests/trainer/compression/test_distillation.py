@@ -82,6 +82,17 @@ def test_a_student_learns_from_answers_alone(
     assert accuracy(student, val) > 0.7
 
 
+def test_a_student_is_not_left_where_it_had_hardly_begun(taught: Any, train: Pixels, val: Pixels) -> None:
+    """The more it learns, the worse these labels say it is; by their loss, the first epoch would be the best."""
+    misleading = replace(val, labels=(val.labels + 1) % CLASSES)
+    student = small_model(seed=3)
+    config = FinetuneConfig(epochs=8, learning_rate=5e-3, train_size=1.0)
+    teacher = Teacher(taught, DistillConfig(), contract=CONTRACT)
+    curve = finetune(student, train, misleading, config, STILL, from_scratch=True, teacher=teacher, **QUIET)
+    assert min(curve, key=lambda epoch: epoch.val_loss).epoch < 4
+    assert accuracy(student, val) > 0.7
+
+
 def test_the_feature_map_is_learned_through_a_projection_that_is_thrown_away(train: Pixels, val: Pixels) -> None:
     narrow = get_backbone("mobilenet_v1_0.25")  # 256 channels against basic_cnn's 128
     teacher = Teacher(

@@ -10,8 +10,8 @@ _PRUNE = {"keep_macs": 0.5, "epochs": 8}
 
 
 def measure(quick: bool) -> list[Figure]:
-    whole_run = teacher_run(_DATA, quick)
-    result = photo_run("half", _DATA, teacher_recipe().updated({"prune": _PRUNE}), quick, like=whole_run)
+    teacher = teacher_run(_DATA, quick)  # the same network, before it is pruned
+    result = photo_run("half", _DATA, teacher_recipe().updated({"prune": _PRUNE}), quick, like=teacher)
     figures = []
     for precision in ("fp32", "int8"):
         whole, pruned = (variant_of(result, f"{network}_{precision}") for network in ("student", "pruned"))

@@ -6,7 +6,7 @@ from benchmarks.figure import Figure
 from benchmarks.photo_runs import photo_run, teacher_recipe, teacher_run, variant_of
 
 _DATA = "clothing"
-_PRUNE = {"keep_macs": 0.5, "epochs": 8}
+_PRUNE = {"keep_macs": 0.5, "epochs": 16}
 
 
 def measure(quick: bool) -> list[Figure]:

@@ -77,7 +77,13 @@ class Classifier:
         return self._loaded().info
 
     def classify(
-        self, frame: NDArray[np.uint8], *, color: Color = "bgr", top_k: int = 5, score_threshold: float = 0.0
+        self,
+        frame: NDArray[np.uint8],
+        *,
+        color: Color = "bgr",
+        top_k: int = 5,
+        score_threshold: float = 0.0,
+        all_scores: bool = False,
     ) -> Prediction:
         """Says what is in a frame.
 
@@ -86,6 +92,7 @@ class Classifier:
             color: Channel order; ``"bgr"`` is OpenCV's.
             top_k: How many categories at most, at least 1.
             score_threshold: The least score that is kept, 0–1.
+            all_scores: Whether the prediction carries the scores of all the classes too.
 
         Raises:
             FrameError: The frame is no such array, or ``top_k`` is below 1.
@@ -99,13 +106,15 @@ class Classifier:
             filled = perf_counter()
             interpreter.invoke()
             invoked = perf_counter()
-            categories = self._postprocess(interpreter.output_view(), top_k, score_threshold)
+            output = interpreter.output_view()
+            categories = self._postprocess(output, top_k, score_threshold)
+            scores = self._scores_of(output) if all_scores else None
             done = perf_counter()
-        return Prediction(categories, (filled - start) * 1e3, (invoked - filled) * 1e3, (done - invoked) * 1e3)
+        return Prediction(categories, (filled - start) * 1e3, (invoked - filled) * 1e3, (done - invoked) * 1e3, scores)
 
     def scores(self, frame: NDArray[np.uint8], *, color: Color = "bgr") -> NDArray[np.float32]:
         """All the scores: float32 (classes,), 0–1."""
-        return to_scores(self.raw_output(frame, color=color), self.model.output_tensor, self.model.activation)
+        return self._scores_of(self.raw_output(frame, color=color))
 
     def raw_output(self, frame: NDArray[np.uint8], *, color: Color = "bgr") -> NDArray[Any]:
         """The output tensor as stored, (classes,): integers of a quantized model."""
@@ -130,6 +139,9 @@ class Classifier:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _scores_of(self, output: NDArray[Any]) -> NDArray[np.float32]:
+        return to_scores(output, self.model.output_tensor, self.model.activation)
 
     def _loaded(self) -> Interpreter:
         if self._interpreter is None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from math import isfinite
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Color = Literal["bgr", "rgb", "gray"]
 """Channel order of a frame or of a network's input. OpenCV's frames are ``"bgr"``."""
@@ -18,6 +22,9 @@ the others are OpenCV's ``INTER_LINEAR``, ``INTER_AREA`` and ``INTER_NEAREST``."
 
 Activation = Literal["softmax", "sigmoid", "none"]
 """What the network has already applied to its output; ``"none"``: it gives logits."""
+
+EventKind = Literal["entered", "left", "changed"]
+"""See `Event`."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,42 @@ class InputContract:
 
 
 @dataclass(frozen=True)
+class Region:
+    """The part of a frame that is looked at, in shares of its size.
+
+    Attributes:
+        left: Of the frame's width, 0–1.
+        top: Of the frame's height, 0–1.
+        width: Of the frame's width; with ``left`` at most 1.
+        height: Of the frame's height; with ``top`` at most 1.
+    """
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+    def __post_init__(self) -> None:
+        inside = min(self.left, self.top) >= 0 and self.left + self.width <= 1 and self.top + self.height <= 1
+        if not inside or not min(self.width, self.height) > 0:
+            raise ValueError(
+                "Expected a region inside of the frame as left, top, width, height, each a share from 0 to 1, got "
+                f"{self.left:g}, {self.top:g}, {self.width:g}, {self.height:g}."
+            )
+
+    def of(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Its pixels, at least one: a view, nothing is copied.
+
+        Args:
+            pixels: uint8 (H, W, 3) or (H, W).
+        """
+        rows, columns = pixels.shape[:2]
+        top, left = min(int(self.top * rows), rows - 1), min(int(self.left * columns), columns - 1)
+        bottom, right = round((self.top + self.height) * rows), round((self.left + self.width) * columns)
+        return pixels[top : max(bottom, top + 1), left : max(right, left + 1)]
+
+
+@dataclass(frozen=True)
 class TensorSpec:
     """An input or output tensor as the model file declares it.
 
@@ -129,12 +172,14 @@ class Prediction:
         preprocess_ms: From frame to network input.
         inference_ms: The network alone.
         postprocess_ms: From network output to categories.
+        scores: All of them, float32 (classes,), 0–1; None unless they were asked for.
     """
 
     categories: tuple[Category, ...]
     preprocess_ms: float
     inference_ms: float
     postprocess_ms: float
+    scores: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
 
     @property
     def top(self) -> Category | None:
@@ -147,6 +192,90 @@ class Prediction:
         return self.preprocess_ms + self.inference_ms + self.postprocess_ms
 
     def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return {
+            "categories": [asdict(category) for category in self.categories],
+            "preprocess_ms": self.preprocess_ms,
+            "inference_ms": self.inference_ms,
+            "postprocess_ms": self.postprocess_ms,
+            **({} if self.scores is None else {"scores": self.scores.tolist()}),
+        }
+
+
+@dataclass(frozen=True)
+class Event:
+    """The decision became another one.
+
+    Where one class follows another, three events come at once: ``left``, ``entered`` and ``changed``.
+
+    Attributes:
+        kind: ``"entered"``: ``label`` is decided now; ``"left"``: ``label`` isn't any more; ``"changed"``: it is
+            ``label`` now, and was ``previous``.
+        label: Of the class; None for unknown, only in ``"changed"``.
+        previous: What was decided before; None for unknown.
+        score: The smoothed score of ``label``, 0–1; 0 for unknown.
+        time: In seconds since 1970 (UTC).
+        lasted_s: How long the decision that ended had stood; 0 in ``"entered"``.
+    """
+
+    kind: EventKind
+    label: str | None
+    previous: str | None
+    score: float
+    time: float
+    lasted_s: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is in view, over time: smoothed, and held until something else is sure.
+
+    Attributes:
+        label: Of the class; None is unknown.
+        score: Its smoothed score, 0–1; 0 for unknown.
+        since: When it was decided, in seconds since 1970 (UTC).
+        events: What changed with this frame; mostly nothing.
+    """
+
+    label: str | None
+    score: float
+    since: float
+    events: tuple[Event, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return {"label": self.label, "score": self.score, "since": self.since}
+
+
+@dataclass(frozen=True)
+class Counters:
+    """What became of the frames of a source, since the live loop began.
+
+    Each captured frame ends in one of the next five; one or two may still be under way.
+
+    Attributes:
+        captured: Read from the source.
+        classified: Answered by the network.
+        dropped: Replaced by a newer one before the classifier was free.
+        skipped: Left out by the gate: not its turn, or nothing moved.
+        repeated: The same picture as the one before, to the byte, from a live source: not a new frame.
+        malformed: Not a picture: another shape or type.
+        reconnects: How often the source was reopened.
+    """
+
+    captured: int = 0
+    classified: int = 0
+    dropped: int = 0
+    skipped: int = 0
+    repeated: int = 0
+    malformed: int = 0
+    reconnects: int = 0
+
+    def to_dict(self) -> dict[str, int]:
         """As JSON can hold it."""
         return asdict(self)
 

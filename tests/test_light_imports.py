@@ -41,7 +41,20 @@ def test_values_and_errors_are_light(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["classifier", "model_file", "preprocess", "golden", "stream", "sources", "sinks", "benchmark"]
+    "module",
+    [
+        "classifier",
+        "model_file",
+        "preprocess",
+        "golden",
+        "stream",
+        "decision",
+        "gate",
+        "capture",
+        "sources",
+        "sinks",
+        "benchmark",
+    ],
 )
 def test_the_runtime_itself_needs_numpy_alone(module: str) -> None:
     assert loaded_by(f"import edge_runtime.{module}") <= {"numpy"}

@@ -75,7 +75,7 @@ def _play(model: Path, clip: Path, shown: Sequence[tuple[str, int, int]]) -> str
     frames = dropped = 0
     with Classifier(model) as classifier, open_source(str(clip), pace="realtime") as source:
         for result in live(classifier, source, top_k=1):
-            frames, dropped = frames + 1, result.dropped
+            frames, dropped = frames + 1, result.counters.dropped
             ages.append(result.age_ms)
             for number, (_, first, last) in enumerate(shown):
                 if first <= result.frame.index <= last and result.prediction.top:

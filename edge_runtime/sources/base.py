@@ -27,12 +27,19 @@ class Frame:
         index: Frames that the source delivered before this one.
         captured_at: When it was taken, by `time.monotonic`, in seconds.
         name: Of the file, relative to its folder; empty for a camera, a stream, a video or a drawn frame.
+        position_s: When it is shown, from the start of a video or a drawn scene; None where time is the clock's.
     """
 
     pixels: NDArray[np.uint8] = field(repr=False)
     index: int
     captured_at: float
     name: str = ""
+    position_s: float | None = None
+
+    @property
+    def at(self) -> float:
+        """In seconds: the time that passes in the pictures, however fast a file is played."""
+        return self.captured_at if self.position_s is None else self.position_s
 
 
 class Source(ABC):

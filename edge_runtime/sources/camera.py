@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from edge_runtime.errors import CameraError, SourceError
 from edge_runtime.sources.base import Frame, Source
-from edge_runtime.sources.capture import Capture, open_capture, quiet_opencv
+from edge_runtime.sources.opencv import Capture, open_capture, quiet_opencv
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,7 +6,7 @@ import re
 
 from edge_runtime.errors import SourceError
 from edge_runtime.sources.base import Frame, Source
-from edge_runtime.sources.capture import open_capture
+from edge_runtime.sources.opencv import open_capture
 
 TIMEOUT_S = 5.0
 """For connecting, and for each picture after that."""

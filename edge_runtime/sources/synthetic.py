@@ -67,7 +67,7 @@ class SyntheticSource(Source):
             self._pacer.wait()
             if self._closed.is_set():
                 return None
-        frame = Frame(pixels, self._index, time.monotonic())
+        frame = Frame(pixels, self._index, time.monotonic(), position_s=self._index / self.fps)
         self._index += 1
         return frame
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edge_runtime.errors import SourceError
 from edge_runtime.sources.base import Frame, Pace, Pacer, Source
-from edge_runtime.sources.capture import Capture, open_capture
+from edge_runtime.sources.opencv import Capture, open_capture
 
 
 class VideoSource(Source):
@@ -61,7 +61,7 @@ class VideoSource(Source):
         if self.paced:
             self._pacer.wait()
             captured_at = time.monotonic()
-        frame = Frame(pixels, self._index, captured_at)
+        frame = Frame(pixels, self._index, captured_at, position_s=self._index / self.fps)
         self._index += 1
         return frame
 

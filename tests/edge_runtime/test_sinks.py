@@ -16,7 +16,7 @@ from edge_runtime.errors import OutputError
 from edge_runtime.sinks import JsonLines
 from edge_runtime.sources import Frame
 from edge_runtime.stream import LiveResult
-from edge_runtime.types import Category, Prediction
+from edge_runtime.types import Category, Counters, Prediction
 
 
 def result(*categories: Category, name: str = "") -> LiveResult:
@@ -26,8 +26,7 @@ def result(*categories: Category, name: str = "") -> LiveResult:
         time=1700000000.1234,
         age_ms=6.5,
         fps=29.97,
-        dropped=3,
-        reconnects=1,
+        counters=Counters(captured=11, classified=8, dropped=3, reconnects=1),
     )
 
 
@@ -49,8 +48,15 @@ def test_a_line_says_when_what_and_how_fast(tmp_path: Path) -> None:
         "inference_ms": 5.0,
         "postprocess_ms": 0.01,
         "fps": 30.0,
-        "dropped": 3,
-        "reconnects": 1,
+        "counters": {
+            "captured": 11,
+            "classified": 8,
+            "dropped": 3,
+            "skipped": 0,
+            "repeated": 0,
+            "malformed": 0,
+            "reconnects": 1,
+        },
     }
 
 

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_runtime import stream
+from edge_runtime import capture
+from edge_runtime.capture import CaptureRules
 from edge_runtime.classifier import Classifier
 from edge_runtime.errors import CameraError
 from edge_runtime.sources import Frame, Source, open_source
@@ -80,8 +81,8 @@ class Device(Source):
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorter delays between attempts, so that the tests needn't wait."""
-    monkeypatch.setattr(stream, "FIRST_DELAY_S", 0.02)
-    monkeypatch.setattr(stream, "LONGEST_DELAY_S", 0.05)
+    monkeypatch.setattr(capture, "FIRST_DELAY_S", 0.02)
+    monkeypatch.setattr(capture, "LONGEST_DELAY_S", 0.05)
 
 
 class TestFiles:
@@ -95,7 +96,7 @@ class TestFiles:
         writer.release()
         results = list(live(classifier, open_source(path)))
         assert [result.frame.index for result in results] == list(range(40))
-        assert results[-1].dropped == 0
+        assert results[-1].counters.dropped == 0
         means = [float(result.frame.pixels.mean()) for result in results]
         assert means == pytest.approx([5 * index for index in range(40)], abs=4)
 
@@ -134,7 +135,7 @@ class TestPace:
         assert 5 < len(indices) < 30
         assert indices == sorted(set(indices))
         assert indices[-1] == 59
-        assert result.dropped == 60 - len(indices)
+        assert result.counters.dropped == 60 - len(indices)
         # Never older than the period of the camera, however slow the reader: no queue. (Median: the machine is shared.)
         assert sorted(ages)[len(ages) // 2] < 25
 
@@ -147,7 +148,7 @@ class TestPace:
 class TestStopping:
     def test_the_stop_event_ends_the_loop_while_a_camera_is_silent(self, classifier: Classifier) -> None:
         source, stop = Device([["frame", "hang"]]), threading.Event()
-        results = live(classifier, source, stop=stop, stall_timeout_s=60)
+        results = live(classifier, source, stop=stop, capture=CaptureRules(stall_timeout_s=60))
         next(results)
         threading.Timer(0.05, stop.set).start()
         started = time.monotonic()
@@ -199,7 +200,7 @@ class TestReopening:
             results = list(live(classifier, source))
         # Two frames may fall together in the mailbox; none is invented while the camera is away.
         assert 2 <= len(results) <= 3
-        assert results[-1].reconnects == 1
+        assert results[-1].counters.reconnects == 1
         assert caplog.text.count("There is no camera. Trying again") == 2
         assert "Reopened: a scripted camera" in caplog.text
         assert source.closed.is_set()
@@ -211,9 +212,9 @@ class TestReopening:
         self, classifier: Classifier, caplog: pytest.LogCaptureFixture
     ) -> None:
         source = Device([["frame", "hang"], ["frame", "hang"], ["frame", "end"]])
-        results = list(live(classifier, source, stall_timeout_s=0.6))
+        results = list(live(classifier, source, capture=CaptureRules(stall_timeout_s=0.6)))
         assert [result.frame.index for result in results] == [0, 0, 0]
-        assert results[-1].reconnects == 2
+        assert results[-1].counters.reconnects == 2
         assert "No frame for" in caplog.text
 
     @pytest.mark.usefixtures("patient")
@@ -229,13 +230,13 @@ class TestReopening:
 
         source = Stubborn([["frame"], ["frame", "frame", "frame", "end"]])
         indices = []
-        for result in live(classifier, source, stall_timeout_s=0.6):
+        for result in live(classifier, source, capture=CaptureRules(stall_timeout_s=0.6)):
             indices.append(result.frame.index)
-            if result.reconnects:
+            if result.counters.reconnects:
                 let_go.set()
         assert indices[0] == 0
         assert 777 not in indices
-        assert result.reconnects == 1
+        assert result.counters.reconnects == 1
 
     def test_a_bug_in_a_source_is_not_taken_for_a_broken_camera(self, classifier: Classifier) -> None:
         with pytest.raises(ZeroDivisionError, match="a bug in the source"):

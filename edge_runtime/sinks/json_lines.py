@@ -1,4 +1,4 @@
-"""Where results go: JSON Lines, one line a frame."""
+"""JSON Lines, one line a frame."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import json
 import os
 import sys
 from pathlib import Path
-from types import TracebackType
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from edge_runtime.errors import OutputError
-from edge_runtime.stream import LiveResult
+from edge_runtime.sinks.base import Sink
+
+if TYPE_CHECKING:
+    from edge_runtime.stream import LiveResult
+    from edge_runtime.types import Decision
 
 
-class JsonLines:
+class JsonLines(Sink):
     """Writes one JSON object a line and flushes it, so that whoever reads along has it at once."""
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
@@ -61,14 +64,6 @@ class JsonLines:
         if self._owned:
             self._file.close()
 
-    def __enter__(self) -> JsonLines:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def _abandon(self) -> None:
         """Lets what is still buffered go nowhere; Python would try again at exit, and complain."""
         null = os.open(os.devnull, os.O_WRONLY)
@@ -77,7 +72,11 @@ class JsonLines:
 
 
 def line_of(result: LiveResult) -> dict[str, Any]:
-    """What a line says. ``label`` and ``score`` are the best category's, null when none reached the threshold."""
+    """What a line says.
+
+    ``label`` and ``score`` are this frame's best category's, null when none reached the threshold; ``decision`` and
+    ``events`` are over time, and there where decisions are made.
+    """
     prediction = result.prediction
     top = prediction.top
     return {
@@ -95,6 +94,12 @@ def line_of(result: LiveResult) -> dict[str, Any]:
         "inference_ms": round(prediction.inference_ms, 3),
         "postprocess_ms": round(prediction.postprocess_ms, 3),
         "fps": round(result.fps, 1),
-        "dropped": result.dropped,
-        "reconnects": result.reconnects,
+        "counters": result.counters.to_dict(),
+        **_decided(result.decision),
     }
+
+
+def _decided(decision: Decision | None) -> dict[str, Any]:
+    if decision is None:
+        return {}
+    return {"decision": decision.to_dict(), "events": [event.to_dict() for event in decision.events]}

@@ -1,0 +1,86 @@
+"""The options that name a model, and the classifier that they describe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edge_runtime.commands.options import numbers, positive
+
+if TYPE_CHECKING:
+    import argparse
+
+    from edge_runtime.classifier import Classifier
+    from edge_runtime.types import InputContract
+
+
+def add_model(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    """The options that say which model, and how it runs."""
+    if several:
+        parser.add_argument("models", nargs="+", metavar="MODEL", help=".tflite files")
+    else:
+        parser.add_argument("model", metavar="MODEL", help="the .tflite file")
+    parser.add_argument("--num-threads", type=positive, metavar="N", help="default: one less than the cores, 1 to 4")
+    parser.add_argument("--backend", choices=("tflite_runtime", "ai_edge_litert"), help="default: the first installed")
+    parser.add_argument(
+        "--int8-kernels",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="XNNPACK kernels for quantized models in tflite-runtime 2.14 (default: %(default)s)",
+    )
+    group = parser.add_argument_group("for a model that doesn't say so itself")
+    group.add_argument("--labels", metavar="FILE", help="one label a line")
+    group.add_argument("--mean", type=numbers, metavar="M[,M,M]", help="in pixel units 0-255")
+    group.add_argument("--std", type=numbers, metavar="S[,S,S]", help="in pixel units 0-255")
+    group.add_argument("--crop", choices=("center", "stretch"), help="default: stretch")
+    group.add_argument("--input-color", choices=("rgb", "bgr", "gray"), help="of the network's input; default: rgb")
+    group.add_argument("--activation", choices=("softmax", "sigmoid", "none"), help="that the network applies itself")
+
+
+def add_answer(parser: argparse.ArgumentParser) -> None:
+    """The options that say how much of an answer is wanted."""
+    parser.add_argument("--top-k", type=positive, default=3, metavar="K", help="default: %(default)s")
+    parser.add_argument(
+        "--score-threshold", type=float, default=0.0, metavar="S", help="least score, 0-1 (default: %(default)s)"
+    )
+
+
+def open_classifier(arguments: argparse.Namespace, model: str | None = None) -> Classifier:
+    """The classifier that the options of `add_model` describe."""
+    from edge_runtime.classifier import Classifier
+    from edge_runtime.model_file import read_labels
+
+    model = model or arguments.model
+    return Classifier(
+        model,
+        num_threads=arguments.num_threads,
+        backend=arguments.backend,
+        int8_kernels=arguments.int8_kernels,
+        labels=read_labels(arguments.labels) if arguments.labels else None,
+        contract=_contract(arguments, model),
+        activation=arguments.activation,
+    )
+
+
+def _contract(arguments: argparse.Namespace, model: str) -> InputContract | None:
+    """The contract that the options describe; None where they don't."""
+    from edge_runtime.errors import ModelError
+    from edge_runtime.model_file import input_size
+    from edge_runtime.types import InputContract
+
+    if not (arguments.mean or arguments.std or arguments.crop or arguments.input_color):
+        return None
+    if not (arguments.mean and arguments.std):
+        raise ModelError("Expected --mean and --std together, and with --crop or --input-color. Give both.")
+    height, width = input_size(model)
+    try:
+        return InputContract(
+            height,
+            width,
+            color=arguments.input_color or "rgb",
+            crop=arguments.crop or "stretch",
+            interpolation="linear",
+            mean=arguments.mean,
+            std=arguments.std,
+        )
+    except ValueError as error:
+        raise ModelError(str(error)) from error

@@ -13,7 +13,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from edge_runtime.capture import CaptureRules as CaptureRules
     from edge_runtime.classifier import Classifier as Classifier
+    from edge_runtime.decision import DecisionRules as DecisionRules
     from edge_runtime.errors import BackendError as BackendError
     from edge_runtime.errors import CameraError as CameraError
     from edge_runtime.errors import EdgeRuntimeError as EdgeRuntimeError
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
     from edge_runtime.errors import ManifestError as ManifestError
     from edge_runtime.errors import ModelError as ModelError
     from edge_runtime.errors import OutputError as OutputError
+    from edge_runtime.errors import RulesError as RulesError
     from edge_runtime.errors import SourceError as SourceError
+    from edge_runtime.gate import GateRules as GateRules
     from edge_runtime.golden import verify_model as verify_model
     from edge_runtime.manifest import Calibration as Calibration
     from edge_runtime.manifest import GoldenSample as GoldenSample
@@ -32,11 +36,16 @@ if TYPE_CHECKING:
     from edge_runtime.preprocess import pixel_table as pixel_table
     from edge_runtime.preprocess import resize_frame as resize_frame
     from edge_runtime.sources import open_source as open_source
+    from edge_runtime.stream import LiveResult as LiveResult
     from edge_runtime.stream import live as live
     from edge_runtime.types import BackendInfo as BackendInfo
     from edge_runtime.types import Category as Category
+    from edge_runtime.types import Counters as Counters
+    from edge_runtime.types import Decision as Decision
+    from edge_runtime.types import Event as Event
     from edge_runtime.types import InputContract as InputContract
     from edge_runtime.types import Prediction as Prediction
+    from edge_runtime.types import Region as Region
     from edge_runtime.types import TensorSpec as TensorSpec
 
 __version__ = "0.1.0"
@@ -44,13 +53,30 @@ __version__ = "0.1.0"
 _MODULE_OF = {
     "Classifier": "classifier",
     "live": "stream",
+    "LiveResult": "stream",
+    "CaptureRules": "capture",
+    "DecisionRules": "decision",
+    "GateRules": "gate",
     "open_source": "sources",
     "verify_model": "golden",
     "read_model_file": "model_file",
     "ModelFile": "model_file",
     "pixel_table": "preprocess",
     "resize_frame": "preprocess",
-    **dict.fromkeys(("BackendInfo", "Category", "InputContract", "Prediction", "TensorSpec"), "types"),
+    **dict.fromkeys(
+        (
+            "BackendInfo",
+            "Category",
+            "Counters",
+            "Decision",
+            "Event",
+            "InputContract",
+            "Prediction",
+            "Region",
+            "TensorSpec",
+        ),
+        "types",
+    ),
     **dict.fromkeys(("Calibration", "GoldenSample", "Manifest", "MeasuredAccuracy"), "manifest"),
     **dict.fromkeys(
         (
@@ -61,6 +87,7 @@ _MODULE_OF = {
             "ManifestError",
             "ModelError",
             "OutputError",
+            "RulesError",
             "SourceError",
         ),
         "errors",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import exp
 from typing import TYPE_CHECKING, Literal
 
+from edge_runtime.errors import RulesError
 from edge_runtime.types import Decision, Event
 
 if TYPE_CHECKING:
@@ -51,17 +52,17 @@ class DecisionRules:
         object.__setattr__(self, "allow", tuple(self.allow))
         object.__setattr__(self, "deny", tuple(self.deny))
         if self.smoothing not in ("none", "exponential", "majority"):
-            raise ValueError(f"Expected smoothing to be none, exponential or majority, got {self.smoothing!r}.")
+            raise RulesError(f"Expected smoothing to be none, exponential or majority, got {self.smoothing!r}.")
         if not 0 <= self.leave <= self.enter <= 1:
-            raise ValueError(
+            raise RulesError(
                 "Expected thresholds from 0 to 1, that to leave at most that to enter, got "
                 f"leave {self.leave:g} and enter {self.enter:g}."
             )
         if not 0 <= self.margin <= 1:
-            raise ValueError(f"Expected a margin from 0 to 1, got {self.margin:g}.")
+            raise RulesError(f"Expected a margin from 0 to 1, got {self.margin:g}.")
         for name in ("smoothing_s", "dwell_s"):
             if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"Expected {name} of 0 seconds or more, got {getattr(self, name):g}.")
+                raise RulesError(f"Expected {name} of 0 seconds or more, got {getattr(self, name):g}.")
 
 
 class Decider:
@@ -72,13 +73,13 @@ class Decider:
         rules: When a class counts as in view.
 
     Raises:
-        ValueError: The rules name a class that isn't there, or leave none.
+        RulesError: The rules name a class that isn't there, or leave none.
     """
 
     def __init__(self, labels: Sequence[str], rules: DecisionRules) -> None:
         unknown = [label for label in (*rules.allow, *rules.deny) if label not in labels]
         if unknown:
-            raise ValueError(
+            raise RulesError(
                 f"Expected classes of the model ({', '.join(labels[:8])}{', …' if len(labels) > 8 else ''}) to allow "
                 f"or deny, got {', '.join(unknown)}."
             )
@@ -88,7 +89,7 @@ class Decider:
             if label not in rules.deny and (not rules.allow or label in rules.allow)
         ]
         if not self._allowed:
-            raise ValueError("Expected at least one class that can be decided, got rules that deny them all.")
+            raise RulesError("Expected at least one class that can be decided, got rules that deny them all.")
         self._labels = tuple(labels)
         self._rules = rules
         self._smooth = _SMOOTHERS[rules.smoothing](rules.smoothing_s)
@@ -126,7 +127,9 @@ class Decider:
 
     def _wanted(self, smooth: NDArray[np.float32]) -> int | None:
         """What these scores alone speak for, given what is decided."""
-        best = max(self._allowed, key=lambda index: float(smooth[index]))
+        best = int(smooth.argmax())
+        if len(self._allowed) < len(self._labels):
+            best = self._allowed[int(smooth[self._allowed].argmax())]
         score = float(smooth[best])
         if score >= self._rules.enter and (best == self._current or self._leads(smooth, best)):
             return best
@@ -137,8 +140,9 @@ class Decider:
     def _leads(self, smooth: NDArray[np.float32], best: int) -> bool:
         if self._rules.margin == 0:
             return True
-        others = max((float(score) for index, score in enumerate(smooth) if index != best), default=0.0)
-        return float(smooth[best]) - others >= self._rules.margin
+        others = smooth.copy()
+        others[best] = 0
+        return float(smooth[best] - others.max()) >= self._rules.margin
 
     def _change(self, to: int | None, smooth: NDArray[np.float32], at: float, time: float) -> Decision:
         assert self._since is not None

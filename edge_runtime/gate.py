@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edge_runtime.errors import RulesError
 from edge_runtime.sources.base import Frame
 
 if TYPE_CHECKING:
@@ -37,11 +38,11 @@ class GateRules:
 
     def __post_init__(self) -> None:
         if self.every < 1:
-            raise ValueError(f"Expected every to be at least 1, got {self.every}.")
+            raise RulesError(f"Expected every to be at least 1, got {self.every}.")
         for name in ("max_fps", "idle_after_s", "idle_interval_s", "idle_change"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
-                raise ValueError(f"Expected {name} above 0, got {value:g}.")
+                raise RulesError(f"Expected {name} above 0, got {value:g}.")
 
 
 class FrameGate:
@@ -61,7 +62,8 @@ class FrameGate:
             return False
         if self._rules.max_fps is not None:
             period_s = 1 / self._rules.max_fps
-            self._due = max(self._due, frame.at - period_s) + period_s
+            # From when it was due, so that the rate is met on average; but what was missed isn't caught up with.
+            self._due = (self._due if frame.at < self._due + period_s else frame.at) + period_s
         self._index, self._at = frame.index, frame.at
         return True
 

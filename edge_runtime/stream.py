@@ -86,7 +86,7 @@ def live(
     Raises:
         SourceError: A source that isn't live failed, or a live one couldn't be reopened in as many attempts as
             ``capture`` allows; other errors of a source come through as they are.
-        ValueError: The rules name a class that the model doesn't have.
+        RulesError: The rules name a class that the model doesn't have.
     """
     decider = None if decision is None else Decider(classifier.labels, decision)
     frame_gate = FrameGate(gate or GateRules())

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
+from edge_runtime.errors import RulesError
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -106,7 +108,7 @@ class Region:
     def __post_init__(self) -> None:
         inside = min(self.left, self.top) >= 0 and self.left + self.width <= 1 and self.top + self.height <= 1
         if not inside or not min(self.width, self.height) > 0:
-            raise ValueError(
+            raise RulesError(
                 "Expected a region inside of the frame as left, top, width, height, each a share from 0 to 1, got "
                 f"{self.left:g}, {self.top:g}, {self.width:g}, {self.height:g}."
             )
@@ -118,7 +120,7 @@ class Region:
             pixels: uint8 (H, W, 3) or (H, W).
         """
         rows, columns = pixels.shape[:2]
-        top, left = min(int(self.top * rows), rows - 1), min(int(self.left * columns), columns - 1)
+        top, left = min(round(self.top * rows), rows - 1), min(round(self.left * columns), columns - 1)
         bottom, right = round((self.top + self.height) * rows), round((self.left + self.width) * columns)
         return pixels[top : max(bottom, top + 1), left : max(right, left + 1)]
 
@@ -227,7 +229,8 @@ class Event:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
-        return asdict(self)
+        rounded = {"score": round(self.score, 4), "time": round(self.time, 3), "lasted_s": round(self.lasted_s, 3)}
+        return {**asdict(self), **rounded}
 
 
 @dataclass(frozen=True)
@@ -248,7 +251,7 @@ class Decision:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
-        return {"label": self.label, "score": self.score, "since": self.since}
+        return {"label": self.label, "score": round(self.score, 4), "since": round(self.since, 3)}
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edge_runtime.commands.options import numbers, positive
+from edge_runtime.commands.options import numbers, positive, share
 
 if TYPE_CHECKING:
     import argparse
@@ -40,7 +40,7 @@ def add_answer(parser: argparse.ArgumentParser) -> None:
     """The options that say how much of an answer is wanted."""
     parser.add_argument("--top-k", type=positive, default=3, metavar="K", help="default: %(default)s")
     parser.add_argument(
-        "--score-threshold", type=float, default=0.0, metavar="S", help="least score, 0-1 (default: %(default)s)"
+        "--score-threshold", type=share, default=0.0, metavar="S", help="least score, 0-1 (default: %(default)s)"
     )
 
 

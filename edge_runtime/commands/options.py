@@ -33,6 +33,19 @@ def positive_float(text: str) -> float:
     return value
 
 
+def share(text: str) -> float:
+    """Reads a number from 0 to 1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text}")
+    return value
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Reads names, with commas between."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def numbers(text: str) -> tuple[float, ...]:
     """Reads one number or three, with commas between."""
     try:

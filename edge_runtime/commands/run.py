@@ -8,6 +8,14 @@ import sys
 import threading
 from typing import Any
 
+from edge_runtime.commands.live_options import (
+    add_live,
+    add_source,
+    capture_rules,
+    decision_rules,
+    gate_rules,
+    open_live_source,
+)
 from edge_runtime.commands.model_options import add_answer, add_model, open_classifier
 from edge_runtime.commands.options import add_command, positive
 
@@ -16,28 +24,17 @@ def add(commands: Any) -> None:
     """Adds the command."""
     run = add_command(commands, "run", "classify a camera, video or stream; JSON Lines on stdout", _run)
     add_model(run)
-    run.add_argument(
-        "--source",
-        default="0",
-        help="camera number or /dev/video*, csi, a video file, a folder, an rtsp:// or http:// stream, or synthetic "
-        "(default: %(default)s)",
-    )
-    run.add_argument(
-        "--pace",
-        choices=("fast", "realtime"),
-        default="fast",
-        help="a video as fast as it goes, every frame; or at its own pace, newest frame only (default: %(default)s)",
-    )
+    add_source(run)
     run.add_argument("--max-frames", type=positive, metavar="N", help="stop after N frames")
     run.add_argument("--to", metavar="FILE", help="write the JSON Lines into FILE instead of stdout")
     add_answer(run)
+    add_live(run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from itertools import islice
 
     from edge_runtime.sinks import JsonLines
-    from edge_runtime.sources import open_source
     from edge_runtime.stream import live
 
     stop = threading.Event()
@@ -46,11 +43,21 @@ def _run(arguments: argparse.Namespace) -> int:
     frames, result = 0, None
     with (
         open_classifier(arguments) as classifier,
-        open_source(arguments.source, pace=arguments.pace) as source,
+        open_live_source(arguments) as source,
         JsonLines(arguments.to) as sink,
     ):
         print(f"{source.describe()}; {classifier.model.path.name}; Ctrl-C stops", file=sys.stderr)
-        results = live(classifier, source, top_k=arguments.top_k, score_threshold=arguments.score_threshold, stop=stop)
+        results = live(
+            classifier,
+            source,
+            top_k=arguments.top_k,
+            score_threshold=arguments.score_threshold,
+            region=arguments.region,
+            decision=decision_rules(arguments) if source.continuous else None,
+            gate=gate_rules(arguments),
+            capture=capture_rules(arguments),
+            stop=stop,
+        )
         try:
             for result in islice(results, arguments.max_frames):
                 if not sink.write(result):

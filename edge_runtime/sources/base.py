@@ -52,10 +52,12 @@ class Source(ABC):
         live: A device or a stream, which goes on without us: an old frame is worth nothing, no frame for a while
             means that something broke, and `reopen` is the cure.
         paced: Frames come by the clock although nothing would be lost by waiting (``pace="realtime"``).
+        continuous: Each frame follows from the one before. Single pictures don't: nothing can be decided over time.
     """
 
     live: bool = False
     paced: bool = False
+    continuous: bool = True
 
     @abstractmethod
     def read(self) -> Frame | None:

@@ -24,6 +24,8 @@ PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 class FolderSource(Source):
     """The pictures of a folder and of the folders in it, by name; turned upright as their EXIF data says."""
 
+    continuous = False
+
     def __init__(
         self, path: str | os.PathLike[str], *, pace: Pace = "fast", loop: bool = False, fps: float | None = None
     ) -> None:

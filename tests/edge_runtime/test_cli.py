@@ -45,6 +45,17 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video, a second of green and one of red."""
+    path = tmp_path_factory.mktemp("colours") / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 20.0, (64, 48))
+    for index in range(40):
+        writer.write(picture("green" if index < 20 else "red", seed=index)[:, :, ::-1])
+    writer.release()
+    return path
+
+
 class TestInfo:
     def test_says_what_the_model_is_and_what_runs_it(self, tiny_int8: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["info", str(tiny_int8), "--num-threads", "1"]) == 0
@@ -174,6 +185,49 @@ class TestRun:
         done = run("run", tiny_int8, "--source", pictures, "--to", tmp_path / "out.jsonl")
         assert (done.returncode, done.stdout) == (0, "")
         assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 3
+
+    def test_single_pictures_are_not_decided_over_time(self, tiny_int8: Path, pictures: Path) -> None:
+        done = run("run", tiny_int8, "--source", pictures)
+        assert all("decision" not in json.loads(line) for line in done.stdout.splitlines())
+
+    def test_decides_by_the_rules_that_are_given(self, tiny_int8: Path, colours: Path) -> None:
+        options = ("--smoothing", "none", "--enter", 0.5, "--leave", 0.3, "--dwell", 0.2)
+        for denied, entered in (((), ["green", "red"]), (("--deny", "red"), ["green"])):
+            done = run("run", tiny_int8, "--source", colours, *options, *denied)
+            assert done.returncode == 0, done.stderr
+            events = [event for line in done.stdout.splitlines() for event in json.loads(line)["events"]]
+            assert [event["label"] for event in events if event["kind"] == "entered"] == entered
+
+    def test_looks_at_the_frames_and_the_region_that_are_wanted(self, tiny_int8: Path, colours: Path) -> None:
+        done = run("run", tiny_int8, "--source", colours, "--every", 10, "--region", "0,0.5,1,0.5")
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [line["frame"] for line in lines] == [0, 10, 20, 30]
+        assert lines[-1]["counters"]["skipped"] == 27
+
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [
+            (("--enter", "0.2", "--leave", "0.5"), "that to leave at most that to enter"),
+            (("--dwell", "-1"), "dwell_s of 0 seconds or more"),
+            (("--deny", "violet"), "Expected classes of the model (blue, green, red) to allow or deny, got violet"),
+        ],
+    )
+    def test_rules_that_make_no_sense_are_one_line(
+        self, tiny_int8: Path, options: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["run", str(tiny_int8), "--source", "synthetic", "--max-frames", "1", *options]) == 1
+        assert words in capsys.readouterr().err.splitlines()[-1]
+
+    @pytest.mark.parametrize(
+        "option", [("--region", "0.5,0,0.6,1"), ("--region", "a"), ("--size", "640"), ("--score-threshold", "2")]
+    )
+    def test_options_of_the_wrong_form_are_wrong_usage(
+        self, tiny_int8: Path, option: tuple[str, str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.raises(SystemExit) as stopped:
+            main(["run", str(tiny_int8), *option])
+        assert stopped.value.code == 2
+        assert option[1] in capsys.readouterr().err
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_stops_at_once_and_cleanly_when_told_to(self, tiny_int8: Path, number: signal.Signals) -> None:

@@ -11,14 +11,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from edge_runtime import capture
 from edge_runtime.capture import CaptureRules
 from edge_runtime.classifier import Classifier
-from edge_runtime.errors import CameraError
+from edge_runtime.decision import DecisionRules
+from edge_runtime.errors import CameraError, RulesError
+from edge_runtime.gate import GateRules
 from edge_runtime.sources import Frame, Source, open_source
 from edge_runtime.sources.synthetic import SyntheticSource
 from edge_runtime.stream import live
+from edge_runtime.types import Region
+from tests.tiny import picture
 
 
 @pytest.fixture(scope="module")
@@ -255,3 +262,104 @@ class TestReopening:
         threading.Timer(0.2, stop.set).start()
         source = Device([["fail"], *[["missing"]] * 100])
         assert list(live(classifier, source, stop=stop)) == []
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A second of each colour, at 20 frames a second."""
+    path = tmp_path_factory.mktemp("clip") / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 20.0, (64, 48))
+    for label in ("green", "red", "blue"):
+        for index in range(20):
+            writer.write(picture(label, seed=index)[:, :, ::-1])
+    writer.release()
+    return path
+
+
+class TestDeciding:
+    """On the colours of a clip: the network tells blue, green and red apart."""
+
+    def test_events_come_once_for_each_colour_however_fast_the_clip_is_played(
+        self, classifier: Classifier, clip: Path
+    ) -> None:
+        rules = DecisionRules(smoothing_s=0.2, dwell_s=0.2, enter=0.5, leave=0.3)
+        results = list(live(classifier, open_source(clip), decision=rules))
+        decisions = [result.decision for result in results if result.decision is not None]
+        assert len(decisions) == 60
+        entered = [event for decision in decisions for event in decision.events if event.kind == "entered"]
+        assert [event.label for event in entered] == ["green", "red", "blue"]
+        left = [event for decision in decisions for event in decision.events if event.kind == "left"]
+        # In the clip's time, not in the time that it took.
+        assert [event.lasted_s for event in left] == pytest.approx([1.0, 1.0], abs=0.5)
+
+    def test_without_rules_there_is_no_decision(self, classifier: Classifier, clip: Path) -> None:
+        result = next(live(classifier, open_source(clip)))
+        assert result.decision is None
+        assert result.prediction.scores is None
+
+    def test_rules_that_name_another_models_class_are_refused_before_a_frame_is_read(
+        self, classifier: Classifier
+    ) -> None:
+        source = Device([["frame"] * 5])
+        with pytest.raises(RulesError, match="got violet"):
+            next(live(classifier, source, decision=DecisionRules(deny=("violet",))))
+        assert source.index == 0
+
+    def test_a_region_is_all_that_the_network_sees(self, classifier: Classifier) -> None:
+        class Halves(SyntheticSource):
+            def draw(self, index: int) -> NDArray[np.uint8]:
+                halves = [picture(label, height=64, width=64)[:, :, ::-1] for label in ("red", "green")]
+                return np.ascontiguousarray(np.hstack(halves))
+
+        for left, label in ((0.0, "red"), (0.5, "green")):
+            (result,) = live(classifier, Halves(count=1), region=Region(left, 0, 0.5, 1))
+            top = result.prediction.top
+            assert top is not None
+            assert top.label == label
+            assert result.frame.pixels.shape == (64, 128, 3)
+
+    def test_the_gate_leaves_out_frames_and_counts_them(self, classifier: Classifier) -> None:
+        seen: list[int] = []
+        source = SyntheticSource(size=(48, 64), count=20)
+        results = list(
+            live(classifier, source, gate=GateRules(every=5), on_frame=lambda frame: seen.append(frame.index))
+        )
+        assert [result.frame.index for result in results] == [0, 5, 10, 15]
+        assert seen == list(range(20))
+        assert results[-1].counters.skipped == 12
+        assert results[-1].counters.classified == 4
+
+    def test_the_heart_beats_while_a_camera_is_silent(self, classifier: Classifier) -> None:
+        stop, beats = threading.Event(), []
+
+        def beat() -> None:
+            beats.append(time.monotonic())
+            if len(beats) == 8:
+                stop.set()
+
+        source = Device([["frame", "hang"]])
+        results = list(live(classifier, source, stop=stop, heartbeat=beat))
+        assert len(results) == 1
+        assert len(beats) == 8
+
+
+@given(
+    left=st.floats(0, 0.99), top=st.floats(0, 0.99), width=st.floats(0.01, 1), height=st.floats(0.01, 1),
+    rows=st.integers(1, 50), columns=st.integers(1, 50),
+)  # fmt: skip
+def test_a_region_is_a_view_of_at_least_one_pixel_inside_of_the_frame(
+    left: float, top: float, width: float, height: float, rows: int, columns: int
+) -> None:
+    pixels = np.zeros((rows, columns, 3), np.uint8)
+    part = Region(left, top, min(width, 1 - left), min(height, 1 - top)).of(pixels)
+    assert part.shape[0] >= 1
+    assert part.shape[1] >= 1
+    assert part.base is pixels
+    assert abs(part.shape[0] - min(height, 1 - top) * rows) <= 1.5
+    assert abs(part.shape[1] - min(width, 1 - left) * columns) <= 1.5
+
+
+@pytest.mark.parametrize("values", [(0.5, 0, 0.6, 1), (-0.1, 0, 0.5, 0.5), (0, 0, 0, 1), (0, float("nan"), 1, 1)])
+def test_a_region_outside_of_the_frame_is_refused(values: tuple[float, float, float, float]) -> None:
+    with pytest.raises(RulesError, match="Expected a region inside of the frame"):
+        Region(*values)

@@ -12,11 +12,20 @@ if TYPE_CHECKING:
 
 
 class Sink(ABC):
-    """Takes results, one a call, in the thread of the live loop.
+    """Takes results, one a call, in the thread of the live loop. A class of your own needs `write`.
 
     A sink that may be slow, because it talks to a network or starts a program, belongs into
     `edge_runtime.sinks.background.Background`, which gives it a thread of its own.
+
+    Attributes:
+        needs_pixels: It looks at the frame's pixels. Those of a sink that doesn't are not kept while results wait.
     """
+
+    needs_pixels: bool = True
+
+    def wants(self, result: LiveResult) -> bool:
+        """Whether `write` would do anything with this result. Answered at once, and changes nothing."""
+        return True
 
     @abstractmethod
     def write(self, result: LiveResult) -> bool:
@@ -31,6 +40,10 @@ class Sink(ABC):
 
     def close(self) -> None:  # noqa: B027 - nothing to release is the usual case
         """Releases what it holds. Closing twice does nothing."""
+
+    def describe(self) -> str:
+        """What it is, for messages that begin with "The …"; without a password."""
+        return f"sink {type(self).__name__}"
 
     def __enter__(self) -> Sink:
         return self

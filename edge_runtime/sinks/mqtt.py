@@ -142,7 +142,8 @@ class Mqtt(Sink):
             if self._closed:
                 return
             self._closed = True
-            said = self._publish_retained("availability", "offline") if self._connected else None
+            # Acknowledged, and with it all that was sent before: what the broker hasn't read yet would be lost with us.
+            said = self._publish_retained("availability", "offline", qos=_AT_LEAST_ONCE) if self._connected else None
         if said is not None and said.rc == 0:
             said.wait_for_publish(CLOSE_S)
         self._client.disconnect()
@@ -150,7 +151,7 @@ class Mqtt(Sink):
         if said is not None:
             self._ended.wait(CLOSE_S)
         if self._waiting:
-            logger.warning("The %s didn't come back; events left behind: %d.", self.describe(), len(self._waiting))
+            logger.warning("The %s couldn't be reached; events left behind: %d.", self.describe(), len(self._waiting))
 
     def describe(self) -> str:
         """See `Sink.describe`."""
@@ -202,10 +203,10 @@ class Mqtt(Sink):
         assert self._state is not None
         self._publish_retained("state", json.dumps(decision_values(self._state), separators=(",", ":")))
 
-    def _publish_retained(self, topic: str, text: str) -> Any:
+    def _publish_retained(self, topic: str, text: str, *, qos: int = 0) -> Any:
         # At most once: paho would send what wasn't acknowledged again after a reconnection, later than what is true by
         # then. What is lost with a connection is published anew with the next.
-        return self._client.publish(self._under(topic), text, 0, retain=True)
+        return self._client.publish(self._under(topic), text, qos, retain=True)
 
     def _publish_event(self, event: Event) -> None:
         sent = self._client.publish(self._under("events"), event_json(event), _AT_LEAST_ONCE)

@@ -6,6 +6,7 @@ One frame is a guess; `DecisionRules` say when a class counts as in view.
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 from edge_runtime import Classifier, live, open_source
 from edge_runtime.decision import DecisionRules
@@ -19,6 +20,6 @@ def appeared(event: Event) -> None:
 
 model, label, source = [*sys.argv[1:], "0"][:3]
 act = Callback(appeared, kinds=["entered"])
-with Classifier(model) as classifier:
+with suppress(KeyboardInterrupt), Classifier(model) as classifier:
     for result in live(classifier, open_source(source), decision=DecisionRules(allow=(label,))):
         act.write(result)

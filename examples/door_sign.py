@@ -6,6 +6,7 @@ For example: python door_sign.py pets.tflite 0 cat="The flap is open" dog="Pleas
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 from edge_runtime import Classifier, live, open_source
 from edge_runtime.decision import DecisionRules
@@ -15,12 +16,14 @@ CLEAR = "\033[2J\033[H" if sys.stdout.isatty() else ""
 
 
 def show(text: str) -> None:
-    print(f"{CLEAR}┌{'─' * WIDTH}┐\n│{text:^{WIDTH}}│\n└{'─' * WIDTH}┘", flush=True)
+    print(f"{CLEAR}┌{'─' * WIDTH}┐\n│{text[:WIDTH]:^{WIDTH}}│\n└{'─' * WIDTH}┘", flush=True)
 
 
 model, source, *pairs = sys.argv[1:]
+if not all("=" in pair for pair in pairs):
+    sys.exit(__doc__)
 texts = dict(pair.split("=", 1) for pair in pairs)
-with Classifier(model) as classifier:
+with suppress(KeyboardInterrupt), Classifier(model) as classifier:
     show("Welcome")
     for result in live(classifier, open_source(source), decision=DecisionRules(allow=tuple(texts))):
         if result.decision.events:

@@ -6,6 +6,7 @@ Needs gpiozero (pip install gpiozero lgpio). Without pins at hand, try it with G
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 from gpiozero import LED
 
@@ -13,7 +14,7 @@ from edge_runtime import Classifier, live, open_source
 from edge_runtime.decision import DecisionRules
 
 model, label, source = [*sys.argv[1:], "0"][:3]
-with Classifier(model) as classifier, LED(17) as led:
+with suppress(KeyboardInterrupt), Classifier(model) as classifier, LED(17) as led:
     for result in live(classifier, open_source(source), decision=DecisionRules(allow=(label,))):
         led.value = result.decision.label == label
         if result.decision.events:

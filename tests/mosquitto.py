@@ -27,10 +27,7 @@ class Mosquitto:
     """
 
     def __init__(self, folder: Path, *, config: str = "allow_anonymous true") -> None:
-        program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
-        if program is None:
-            pytest.skip("needs an MQTT broker: apt-get install mosquitto")
-        self._program = program
+        self._program = program("mosquitto")
         self._config = folder / "mosquitto.conf"
         with socket.socket() as free:
             free.bind((HOST, 0))
@@ -103,6 +100,24 @@ class Mosquitto:
         except OSError:
             return False
         return True
+
+
+def program(name: str) -> str:
+    """Where a program is, or the test is skipped."""
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin")
+    if found is None:
+        pytest.skip(f"needs {name}: apt-get install {name.partition('_')[0]}")
+    return found
+
+
+def only_for(folder: Path, user: str, password: str) -> str:
+    """The configuration of a broker that lets nobody else in."""
+    file = folder / "passwords"
+    subprocess.run(
+        [program("mosquitto_passwd"), "-b", "-c", str(file), user, password], check=True, capture_output=True
+    )
+    file.chmod(0o600)
+    return f"allow_anonymous false\npassword_file {file}"
 
 
 def wait_until(condition: Callable[[], bool], otherwise: str = "waited in vain", seconds: float = 30.0) -> None:

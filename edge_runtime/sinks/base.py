@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from edge_runtime.stream import LiveResult
+
+_Self = TypeVar("_Self", bound="Sink")
 
 
 class Sink(ABC):
@@ -45,7 +47,7 @@ class Sink(ABC):
         """What it is, for messages that begin with "The …"; without a password."""
         return f"sink {type(self).__name__}"
 
-    def __enter__(self) -> Sink:
+    def __enter__(self: _Self) -> _Self:
         return self
 
     def __exit__(

@@ -80,6 +80,8 @@ class Mqtt(Sink):
         self._topic = unquote(parts.path).strip("/") or f"edge-runtime/{socket.gethostname()}"
         if parts.query or parts.fragment or any(sign in self._topic for sign in "+#\0"):
             raise ValueError("Expected a topic to publish under, which has no +, # or ?, got one that has.")
+        if any(sign in (discovery_prefix or "") for sign in "+#\0"):
+            raise ValueError(f"Expected a topic without + and # for discovery, got {discovery_prefix!r}.")
         if capacity < 1:
             raise ValueError(f"Expected a capacity of at least 1, got {capacity}.")
         client_module = _paho()

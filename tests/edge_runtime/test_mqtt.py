@@ -17,7 +17,7 @@ import pytest
 from edge_runtime.errors import OutputError
 from edge_runtime.sinks import Mqtt, mqtt
 from tests.edge_runtime.results import CHANGED, ENTERED, GONE, LEFT, TIME, made_result
-from tests.mosquitto import HOST, Mosquitto, wait_until
+from tests.mosquitto import HOST, Mosquitto, only_for, program, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = "homeassistant/sensor/edge_home_door/config"
@@ -190,10 +190,7 @@ def test_a_broker_that_hangs_keeps_nobody_waiting(broker: Mosquitto) -> None:
 
 
 def test_a_wrong_password_is_told_without_the_password(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    passwords = tmp_path / "passwords"
-    subprocess.run(["mosquitto_passwd", "-b", "-c", str(passwords), "me", "r/ght@1"], check=True, capture_output=True)
-    passwords.chmod(0o600)
-    with Mosquitto(tmp_path, config=f"allow_anonymous false\npassword_file {passwords}") as broker:
+    with Mosquitto(tmp_path, config=only_for(tmp_path, "me", "r/ght@1")) as broker:
         with Mqtt(f"mqtt://me:wr0ng@{HOST}:{broker.port}/home/door"):
             wait_until(lambda: "refused the connection" in caplog.text)
         assert "Check the user and the password" in caplog.text
@@ -205,10 +202,8 @@ def test_a_wrong_password_is_told_without_the_password(tmp_path: Path, caplog: p
 
 
 def test_the_password_may_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    passwords = tmp_path / "passwords"
-    subprocess.run(["mosquitto_passwd", "-b", "-c", str(passwords), "me", "right"], check=True, capture_output=True)
     monkeypatch.setenv("EDGE_RUNTIME_MQTT_PASSWORD", "right")
-    with Mosquitto(tmp_path, config=f"allow_anonymous false\npassword_file {passwords}") as broker:
+    with Mosquitto(tmp_path, config=only_for(tmp_path, "me", "right")) as broker:
         broker.listen(username="me", password="right")
         with Mqtt(f"mqtt://me@{HOST}:{broker.port}/home/door"):
             broker.wait_for("home/door/availability")
@@ -217,7 +212,7 @@ def test_the_password_may_come_from_the_environment(tmp_path: Path, monkeypatch:
 @pytest.mark.filterwarnings("ignore:unclosed <ssl:ResourceWarning")  # paho's, after a handshake that failed
 def test_encrypted_and_with_a_certificate_that_nobody_trusts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
-    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    made = [program("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
     made += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
     subprocess.run(made, check=True, capture_output=True)
     config = f"allow_anonymous true\ncertfile {certificate}\nkeyfile {key}"
@@ -268,6 +263,11 @@ def test_what_is_no_address_is_refused_without_a_word_of_it(url: str) -> None:
         Mqtt(url)
     assert "s3" not in str(caught.value)
     assert "cret" not in str(caught.value)
+
+
+def test_a_prefix_that_is_no_topic_is_refused() -> None:
+    with pytest.raises(ValueError, match="Expected a topic without"):
+        Mqtt("mqtt://host/a", discovery_prefix="home/#")
 
 
 @pytest.mark.parametrize("topic", ["home/+", "home/%23", "home?x=1", "home#x"])

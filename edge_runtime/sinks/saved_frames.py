@@ -161,7 +161,7 @@ def _reason(result: LiveResult, rules: SaveRules) -> str | None:
 def _two_best(prediction: Prediction) -> tuple[float, float]:
     """The best and the second best score; 0 for what is below the threshold of the live loop."""
     scores = [category.score for category in prediction.categories[:2]]
-    if prediction.scores is not None:
+    if len(scores) < 2 and prediction.scores is not None:
         scores = sorted(map(float, prediction.scores), reverse=True)[:2]
     best, second, *_ = [*scores, 0.0, 0.0]
     return best, second

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,14 @@ class TestRules:
             assert sink.write(result)
         assert [entry["reason"] for entry in index(tmp_path)] == ([reason] if reason else [])
         assert len(pictures(tmp_path)) == (reason is not None)
+
+    def test_look_at_all_scores_where_the_loop_gives_one_class_alone(self, tmp_path: Path) -> None:
+        result = made_result(scores=(0.5,))
+        scores = np.array([0.1, 0.5, 0.4], np.float32)
+        close = replace(result, prediction=replace(result.prediction, scores=scores))
+        with SavedFrames(tmp_path, SaveRules(margin_below=0.2), min_free_mib=0) as sink:
+            assert not sink.wants(result)
+            assert sink.wants(close)
 
     def test_at_most_one_frame_in_an_interval(self, tmp_path: Path) -> None:
         with SavedFrames(tmp_path, SaveRules(score_below=0.6, interval_s=2), min_free_mib=0) as sink:

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.mosquitto import HOST, Mosquitto
+
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
@@ -38,6 +40,18 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds of green, two of red, two of green."""
+    path = tmp_path_factory.mktemp("scene") / "scene.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 15.0, (64, 48))
+    for color in ((60, 160, 60), (60, 60, 160), (60, 160, 60)):
+        for _ in range(30):
+            writer.write(np.full((48, 64, 3), color, np.uint8))
+    writer.release()
+    return path
+
+
 def test_classify_picture(tiny_int8: Path, tmp_path: Path) -> None:
     picture = tmp_path / "red.png"
     cv2.imwrite(str(picture), np.full((48, 64, 3), (60, 60, 160), np.uint8))
@@ -51,12 +65,39 @@ def test_live_camera(tiny_int8: Path, clip: Path) -> None:
     assert any(line.startswith("green ") for line in lines)
 
 
-def test_act_on_label(tiny_int8: Path, clip: Path) -> None:
-    assert output("act_on_label.py", tiny_int8, "red", clip).count("red appeared") == 1
-    assert output("act_on_label.py", tiny_int8, "green", clip).count("green appeared") == 2
+def test_act_on_label(tiny_int8: Path, scene: Path) -> None:
+    assert output("act_on_label.py", tiny_int8, "red", scene).count("red appeared") == 1
+    assert output("act_on_label.py", tiny_int8, "green", scene).count("green appeared") == 2
 
 
-def test_act_on_label_knows_its_labels(tiny_int8: Path, clip: Path) -> None:
-    done = run("act_on_label.py", tiny_int8, "rot", clip)
+def test_act_on_label_knows_its_labels(tiny_int8: Path, scene: Path) -> None:
+    done = run("act_on_label.py", tiny_int8, "rot", scene)
     assert done.returncode == 1
-    assert done.stderr.endswith("Expected one of blue, green, red, got rot.\n")
+    assert done.stderr.endswith("Expected classes of the model (blue, green, red) to allow or deny, got rot.\n")
+
+
+def test_counter(tiny_int8: Path, scene: Path) -> None:
+    assert output("counter.py", tiny_int8, scene).splitlines() == ["green 1", "green 1, red 1", "green 2, red 1"]
+
+
+def test_door_sign(tiny_int8: Path, scene: Path) -> None:
+    lines = output("door_sign.py", tiny_int8, scene, "red=Please ring").splitlines()
+    assert [line.strip("│ ") for line in lines if line.startswith("│")] == ["Welcome", "Please ring", "Welcome"]
+    assert {len(line) for line in lines} == {42}
+
+
+def test_gpio_led(tiny_int8: Path, scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GPIOZERO_PIN_FACTORY", "mock")
+    assert output("gpio_led.py", tiny_int8, "red", scene).splitlines() == ["LED on", "LED off"]
+
+
+def test_mqtt_sensor(tiny_int8: Path, scene: Path, tmp_path: Path) -> None:
+    with Mosquitto(tmp_path) as broker:
+        broker.listen()
+        output("mqtt_sensor.py", tiny_int8, f"mqtt://{HOST}:{broker.port}/door", scene)
+        broker.wait_for("door/events", 7)
+        broker.wait_for("door/availability", 2)
+        entered = [event["label"] for event in broker.values("door/events") if event["kind"] == "entered"]
+        assert entered == ["green", "red", "green"]
+        assert broker.values("door/state")[-1]["label"] == "green"
+        assert broker.texts("door/availability")[-1] == "offline"

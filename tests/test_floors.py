@@ -32,8 +32,12 @@ FLOORS = {
         ("interpreter", "commands.live_options"),
         ("classifier",),
         ("golden", "stream", "commands.model_options"),
-        ("sinks.base", "benchmark"),
-        ("sinks.json_lines",),
+        ("sinks.base", "sinks.address", "sinks.picture_store", "benchmark"),
+        ("sinks.events",),
+        tuple(
+            f"sinks.{kind}"
+            for kind in ("background", "callback", "command", "json_lines", "mqtt", "saved_frames", "webhook")
+        ),
         ("sinks",),
         tuple(f"commands.{name}" for name in ("info", "verify", "classify", "run", "benchmark")),
         ("cli",),

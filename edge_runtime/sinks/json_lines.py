@@ -1,4 +1,4 @@
-"""JSON Lines, one line a frame."""
+"""JSON Lines, one line a frame, or one an event."""
 
 from __future__ import annotations
 
@@ -10,25 +10,29 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from edge_runtime.errors import OutputError
 from edge_runtime.sinks.base import Sink
+from edge_runtime.sinks.events import decision_values, event_values, events_of
 
 if TYPE_CHECKING:
     from edge_runtime.stream import LiveResult
-    from edge_runtime.types import Decision
 
 
 class JsonLines(Sink):
     """Writes one JSON object a line and flushes it, so that whoever reads along has it at once."""
 
-    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+    needs_pixels = False
+
+    def __init__(self, path: str | os.PathLike[str] | None = None, *, events_only: bool = False) -> None:
         """Opens the output.
 
         Args:
             path: Of a file, to which lines are appended; None or ``"-"`` is the standard output.
+            events_only: One line for each event, and none for a frame.
 
         Raises:
             OutputError: The file can't be written.
         """
         self._name = "the standard output" if path is None or os.fspath(path) == "-" else os.fspath(path)
+        self._events_only = events_only
         self._owned = path is not None and os.fspath(path) != "-"
         self._file: TextIO = sys.stdout
         if self._owned:
@@ -39,8 +43,12 @@ class JsonLines(Sink):
                     f"Expected to write results to {self._name}, it can't be opened: {error.strerror}."
                 ) from error
 
+    def wants(self, result: LiveResult) -> bool:
+        """See `Sink.wants`."""
+        return not self._events_only or bool(events_of(result))
+
     def write(self, result: LiveResult) -> bool:
-        """Writes one line.
+        """Writes one line, or one for each event.
 
         Returns:
             False when nobody reads any more (``| head``): stop then, without a word.
@@ -48,8 +56,10 @@ class JsonLines(Sink):
         Raises:
             OutputError: It can't be written, for example because the disk is full.
         """
+        lines = map(event_values, events_of(result)) if self._events_only else [line_of(result)]
         try:
-            self._file.write(json.dumps(line_of(result), separators=(",", ":")) + "\n")
+            for line in lines:
+                self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
             self._file.flush()
         except BrokenPipeError:
             self._abandon()
@@ -95,11 +105,14 @@ def line_of(result: LiveResult) -> dict[str, Any]:
         "postprocess_ms": round(prediction.postprocess_ms, 3),
         "fps": round(result.fps, 1),
         "counters": result.counters.to_dict(),
-        **_decided(result.decision),
+        **_decided(result),
     }
 
 
-def _decided(decision: Decision | None) -> dict[str, Any]:
-    if decision is None:
+def _decided(result: LiveResult) -> dict[str, Any]:
+    if result.decision is None:
         return {}
-    return {"decision": decision.to_dict(), "events": [event.to_dict() for event in decision.events]}
+    return {
+        "decision": decision_values(result.decision),
+        "events": [event_values(event) for event in events_of(result)],
+    }

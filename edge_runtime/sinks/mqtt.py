@@ -1,0 +1,258 @@
+"""Decisions and events for an MQTT broker, and with it for Home Assistant."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import socket
+import sys
+import threading
+from collections import deque
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from edge_runtime.errors import OutputError
+from edge_runtime.sinks.address import split_address
+from edge_runtime.sinks.base import Sink
+from edge_runtime.sinks.events import decision_values, event_json, events_of
+
+if TYPE_CHECKING:
+    from edge_runtime.stream import LiveResult
+    from edge_runtime.types import Decision, Event
+
+logger = logging.getLogger(__name__)
+
+PASSWORD_VARIABLE = "EDGE_RUNTIME_MQTT_PASSWORD"
+KEEPALIVE_S = 30
+LONGEST_DELAY_S = 30
+CLOSE_S = 2.0
+_AT_LEAST_ONCE = 1
+_QUEUE_SIZE = 15  # paho: there is no more place
+
+
+class Mqtt(Sink):
+    """Publishes what is in view, and each event, under one topic.
+
+    - ``TOPIC/state``: what is decided, as JSON with ``label`` (null is unknown), ``score`` and ``since``; retained, and
+      published anew whenever the label becomes another one.
+    - ``TOPIC/events``: each event, as JSON; not retained.
+    - ``TOPIC/availability``: ``online`` or ``offline``; retained, and set to ``offline`` by the broker itself (last
+      will) when it hears nothing more.
+
+    Home Assistant finds the sensor by itself (MQTT discovery).
+
+    It never waits: the network has a thread of its own. The broker may be away, at the start too; what happens in the
+    meantime is sent when it is back, up to ``capacity`` of the newest events. `Background` isn't needed.
+
+    Attributes:
+        dropped: Events that were lost because the broker was away for too long.
+    """
+
+    needs_pixels = False
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str | None = None,
+        discovery_prefix: str | None = "homeassistant",
+        capacity: int = 256,
+    ) -> None:
+        """Begins to connect.
+
+        Args:
+            url: ``mqtt://user:password@host:1883/topic``, or ``mqtts://…`` with TLS. Without a password there, it is
+                taken from the environment variable ``EDGE_RUNTIME_MQTT_PASSWORD``. The topic should be this device's
+                alone; without one it is ``edge-runtime/`` and the host's name.
+            name: Of the device, in Home Assistant; None is the last level of the topic.
+            discovery_prefix: Topic under which Home Assistant looks for devices; None leaves discovery out.
+            capacity: Events that may wait for the broker.
+
+        Raises:
+            OutputError: paho-mqtt isn't installed.
+            ValueError: It isn't such a URL, or its topic can't be published to.
+        """
+        parts = split_address(url, schemes=("mqtt", "mqtts"), example="mqtt://user:password@host:1883/topic")
+        self._topic = unquote(parts.path).strip("/") or f"edge-runtime/{socket.gethostname()}"
+        if parts.query or parts.fragment or any(sign in self._topic for sign in "+#\0"):
+            raise ValueError("Expected a topic to publish under, which has no +, # or ?, got one that has.")
+        if any(sign in (discovery_prefix or "") for sign in "+#\0"):
+            raise ValueError(f"Expected a topic without + and # for discovery, got {discovery_prefix!r}.")
+        if capacity < 1:
+            raise ValueError(f"Expected a capacity of at least 1, got {capacity}.")
+        client_module = _paho()
+        tls = parts.scheme == "mqtts"
+        port = parts.port or (8883 if tls else 1883)
+        self._name = name or self._topic.rpartition("/")[2]
+        self._discovery_prefix = discovery_prefix
+        self._place = f"{parts.hostname}:{port}"
+        self.dropped = 0
+        self._ended = threading.Event()
+        # What follows is shared with the network's thread, and touched only while holding the lock.
+        self._lock = threading.Lock()
+        self._state: Decision | None = None
+        self._waiting: deque[Event] = deque(maxlen=capacity)
+        self._connected = False
+        self._closed = False
+        self._complained = False
+        # The same name each time: a broker that still holds the connection of before ends it at once then, instead of
+        # a minute later, when its last will would make "offline" of our "online".
+        client_id = "edge-" + hashlib.sha256(f"{socket.gethostname()}/{self._topic}".encode()).hexdigest()[:16]
+        self._client = client_module.Client(client_module.CallbackAPIVersion.VERSION2, client_id)
+        password = unquote(parts.password) if parts.password is not None else os.environ.get(PASSWORD_VARIABLE)
+        if parts.username or password:
+            self._client.username_pw_set(unquote(parts.username or ""), password)
+        if tls:
+            self._client.tls_set()
+        self._client.will_set(self._under("availability"), "offline", _AT_LEAST_ONCE, retain=True)
+        self._client.reconnect_delay_set(1, LONGEST_DELAY_S)
+        self._client.max_queued_messages_set(2 * capacity)
+        self._client.on_connect = self._on_connect
+        self._client.on_connect_fail = self._on_connect_fail
+        self._client.on_disconnect = self._on_disconnect
+        self._client.connect_async(parts.hostname, port, KEEPALIVE_S)
+        self._client.loop_start()
+
+    def wants(self, result: LiveResult) -> bool:
+        """See `Sink.wants`."""
+        return result.decision is not None and (self._state is None or bool(events_of(result)))
+
+    def write(self, result: LiveResult) -> bool:
+        """Publishes the events, and the state where it is another one. Never waits."""
+        if result.decision is None or not self.wants(result):
+            return True
+        with self._lock:
+            is_news = self._state is None or self._state.label != result.decision.label
+            self._state = replace(result.decision, events=())
+            if is_news and self._connected:
+                self._publish_state()
+            for event in events_of(result):
+                if self._connected:
+                    self._publish_event(event)
+                    continue
+                self.dropped += len(self._waiting) == self._waiting.maxlen
+                self._waiting.append(event)
+        return True
+
+    def close(self) -> None:
+        """Says ``offline`` and disconnects, within a few seconds also where the broker doesn't answer."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            # Acknowledged, and with it all that was sent before: what the broker hasn't read yet would be lost with us.
+            said = self._publish_retained("availability", "offline", qos=_AT_LEAST_ONCE) if self._connected else None
+        if said is not None and said.rc == 0:
+            said.wait_for_publish(CLOSE_S)
+        self._client.disconnect()
+        # Not loop_stop(): it waits for as long as a broker that hangs wants. The thread ends by itself.
+        if said is not None:
+            self._ended.wait(CLOSE_S)
+        if self._waiting:
+            logger.warning("The %s couldn't be reached; events left behind: %d.", self.describe(), len(self._waiting))
+
+    def describe(self) -> str:
+        """See `Sink.describe`."""
+        return f"MQTT broker {self._place}"
+
+    def _on_connect(self, client: Any, _userdata: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        with self._lock:
+            if self._closed:
+                client.disconnect()
+                return
+            if reason.is_failure:
+                self._complain(f"refused the connection: {reason}. Check the user and the password.")
+                return
+            self._connected = True
+            self._complained = False
+            logger.info("Connected to the %s.", self.describe())
+            if self._discovery_prefix is not None:
+                topic = f"{self._discovery_prefix}/sensor/{self._unique_id}/config"
+                client.publish(topic, json.dumps(self._discovery()), retain=True)
+            self._publish_retained("availability", "online")
+            if self._state is not None:
+                self._publish_state()
+            while self._waiting:
+                self._publish_event(self._waiting.popleft())
+
+    def _on_connect_fail(self, client: Any, _userdata: Any) -> None:
+        with self._lock:
+            if self._closed:
+                client.disconnect()
+                return
+            error = sys.exc_info()[1]  # called where it was caught
+            self._complain(f"can't be reached: {getattr(error, 'strerror', None) or error}.")
+
+    def _on_disconnect(self, _client: Any, _userdata: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        # Without the lock: paho may call this while it holds one of its own, for which `write` may be waiting.
+        if self._connected and not self._closed:
+            self._complain("went away.")
+        self._connected = False
+        if self._closed:
+            self._ended.set()
+
+    def _complain(self, what: str) -> None:
+        """Once for each time that the broker is away."""
+        if not self._complained:
+            logger.warning("The %s %s Trying again until it works.", self.describe(), what)
+        self._complained = True
+
+    def _publish_state(self) -> None:
+        assert self._state is not None
+        self._publish_retained("state", json.dumps(decision_values(self._state), separators=(",", ":")))
+
+    def _publish_retained(self, topic: str, text: str, *, qos: int = 0) -> Any:
+        # At most once: paho would send what wasn't acknowledged again after a reconnection, later than what is true by
+        # then. What is lost with a connection is published anew with the next.
+        return self._client.publish(self._under(topic), text, qos, retain=True)
+
+    def _publish_event(self, event: Event) -> None:
+        sent = self._client.publish(self._under("events"), event_json(event), _AT_LEAST_ONCE)
+        self.dropped += sent.rc == _QUEUE_SIZE
+
+    def _under(self, topic: str) -> str:
+        return f"{self._topic}/{topic}"
+
+    @property
+    def _unique_id(self) -> str:
+        return "edge_" + re.sub(r"[^a-zA-Z0-9_-]", "_", self._topic)
+
+    def _discovery(self) -> dict[str, Any]:
+        """What Home Assistant wants to know: https://www.home-assistant.io/integrations/sensor.mqtt."""
+        from edge_runtime import __version__
+
+        return {
+            "name": None,  # the device's
+            "unique_id": self._unique_id,
+            "state_topic": self._under("state"),
+            "value_template": "{{ value_json.label if value_json.label is not none else 'unknown' }}",
+            "json_attributes_topic": self._under("state"),
+            "availability_topic": self._under("availability"),
+            "icon": "mdi:eye",
+            "device": {
+                "identifiers": [self._unique_id],
+                "name": self._name,
+                "manufacturer": "edge-image-sdk",
+                "model": "edge-runtime",
+                "sw_version": __version__,
+            },
+            "origin": {"name": "edge-image-sdk", "sw_version": __version__},
+        }
+
+
+def _paho() -> Any:
+    try:
+        import paho.mqtt.client as client
+    except ImportError as error:
+        raise OutputError(
+            "Expected paho-mqtt for MQTT, it can't be imported. Install it by pip install 'edge-image-sdk[mqtt]'."
+        ) from error
+    if not hasattr(client, "CallbackAPIVersion"):
+        raise OutputError(
+            "Expected paho-mqtt 2, an older one is installed. Install it by pip install 'edge-image-sdk[mqtt]'."
+        )
+    return client

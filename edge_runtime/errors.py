@@ -5,7 +5,7 @@ EdgeRuntimeError
 │   └── ManifestError                  its edge_manifest.json is damaged or of another schema
 ├── BackendError (RuntimeError)        no interpreter can be had, or it refuses the model
 ├── FrameError (ValueError)            a frame has the wrong shape, dtype or colour order
-├── RulesError (ValueError)            rules for the live loop contradict themselves or the model
+├── RulesError (ValueError)            settings of the live loop contradict themselves or the model
 ├── SourceError (OSError)              pictures can't be had from where they should come
 │   └── CameraError                    a camera is missing, busy or stopped delivering
 └── OutputError (OSError)              a result can't be written
@@ -33,7 +33,7 @@ class FrameError(EdgeRuntimeError, ValueError):
 
 
 class RulesError(EdgeRuntimeError, ValueError):
-    """Rules for the live loop contradict themselves or the model."""
+    """Settings of the live loop, its rules or its sinks, contradict themselves or the model."""
 
 
 class SourceError(EdgeRuntimeError, OSError):

@@ -39,6 +39,7 @@ FLOORS = {
             for kind in ("background", "callback", "command", "json_lines", "mqtt", "saved_frames", "webhook")
         ),
         ("sinks",),
+        ("commands.sink_options",),
         tuple(f"commands.{name}" for name in ("info", "verify", "classify", "run", "benchmark")),
         ("cli",),
         ("__main__",),

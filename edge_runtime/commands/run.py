@@ -6,7 +6,7 @@ import argparse
 import signal
 import sys
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_runtime.commands.live_options import (
     add_live,
@@ -18,6 +18,12 @@ from edge_runtime.commands.live_options import (
 )
 from edge_runtime.commands.model_options import add_answer, add_model, open_classifier
 from edge_runtime.commands.options import add_command, positive
+from edge_runtime.commands.sink_options import add_sinks, open_sinks
+
+if TYPE_CHECKING:
+    from edge_runtime.stream import LiveResult
+
+_COMMON = ("captured", "classified", "dropped")  # what a summary says, or what follows from the rest
 
 
 def add(commands: Any) -> None:
@@ -26,15 +32,15 @@ def add(commands: Any) -> None:
     add_model(run)
     add_source(run)
     run.add_argument("--max-frames", type=positive, metavar="N", help="stop after N frames")
-    run.add_argument("--to", metavar="FILE", help="write the JSON Lines into FILE instead of stdout")
     add_answer(run)
     add_live(run)
+    add_sinks(run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from contextlib import ExitStack
     from itertools import islice
 
-    from edge_runtime.sinks import JsonLines
     from edge_runtime.stream import live
 
     stop = threading.Event()
@@ -44,8 +50,9 @@ def _run(arguments: argparse.Namespace) -> int:
     with (
         open_classifier(arguments) as classifier,
         open_live_source(arguments) as source,
-        JsonLines(arguments.to) as sink,
+        ExitStack() as opened,
     ):
+        sinks = [opened.enter_context(sink) for sink in open_sinks(arguments)]
         print(f"{source.describe()}; {classifier.model.path.name}; Ctrl-C stops", file=sys.stderr)
         results = live(
             classifier,
@@ -60,15 +67,25 @@ def _run(arguments: argparse.Namespace) -> int:
         )
         try:
             for result in islice(results, arguments.max_frames):
-                if not sink.write(result):
-                    break
                 frames += 1
+                wanted = [sink.write(result) for sink in sinks]  # by all of them, before any of them ends it
+                if not all(wanted):
+                    break
         finally:
             results.close()
     if result is not None:
-        print(
-            f"{frames} frames, {result.fps:.1f} per second at the end, {result.counters.dropped} dropped, "
-            f"age of the last {result.age_ms:.1f} ms",
-            file=sys.stderr,
-        )
+        print(_summary(frames, result), file=sys.stderr)
     return 0
+
+
+def _summary(frames: int, result: LiveResult) -> str:
+    rare = {name: count for name, count in result.counters.to_dict().items() if count and name not in _COMMON}
+    return ", ".join(
+        (
+            f"{frames} frames",
+            f"{result.fps:.1f} per second at the end",
+            f"{result.counters.dropped} dropped",
+            *(f"{count} {name}" for name, count in rare.items()),
+            f"age of the last {result.age_ms:.1f} ms",
+        )
+    )

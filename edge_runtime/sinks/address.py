@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from edge_runtime.errors import RulesError
+
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
@@ -18,7 +20,7 @@ def split_address(url: str, *, schemes: tuple[str, ...], example: str) -> SplitR
         example: What it may look like, for messages.
 
     Raises:
-        ValueError: It isn't such a URL.
+        RulesError: It isn't such a URL.
     """
     try:
         parts = urlsplit(url)
@@ -27,7 +29,7 @@ def split_address(url: str, *, schemes: tuple[str, ...], example: str) -> SplitR
         valid = False
     # A password with / ? # or @ in it falls apart at other places than meant, and its parts would look like a topic.
     if not valid or "@" in parts.path + parts.query + parts.fragment:
-        raise ValueError(
+        raise RulesError(
             f"Expected an address like {example}, got another one. In a user or password, write / as %2F, # as %23, "
             "? as %3F, @ as %40 and : as %3A."
         )

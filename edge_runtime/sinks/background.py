@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from edge_runtime.errors import OutputError
+from edge_runtime.errors import OutputError, RulesError
 from edge_runtime.sinks.base import Sink
 
 if TYPE_CHECKING:
@@ -39,10 +39,10 @@ class Background(Sink):
             close_timeout_s: How long `close` lets the sink finish what waits. A sink that hangs longer is left behind.
 
         Raises:
-            ValueError: There would be no place for a result.
+            RulesError: There would be no place for a result.
         """
         if capacity is not None and capacity < 1:
-            raise ValueError(f"Expected a capacity of at least 1, got {capacity}.")
+            raise RulesError(f"Expected a capacity of at least 1, got {capacity}.")
         self.dropped = 0
         self.failed = 0
         self.needs_pixels = sink.needs_pixels

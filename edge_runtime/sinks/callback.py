@@ -30,7 +30,7 @@ class Callback(EventSink):
             labels: As for `EventSink`.
 
         Raises:
-            ValueError: There is no such kind.
+            RulesError: There is no such kind.
         """
         super().__init__(kinds=kinds, labels=labels)
         self._function = function

@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_runtime.errors import OutputError
-from edge_runtime.sinks.events import EventSink, event_json, event_values
+from edge_runtime.errors import OutputError, RulesError
+from edge_runtime.sinks.events import EventSink, event_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,15 +45,15 @@ class Command(EventSink):
 
         Raises:
             OutputError: There is no such program.
-            ValueError: The command is empty or not quoted well, or there is no such kind.
+            RulesError: The command is empty or not quoted well, or there is no such kind.
         """
         super().__init__(kinds=kinds, labels=labels)
         try:
             self._arguments = shlex.split(command)
         except ValueError as error:
-            raise ValueError(f"Expected a command quoted as in a shell, got {command!r}: {error}.") from None
+            raise RulesError(f"Expected a command quoted as in a shell, got {command!r}: {error}.") from None
         if not self._arguments:
-            raise ValueError("Expected a command, got an empty text.")
+            raise RulesError("Expected a command, got an empty text.")
         if shutil.which(self._arguments[0]) is None:
             raise OutputError(
                 f"Expected a program to run for each event, {self._arguments[0]!r} isn't one. Give its path."
@@ -68,7 +68,7 @@ class Command(EventSink):
         """
         import subprocess
 
-        values = event_values(event)
+        values = event.to_dict()
         variables = {
             f"EDGE_{name.upper()}": "" if values[name] is None else str(values[name])
             for name in ("kind", "label", "previous", "score", "time")

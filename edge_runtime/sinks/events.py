@@ -1,12 +1,12 @@
-"""Sinks that take events alone, and how events and decisions are written down."""
+"""Sinks that take events alone."""
 
 from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
-from edge_runtime.errors import OutputError
+from edge_runtime.errors import OutputError, RulesError
 from edge_runtime.sinks.base import Sink
 from edge_runtime.types import EventKind
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edge_runtime.stream import LiveResult
-    from edge_runtime.types import Decision, Event
+    from edge_runtime.types import Event
 
 KINDS: tuple[EventKind, ...] = get_args(EventKind)
 
@@ -36,7 +36,7 @@ class EventSink(Sink):
             labels: Of these classes only; empty: of all. A change to unknown has no class.
 
         Raises:
-            ValueError: There is no such kind.
+            RulesError: There is no such kind.
         """
         self._kinds = event_kinds(kinds)
         self._labels = (labels,) if isinstance(labels, str) else tuple(labels)
@@ -79,30 +79,15 @@ def event_kinds(kinds: Sequence[EventKind]) -> tuple[EventKind, ...]:
     """The kinds that are meant: all of them where none is named.
 
     Raises:
-        ValueError: There is no such kind.
+        RulesError: There is no such kind.
     """
     named = [kinds] if isinstance(kinds, str) else kinds
     for kind in named:
         if kind not in KINDS:
-            raise ValueError(f"Expected kinds of events ({', '.join(KINDS)}), got {kind!r}.")
+            raise RulesError(f"Expected kinds of events ({', '.join(KINDS)}), got {kind!r}.")
     return tuple(kind for kind in KINDS if kind in named) or KINDS
-
-
-def event_values(event: Event) -> dict[str, Any]:
-    """An event as JSON holds it everywhere: in a line, in a message, in a request."""
-    return {
-        **event.to_dict(),
-        "score": round(event.score, 4),
-        "time": round(event.time, 3),
-        "lasted_s": round(event.lasted_s, 3),
-    }
-
-
-def decision_values(decision: Decision) -> dict[str, Any]:
-    """A decision, likewise."""
-    return {**decision.to_dict(), "score": round(decision.score, 4), "since": round(decision.since, 3)}
 
 
 def event_json(event: Event) -> str:
     """An event as text, on one line."""
-    return json.dumps(event_values(event), separators=(",", ":"))
+    return json.dumps(event.to_dict(), separators=(",", ":"))

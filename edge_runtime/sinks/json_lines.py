@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from edge_runtime.errors import OutputError
 from edge_runtime.sinks.base import Sink
-from edge_runtime.sinks.events import decision_values, event_values, events_of
+from edge_runtime.sinks.events import events_of
 
 if TYPE_CHECKING:
     from edge_runtime.stream import LiveResult
@@ -56,7 +56,7 @@ class JsonLines(Sink):
         Raises:
             OutputError: It can't be written, for example because the disk is full.
         """
-        lines = map(event_values, events_of(result)) if self._events_only else [line_of(result)]
+        lines = [event.to_dict() for event in events_of(result)] if self._events_only else [line_of(result)]
         try:
             for line in lines:
                 self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
@@ -113,6 +113,6 @@ def _decided(result: LiveResult) -> dict[str, Any]:
     if result.decision is None:
         return {}
     return {
-        "decision": decision_values(result.decision),
-        "events": [event_values(event) for event in events_of(result)],
+        "decision": result.decision.to_dict(),
+        "events": [event.to_dict() for event in events_of(result)],
     }

@@ -15,10 +15,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from edge_runtime.errors import OutputError
+from edge_runtime.errors import OutputError, RulesError
 from edge_runtime.sinks.address import split_address
 from edge_runtime.sinks.base import Sink
-from edge_runtime.sinks.events import decision_values, event_json, events_of
+from edge_runtime.sinks.events import event_json, events_of
 
 if TYPE_CHECKING:
     from edge_runtime.stream import LiveResult
@@ -74,16 +74,16 @@ class Mqtt(Sink):
 
         Raises:
             OutputError: paho-mqtt isn't installed.
-            ValueError: It isn't such a URL, or its topic can't be published to.
+            RulesError: It isn't such a URL, or its topic can't be published to.
         """
         parts = split_address(url, schemes=("mqtt", "mqtts"), example="mqtt://user:password@host:1883/topic")
         self._topic = unquote(parts.path).strip("/") or f"edge-runtime/{socket.gethostname()}"
         if parts.query or parts.fragment or any(sign in self._topic for sign in "+#\0"):
-            raise ValueError("Expected a topic to publish under, which has no +, # or ?, got one that has.")
+            raise RulesError("Expected a topic to publish under, which has no +, # or ?, got one that has.")
         if any(sign in (discovery_prefix or "") for sign in "+#\0"):
-            raise ValueError(f"Expected a topic without + and # for discovery, got {discovery_prefix!r}.")
+            raise RulesError(f"Expected a topic without + and # for discovery, got {discovery_prefix!r}.")
         if capacity < 1:
-            raise ValueError(f"Expected a capacity of at least 1, got {capacity}.")
+            raise RulesError(f"Expected a capacity of at least 1, got {capacity}.")
         client_module = _paho()
         tls = parts.scheme == "mqtts"
         port = parts.port or (8883 if tls else 1883)
@@ -203,7 +203,7 @@ class Mqtt(Sink):
 
     def _publish_state(self) -> None:
         assert self._state is not None
-        self._publish_retained("state", json.dumps(decision_values(self._state), separators=(",", ":")))
+        self._publish_retained("state", json.dumps(self._state.to_dict(), separators=(",", ":")))
 
     def _publish_retained(self, topic: str, text: str, *, qos: int = 0) -> Any:
         # At most once: paho would send what wasn't acknowledged again after a reconnection, later than what is true by

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Literal
 
-from edge_runtime.errors import OutputError
+from edge_runtime.errors import OutputError, RulesError
 from edge_runtime.sinks.base import Sink
 from edge_runtime.sinks.events import event_kinds, events_of
 from edge_runtime.sinks.picture_store import MIB, PictureStore
@@ -41,13 +41,13 @@ class SaveRules:
     def __post_init__(self) -> None:
         object.__setattr__(self, "kinds", event_kinds(self.kinds) if self.kinds else ())
         if self.score_below is None and self.margin_below is None and not self.kinds:
-            raise ValueError("Expected score_below, margin_below or kinds to say which frames are saved, got none.")
+            raise RulesError("Expected score_below, margin_below or kinds to say which frames are saved, got none.")
         for name in ("score_below", "margin_below"):
             value = getattr(self, name)
             if value is not None and not 0 < value <= 1:
-                raise ValueError(f"Expected {name} above 0 and at most 1, got {value:g}.")
+                raise RulesError(f"Expected {name} above 0 and at most 1, got {value:g}.")
         if not 0 <= self.interval_s < float("inf"):
-            raise ValueError(f"Expected interval_s of 0 seconds or more, got {self.interval_s:g}.")
+            raise RulesError(f"Expected interval_s of 0 seconds or more, got {self.interval_s:g}.")
 
 
 class SavedFrames(Sink):
@@ -78,12 +78,12 @@ class SavedFrames(Sink):
 
         Raises:
             OutputError: It can't be written into, or another process does.
-            ValueError: There is no such format, or no quota.
+            RulesError: There is no such format, or no quota.
         """
         if format not in ("jpg", "png"):
-            raise ValueError(f"Expected the format jpg or png, got {format!r}.")
+            raise RulesError(f"Expected the format jpg or png, got {format!r}.")
         if not quota_mib > 0 or not min_free_mib >= 0:
-            raise ValueError(
+            raise RulesError(
                 f"Expected a quota above 0 MiB and at least 0 MiB to stay free, got {quota_mib:g} and {min_free_mib:g}."
             )
         self._rules = rules

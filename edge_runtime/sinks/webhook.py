@@ -8,7 +8,7 @@ from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlunsplit
 
-from edge_runtime.errors import OutputError
+from edge_runtime.errors import OutputError, RulesError
 from edge_runtime.sinks.address import split_address
 from edge_runtime.sinks.events import EventSink, event_json
 
@@ -50,13 +50,13 @@ class Webhook(EventSink):
             labels: As for `EventSink`.
 
         Raises:
-            ValueError: It isn't such a URL, or there is no such kind.
+            RulesError: It isn't such a URL, or there is no such kind.
         """
         super().__init__(kinds=kinds, labels=labels)
         if attempts < 1:
-            raise ValueError(f"Expected at least 1 attempt, got {attempts}.")
+            raise RulesError(f"Expected at least 1 attempt, got {attempts}.")
         if any("\n" in value or "\r" in value for value in (headers or {}).values()):
-            raise ValueError("Expected headers of one line each, got one with a line break.")
+            raise RulesError("Expected headers of one line each, got one with a line break.")
         parts = split_address(url, schemes=("http", "https"), example="https://example.com/events")
         self._place = parts.netloc.rpartition("@")[2]
         self._url = urlunsplit(parts._replace(netloc=self._place, fragment=""))

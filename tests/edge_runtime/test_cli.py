@@ -204,9 +204,29 @@ class TestRun:
         assert [line["frame"] for line in lines] == [0, 10, 20, 30]
         assert lines[-1]["counters"]["skipped"] == 27
 
+    def test_events_go_where_they_are_wanted(self, tiny_int8: Path, colours: Path, tmp_path: Path) -> None:
+        rules = ("--smoothing", "none", "--enter", 0.5, "--leave", 0.3, "--dwell", 0.2)
+        command = f"sh -c 'cat >> {tmp_path}/told.jsonl'"
+        sinks = ("--on-event", command, "--kinds", "entered", "--save-to", tmp_path / "kept", "--save-on", "entered")
+        done = run("run", tiny_int8, "--source", colours, *rules, "--events-only", *sinks)
+        assert done.returncode == 0, done.stderr
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [line["kind"] for line in lines] == ["entered", "changed", "left", "entered", "changed"]
+        told = [json.loads(line) for line in (tmp_path / "told.jsonl").read_text().splitlines()]
+        assert told == [line for line in lines if line["kind"] == "entered"]
+        # One at most in a second; the clip takes less to play.
+        assert len(list((tmp_path / "kept").glob("*/*.jpg"))) == 1
+
     @pytest.mark.parametrize(
         ("options", "words"),
         [
+            (
+                ("--kinds", "came", "--on-event", "true"),
+                "Expected kinds of events (entered, left, changed), got 'came'",
+            ),
+            (("--on-event", "no-such-program"), "'no-such-program' isn't one"),
+            (("--mqtt", "broker/topic"), "Expected an address like mqtt://"),
+            (("--save-to", "unwritten"), "to say which frames are saved, got none"),
             (("--enter", "0.2", "--leave", "0.5"), "that to leave at most that to enter"),
             (("--dwell", "-1"), "dwell_s of 0 seconds or more"),
             (("--deny", "violet"), "Expected classes of the model (blue, green, red) to allow or deny, got violet"),

@@ -43,7 +43,10 @@ def add(commands: Any) -> None:
         "--user-unit", action="store_true", help="write it to ~/.config/systemd/user, for systemctl --user"
     )
     install.add_argument("model", metavar="MODEL", help="the .tflite file")
-    install.add_argument("options", nargs=argparse.REMAINDER, metavar="options of run", help="see edge-runtime run -h")
+    rest = install.add_argument(
+        "options", nargs=argparse.REMAINDER, metavar="options of run", help="see edge-runtime run -h"
+    )
+    rest.required = False  # it takes nothing, too; the message about a missing MODEL is to name MODEL alone
 
 
 def _install(arguments: argparse.Namespace) -> int:
@@ -101,7 +104,12 @@ def _parsed(served: str, model: str, options: tuple[str, ...]) -> argparse.Names
     """Reads the options as the service will, so that a slip is told now and not at the next boot."""
     parser = argparse.ArgumentParser(prog="edge-runtime")
     _SERVED[served].add(parser.add_subparsers())
-    return parser.parse_args([served, model, *options])
+    try:
+        return parser.parse_args([served, model, *options])
+    except SystemExit as end:
+        if end.code:
+            print("Options of install-service itself stand before MODEL.", file=sys.stderr)
+        raise
 
 
 def _written_to(parsed: argparse.Namespace) -> list[Path]:

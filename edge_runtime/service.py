@@ -70,10 +70,11 @@ class ServiceUnit:
             raise ServiceError("Expected a user other than root: nothing here needs it. Name one by --user.")
         for path in (Path(self.command[0]), self.folder, *self.writable):
             # A line ends at a break, loses spaces at its end, and goes on in the next one after a backslash.
-            if not path.is_absolute() or not str(path).isprintable() or str(path).endswith((" ", "\\")):
+            whole = str(path).isprintable() and not str(path).endswith((" ", "\\"))
+            if not path.is_absolute() or ".." in path.parts or not whole:
                 raise ServiceError(
-                    "Expected an absolute path of printable characters, without a space or '\\' at its end, got "
-                    f"{str(path)!r}. Rename it."
+                    "Expected an absolute path of printable characters, without '..', and without a space or '\\' at "
+                    f"its end, got {str(path)!r}. Rename it."
                 )
         if any(mark in self.command[0] for mark in "\"'\\"):  # systemd refuses these, however they are written
             raise ServiceError(

@@ -80,7 +80,7 @@ def _install(arguments: argparse.Namespace) -> int:
 def _unit(arguments: argparse.Namespace) -> ServiceUnit:
     from edge_runtime.service import ServiceUnit
 
-    model = Path(arguments.model).absolute()
+    model = _absolute(arguments.model)
     if not model.is_file():
         raise ServiceError(
             f"Expected a model file at {model}, there is none. Options of the service stand before MODEL, those of run "
@@ -114,16 +114,21 @@ def _parsed(served: str, model: str, options: tuple[str, ...]) -> argparse.Names
 
 def _written_to(parsed: argparse.Namespace) -> list[Path]:
     """The folders of the files that the options say to write."""
-    files = [Path(parsed.to)] if getattr(parsed, "to", None) else []
-    return [file.absolute().parent for file in files if file.absolute().parent != Path.cwd()]
+    files = [_absolute(parsed.to)] if getattr(parsed, "to", None) else []
+    return [file.parent for file in files if file.parent != Path.cwd()]
 
 
 def _program() -> tuple[str, ...]:
-    """The very program that is running. Links are not followed: a virtual environment is found by them."""
-    python, script = str(Path(sys.executable).absolute()), Path(sys.argv[0])
+    """The very program that is running."""
+    python, script = str(_absolute(sys.executable)), Path(sys.argv[0])
     if script.name == "edge-runtime" and script.is_file():
-        return python, str(script.absolute())
+        return python, str(_absolute(script))
     return python, "-m", "edge_runtime"
+
+
+def _absolute(given: str | Path) -> Path:
+    """Without "..", which systemd refuses, and with links as they are: a virtual environment is found by them."""
+    return Path(os.path.normpath(Path(given).absolute()))
 
 
 def _invoking_user() -> str:
@@ -162,7 +167,7 @@ def _group_exists(name: str) -> bool:
 
 
 def _folder(given: str | Path) -> Path:
-    folder = Path(given).absolute()
+    folder = _absolute(given)
     if not folder.is_dir():
         raise ServiceError(f"Expected a folder at {folder}, where the service may write, there is none. Make it first.")
     return folder

@@ -145,6 +145,7 @@ class TestUnit:
         "changes",
         [
             {"folder": Path("here")},
+            {"folder": Path("/srv/../etc")},
             {"folder": Path("/srv/a\nUser=root")},
             {"folder": Path("/srv/a\\")},
             {"writable": (Path("/srv/b "),)},
@@ -211,7 +212,7 @@ class TestCommand:
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], systemd_words: Callable[[str], list[str]]
     ) -> None:
         (tmp_path / "out").mkdir()
-        arguments = ["--name", "door", "--user", USER, "--to", "-", "model 1.tflite"]
+        arguments = ["--name", "door", "--user", USER, "--to", "-", "out/../model 1.tflite"]
         options = ["--source", "clip 50%.mp4", "--to", "out/door.jsonl"]
         assert main(["install-service", *arguments, "--", *options]) == 0
         text = capsys.readouterr().out

@@ -18,7 +18,7 @@ from edge_runtime.service import ServiceUnit
 ROOT = Path(__file__).resolve().parents[2]
 SYSTEMD = Path("/lib/systemd/systemd")
 PYTHON = shutil.which("python3", path="/usr/bin")  # one that every user may run
-SEPARATE = ["unshare", "--kill-child", "--pid", "--mount", "--uts", "--ipc", "--cgroup", "--fork"]
+SEPARATE = ["unshare", "--kill-child", "--pid", "--mount", "--uts", "--ipc", "--net", "--cgroup", "--fork"]
 NAME = "edge-runtime-test"
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
@@ -42,7 +42,14 @@ pytestmark = [
 ]
 
 BOOT = """
-mount --make-rprivate / && mount -t proc proc /proc && mount -t tmpfs tmpfs /run
+set -e
+mount --make-rprivate /
+mount -t proc proc /proc
+mount --bind /proc/sys /proc/sys
+mount -o remount,bind,ro /proc/sys
+mount -t tmpfs tmpfs /run
+# systemd makes the folder of version 1's control groups read-only, outside of the namespace, too: give it its own.
+test -e /sys/fs/cgroup/cgroup.procs || mount -t tmpfs tmpfs /sys/fs/cgroup
 exec env -i container=docker PATH=/usr/sbin:/usr/bin SYSTEMD_UNIT_PATH="$0": {systemd} --system --unit=test.target
 """
 

@@ -31,9 +31,11 @@ def check_model(model: str | os.PathLike[str]) -> Finding:
     if not path.is_file():
         return Finding("model", "problem", f"there is no file {path}", f"ls -l {shlex.quote(str(path.parent))}")
     answer = ask(_VERIFY, str(path.absolute()))
-    if answer.error:
-        found = f"{path.name} can't be opened: {answer.error}; copy it again if its hash isn't the original's"
+    if answer.error.startswith("it ends the process"):
+        found = f"{path.name} can't be opened: {answer.error}. Is its hash the original's? If not, copy it again"
         return Finding("model", "problem", found, f"sha256sum {shlex.quote(str(path))}")
+    if answer.error:  # something that it needs, and that has a finding of its own
+        return Finding("model", "problem", f"{path.name} can't be opened: {answer.error}")
     if "error" in answer.values:
         return Finding("model", "problem", f"{path.name} can't be used: {answer.values['error']}")
     backend = answer.values["backend"]

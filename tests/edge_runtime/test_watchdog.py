@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -76,12 +76,17 @@ def test_beats_at_half_of_the_time_however_often_it_is_called(listener: Listener
 
 def test_a_beat_that_was_not_taken_comes_again(listener: Listener) -> None:
     watchdog = Watchdog({"NOTIFY_SOCKET": listener.address, "WATCHDOG_USEC": "60000000"})
-    flood = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    flood.setblocking(False)
-    flood.connect("\0" + listener.address[1:] if listener.address.startswith("@") else listener.address)
-    with flood, suppress(BlockingIOError):
-        while True:
-            flood.send(b"busy")
+    with ExitStack() as opened:
+        sent = 1
+        while sent:  # until one that has sent nothing yet can't: the listener's queue is full, not the sender's
+            flood = opened.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+            flood.setblocking(False)
+            flood.connect("\0" + listener.address[1:] if listener.address.startswith("@") else listener.address)
+            sent = 0
+            with suppress(BlockingIOError):
+                while True:
+                    flood.send(b"busy")
+                    sent += 1
     watchdog.beat()  # returns at once, though nobody reads
     assert set(listener.messages()) == {"busy"}
     watchdog.beat()

@@ -8,7 +8,8 @@ EdgeRuntimeError
 ├── RulesError (ValueError)            settings of the live loop contradict themselves or the model
 ├── SourceError (OSError)              pictures can't be had from where they should come
 │   └── CameraError                    a camera is missing, busy or stopped delivering
-└── OutputError (OSError)              a result can't be written
+├── OutputError (OSError)              a result can't be written
+└── ServiceError (ValueError)          no systemd unit can be made of what was asked for
 """
 
 
@@ -46,3 +47,7 @@ class CameraError(SourceError):
 
 class OutputError(EdgeRuntimeError, OSError):
     """A result can't be written."""
+
+
+class ServiceError(EdgeRuntimeError, ValueError):
+    """No systemd unit can be made of what was asked for."""

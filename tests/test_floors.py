@@ -22,13 +22,19 @@ FLOORS = {
     "edge_runtime": (
         ("", "errors"),
         ("types",),
-        ("flatbuffer", "manifest", "preprocess", "postprocess", "xnnpack", "machine", "progress", "sources.base"),
-        ("appended_zip", "metadata", "benchmark_report", "sources.opencv", "decision", "gate", "capture", "commands"),
+        (
+            *("flatbuffer", "manifest", "preprocess", "postprocess", "xnnpack", "machine", "progress", "sources.base"),
+            *("watchdog", "service", "doctor.finding"),
+        ),
+        (
+            *("appended_zip", "metadata", "benchmark_report", "sources.opencv", "decision", "gate", "capture"),
+            *("commands", "doctor.software", "doctor.cameras", "doctor.board", "doctor.model"),
+        ),
         (
             "model_graph",
             *(f"sources.{kind}" for kind in ("camera", "csi", "folder", "stream", "synthetic", "video")),
         ),
-        ("model_file", "sources", "commands.options"),
+        ("model_file", "sources", "commands.options", "doctor"),
         ("interpreter", "commands.live_options"),
         ("classifier",),
         ("golden", "stream", "commands.model_options"),
@@ -40,7 +46,8 @@ FLOORS = {
         ),
         ("sinks",),
         ("commands.sink_options",),
-        tuple(f"commands.{name}" for name in ("info", "verify", "classify", "run", "benchmark")),
+        tuple(f"commands.{name}" for name in ("info", "verify", "classify", "run", "benchmark", "doctor")),
+        ("commands.install_service",),
         ("cli",),
         ("__main__",),
     ),

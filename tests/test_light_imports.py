@@ -35,7 +35,17 @@ def test_help_needs_nothing_heavy(module: str, allowed: set[str]) -> None:
     assert loaded_by(f"from {module} import main\ntry: main(['--help'])\nexcept SystemExit: pass") <= allowed
 
 
-@pytest.mark.parametrize("module", ["edge_runtime.errors", "edge_runtime.types", "trainer.errors", "trainer.types"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "edge_runtime.errors",
+        "edge_runtime.types",
+        "edge_runtime.watchdog",
+        "edge_runtime.doctor",
+        "trainer.errors",
+        "trainer.types",
+    ],
+)
 def test_values_and_errors_are_light(module: str) -> None:
     assert loaded_by(f"import {module}") == set()
 

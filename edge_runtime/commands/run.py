@@ -42,6 +42,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from itertools import islice
 
     from edge_runtime.stream import live
+    from edge_runtime.watchdog import Watchdog
 
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -51,8 +52,10 @@ def _run(arguments: argparse.Namespace) -> int:
         open_classifier(arguments) as classifier,
         open_live_source(arguments) as source,
         ExitStack() as opened,
+        Watchdog() as watchdog,
     ):
         sinks = [opened.enter_context(sink) for sink in open_sinks(arguments)]
+        watchdog.ready(source.describe())
         print(f"{source.describe()}; {classifier.model.path.name}; Ctrl-C stops", file=sys.stderr)
         results = live(
             classifier,
@@ -64,6 +67,7 @@ def _run(arguments: argparse.Namespace) -> int:
             gate=gate_rules(arguments),
             capture=capture_rules(arguments),
             stop=stop,
+            heartbeat=watchdog.beat,
         )
         try:
             for result in islice(results, arguments.max_frames):

@@ -198,19 +198,22 @@ class CaptureThread:
                 while self._keeps_all and self._waiting is not None and not self._closed.is_set():
                     self._condition.wait()
                 self._captured += 1
-                if not self._owns():  # it comes late, from a driver that let go at last
-                    self._dropped += 1
-                    return
-                if kind == "malformed":  # no sign of life: a camera that sends nothing else is as good as silent
+                is_owner = self._owns()  # if not, the frame comes late, from a driver that let go at last
+                if kind == "malformed":
                     self._malformed += 1
                 elif kind == "repeated":
                     self._repeated += 1
-                    self._silent_since = now
+                elif not is_owner:
+                    self._dropped += 1
                 else:
                     self._drop_waiting()
                     self._pixels = frame.pixels.copy() if source.live else None
-                    self._waiting, self._silent_since, self._attempts = frame, now, 0
+                    self._waiting, self._attempts = frame, 0
                     self._condition.notify_all()
+                if not is_owner:
+                    return
+                if kind != "malformed":  # that is no sign of life: who sends nothing else is as good as silent
+                    self._silent_since = now
             if kind == "new":
                 changed_at = now
             elif kind == "malformed" and not warned:

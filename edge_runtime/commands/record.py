@@ -41,7 +41,7 @@ def _record(arguments: argparse.Namespace) -> int:
         description, is_live = source.describe(), source.live
 
         def tick() -> None:  # a camera that is away counts too: its seconds are the clock's
-            if is_live and time.monotonic() - began > limit_s:
+            if is_live and time.monotonic() - began >= limit_s:
                 stop.set()
 
         with Recorder(arguments.to, picture_format=arguments.format, origin=description) as recorder:
@@ -51,7 +51,7 @@ def _record(arguments: argparse.Namespace) -> int:
                 first_at = last_at = None
                 while (frame := capture.take(tick)) is not None:
                     first_at = frame.at if first_at is None else first_at
-                    if frame.at - first_at > limit_s:
+                    if frame.at - first_at >= limit_s:
                         break
                     recorder.write(frame)
                     last_at = frame.at
@@ -59,7 +59,7 @@ def _record(arguments: argparse.Namespace) -> int:
     length_s = last_at - first_at if last_at is not None and first_at is not None else 0.0
     print(
         f"{recorder.count} pictures over {length_s:.1f} s in {arguments.to}, {counters.dropped} dropped, "
-        f"{counters.reconnects} times reopened",
+        f"{counters.repeated} repeated, {counters.malformed} malformed, {counters.reconnects} times reopened",
         file=sys.stderr,
     )
     return 0

@@ -83,9 +83,9 @@ class FaultySource(Source):
     and stays open: it belongs to whoever opened it.
 
     Attributes:
-        tally: What was done, over all connections: ``"frame"``: good frames delivered; ``"drop"``: lost ones;
-            ``"freeze"`` and ``"garbage"``: repeated and spoiled ones, delivered; ``"stall"`` and ``"disconnect"``: how
-            often; ``"reopen"``: how often it was reopened.
+        tally: What was done, over all connections: ``"fault"``: how many began; ``"frame"``: good frames delivered;
+            ``"drop"``: lost ones; ``"freeze"`` and ``"garbage"``: repeated and spoiled ones, delivered; ``"stall"``
+            and ``"disconnect"``: how often; ``"reopen"``: how often it was reopened.
         back_at: When it was or will be back from its last disconnect, by `time.monotonic`; 0 without one.
     """
 
@@ -194,6 +194,7 @@ class _Schedule:
             if self._current is None and self._next is not None and self._frames > self._next.at:
                 self._current, self._next = self._next, next(self._faults, None)
                 self._until = now + self._current.seconds
+                self.tally["fault"] += 1
                 if self._current.kind == "disconnect":
                     self.back_at = self._until
                 if self._current.kind in ("disconnect", "stall"):
@@ -222,11 +223,13 @@ def open_faulty(spec: str, source: Source) -> FaultySource:
     try:
         if any("@" in part for part in parts):
             return FaultySource(source, sorted(map(_fault, parts), key=lambda fault: fault.at))
-        values = dict(part.split("=") for part in parts)
-        if not values.keys() <= {"rate", "seconds", "seed"}:
-            raise ValueError("an unknown setting")
-        settings: dict[str, Any] = {key: int(text) if key == "seed" else float(text) for key, text in values.items()}
-        next(random_faults(**settings))
+        settings: dict[str, Any] = {}
+        for part in parts:
+            name, _, text = part.partition("=")
+            if name not in ("rate", "seconds", "seed"):
+                raise ValueError(f"{name!r} is no setting.")
+            settings[name] = int(text) if name == "seed" else float(text)
+        next(random_faults(**settings))  # it checks them when it begins
         return FaultySource(source, random_faults(**settings))
     except ValueError as error:
         raise SourceError(

@@ -59,7 +59,8 @@ class StampedCamera(Source):
             return None
         self.world.serial += 1
         stamp = np.array([self.world.serial, self.world.connection], np.uint32).view(np.uint8)
-        pixels = np.resize(stamp, (*self._size, 3))
+        height, width = self._size
+        pixels = np.tile(stamp, height * width * 3 // len(stamp)).reshape(height, width, 3)
         self._index += 1
         return Frame(pixels, self._index - 1, time.monotonic())
 

@@ -236,7 +236,7 @@ class CaptureThread:
         with self._condition:
             if not self._owns():
                 return None
-            logger.warning("%s Reopening it.", failure)
+            logger.warning("%s Reopening it.", str(failure))  # a handler that keeps it would keep the frames it passed
             self._silent_since = None  # opening has its own time limits
             self._drop_waiting()
         source.close()
@@ -248,9 +248,9 @@ class CaptureThread:
             try:
                 fresh = source.reopen()
             except SourceError as error:
-                failure = error
+                failure = error.with_traceback(None)  # it would hold this very frame, and that the error
                 if self._attempts & (self._attempts - 1) == 0:  # ever more seldom: it may be away for days
-                    logger.warning("%s Trying again, %d so far.", error, self._attempts)
+                    logger.warning("%s Trying again, %d so far.", str(error), self._attempts)
                 continue
             with self._condition:
                 if self._owns():

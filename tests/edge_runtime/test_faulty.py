@@ -25,7 +25,7 @@ def faulty(*faults: Fault) -> FaultySource:
 
 class TestSchedule:
     def test_a_fault_is_checked_when_it_is_made(self) -> None:
-        with pytest.raises(ValueError, match="Expected a fault of kind drop, stall, .*, got 'fire'"):
+        with pytest.raises(ValueError, match=r"Expected a fault of kind drop, stall, .*, got 'fire'"):
             Fault("fire", 3)  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="at least 0, got 3 and -1"):
             Fault("drop", 3, -1)
@@ -104,12 +104,14 @@ class TestFaults:
         assert stamp_of(frame.pixels) == (3, 1)
 
     def test_the_live_loop_comes_through_all_of_it(self, tiny_int8: Path) -> None:
-        scene = SyntheticSource(size=(48, 64), fps=200, pace="realtime", count=120)
+        scene = StampedCamera(fps=200)  # of which no two pictures are the same
+        scene.world.ends_at = time.monotonic() + 4
         faults = [Fault(kind, 10 * number, 0.05) for number, kind in enumerate(("garbage", "freeze", "drop"), start=1)]
         camera = FaultySource(scene, [*faults, Fault("stall", 50, 0.6), Fault("disconnect", 70, 0.1)])
         with Classifier(tiny_int8, num_threads=1) as classifier:
             *_, last = live(classifier, camera, capture=CaptureRules(stall_timeout_s=0.3))
         counters = last.counters
+        assert camera.tally["fault"] == 5
         assert counters.reconnects == camera.tally["reopen"] >= 2
         assert counters.repeated == camera.tally["freeze"]
         assert counters.malformed == camera.tally["garbage"]

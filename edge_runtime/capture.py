@@ -150,12 +150,17 @@ class CaptureThread:
         if silent_s <= self._rules.stall_timeout_s:
             return
         self._drop_waiting()
+        source, silence = self._source, f"No frame for {silent_s:.1f} s from {self._source.describe()}."
         self._left = [thread for thread in self._left if thread.is_alive()]
-        if len(self._left) == MOST_LEFT:
-            return  # the next one would hang as these do
+        if len(self._left) == MOST_LEFT:  # the next one would hang as these do
+            if self._rules.retries is not None:
+                raise SourceError(f"{silence} {MOST_LEFT} reads before hang in its driver. Plug it in anew.")
+            return
         self._left.append(self._thread)
+        if len(self._left) == MOST_LEFT:
+            logger.warning("%d reads hang in the driver of %s. Plug it in anew.", MOST_LEFT, source.describe())
         self._silent_since = None  # here and now: the new thread may not run before the next look
-        self._start(self._source, SourceError(f"No frame for {silent_s:.1f} s from {self._source.describe()}."))
+        self._start(source, SourceError(silence))
 
     def _drop_waiting(self) -> None:
         """A frame from before the source broke is stale when it comes back."""

@@ -13,7 +13,10 @@ class PipelineSource(StreamSource):
     """A GStreamer pipeline that ends in an ``appsink``, for example ``"v4l2src ! videoconvert ! appsink"``.
 
     OpenCV's wheels on PyPI come without GStreamer; those of Debian and Raspberry Pi OS (``python3-opencv``) have it.
+    It has no end: one that stops is reopened by the live loop.
     """
+
+    kind = "pipeline"
 
     def __init__(self, pipeline: str) -> None:
         """Starts the pipeline.
@@ -25,10 +28,6 @@ class PipelineSource(StreamSource):
             SourceError: This OpenCV can't play pipelines, or not this one.
         """
         super().__init__(pipeline)
-
-    def describe(self) -> str:
-        """See `Source.describe`."""
-        return f"pipeline {self.name}, {self.width}×{self.height}, {self.fps:g} fps"
 
     def _open(self) -> Capture:
         import cv2

@@ -15,6 +15,8 @@ TIMEOUT_S = 5.0
 class StreamSource(Source):
     """A network camera or another stream that FFmpeg can open. A password in its address is never shown."""
 
+    kind = "stream"  # for messages
+
     def __init__(self, url: str) -> None:
         """Connects and waits for the first picture.
 
@@ -43,7 +45,7 @@ class StreamSource(Source):
         if taken is None:
             if not self.live or self._capture.closed:
                 return None
-            raise SourceError(f"The stream {self.name} stopped.")
+            raise SourceError(f"The {self.kind} {self.name} stopped.")
         frame = Frame(taken[0], self._index, taken[1])
         self._index += 1
         return frame
@@ -58,7 +60,7 @@ class StreamSource(Source):
 
     def describe(self) -> str:
         """See `Source.describe`."""
-        return f"stream {self.name}, {self.width}×{self.height}, {self.fps:g} fps"
+        return f"{self.kind} {self.name}, {self.width}×{self.height}, {self.fps:g} fps"
 
     def _open(self) -> Capture:
         import cv2

@@ -233,8 +233,10 @@ class TestStale:
 
     @pytest.mark.usefixtures("patient")
     def test_what_waits_when_the_camera_is_unplugged_is_dropped(self) -> None:
-        with capturing(Camera([grey(1), CameraError("Unplugged.")], [grey(2), "end"])) as thread:
-            wait_for(lambda: thread.counters(classified=0, skipped=0).captured == 2)
+        back = threading.Event()
+        with capturing(Camera([grey(1), CameraError("Unplugged.")], [back, grey(2), "end"])) as thread:
+            wait_for(lambda: thread.counters(classified=0, skipped=0).reconnects == 1)
+            threading.Timer(0.1, back.set).start()
             assert levels(thread) == [2]
             assert thread.counters(classified=1, skipped=0).dropped == 1
 
@@ -301,35 +303,53 @@ class TestRetries:
         assert len(caplog.records) < 20
 
 
+class HangingCamera(Camera):
+    """Holds a file open, as a device is held, until `read` returns; and that hangs, also when it is closed."""
+
+    let_go: threading.Event
+
+    def __init__(self, *scripts: Any, opened: list[float] | None = None) -> None:
+        super().__init__(*scripts, opened=opened)
+        self.device = os.open(os.devnull, os.O_RDONLY)
+
+    def read(self) -> Frame | None:
+        self.let_go.wait()
+        if self.closed.is_set():
+            os.close(self.device)
+        return super().read()
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[HangingCamera]:
+    """A camera whose driver lets go at the end of the test; then all of its threads and files must go too."""
+    monkeypatch.setattr(capture, "STOP_POLL_S", 0.005)
+    monkeypatch.setattr(HangingCamera, "let_go", threading.Event(), raising=False)
+    before = Holdings.now()
+    yield HangingCamera(*[[] for _ in range(99)])
+    HangingCamera.let_go.set()
+    wait_for(lambda: Holdings.now().threads <= before.threads)
+    wait_for(lambda: Holdings.now().files == before.files)
+
+
 class TestHangingDriver:
     @pytest.mark.usefixtures("patient")
-    def test_few_threads_are_left_in_it_and_all_end_when_it_lets_go(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        let_go = threading.Event()
-        files: list[int] = []
-
-        class Driver(Camera):
-            def __init__(self, *scripts: Any, opened: list[float] | None = None) -> None:
-                super().__init__(*scripts, opened=opened)
-                self.device = os.open(os.devnull, os.O_RDONLY)
-                files.append(self.device)
-
-            def read(self) -> Frame | None:
-                let_go.wait()  # also when it is closed
-                if self.closed.is_set():
-                    os.close(self.device)
-                return super().read()
-
-        monkeypatch.setattr(capture, "STOP_POLL_S", 0.005)
-        before = Holdings.now()
+    def test_few_threads_are_left_in_it(self, hanging: HangingCamera, caplog: pytest.LogCaptureFixture) -> None:
         stop = threading.Event()
-        hanging = Driver(*[[] for _ in range(99)])
         with closing(CaptureThread(hanging, stop, CaptureRules(stall_timeout_s=0.02))) as thread:
-            threading.Timer(1.0, stop.set).start()
+            timer = threading.Timer(1.0, stop.set)
+            timer.start()
             assert thread.take() is None
-            assert len(hanging.opened) == capture.MOST_LEFT
-        let_go.set()
-        wait_for(lambda: Holdings.now().threads <= before.threads)
-        wait_for(lambda: Holdings.now().files == before.files)
+            timer.join()
+        assert len(hanging.opened) == capture.MOST_LEFT
+        assert caplog.text.count("4 reads hang in the driver of a scripted camera") == 1
+
+    @pytest.mark.usefixtures("patient")
+    def test_it_is_an_error_where_retries_are_limited(self, hanging: HangingCamera) -> None:
+        with (
+            capturing(hanging, stall_timeout_s=0.02, retries=50) as thread,
+            pytest.raises(SourceError, match="4 reads"),
+        ):
+            thread.take()
 
 
 class TestAThousandFaults:

@@ -164,7 +164,7 @@ def _growth(classifier: Classifier, quick: bool) -> list[Figure]:
     from edge_runtime.capture import CaptureRules
     from edge_runtime.sources.faulty import Fault
 
-    reconnects = 200 if quick else 15_000
+    reconnects = 1000 if quick else 15_000
     samples: list[tuple[int, Holdings]] = []
 
     def schedule() -> Iterator[Fault]:

@@ -20,8 +20,8 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--source",
         default="0",
-        help="camera number or /dev/video*, csi, a video file, a folder, a recording, an rtsp:// or http:// stream, "
-        "synthetic, or faulty (default: %(default)s)",
+        help="camera number, /dev/video* or /dev/v4l/by-id/*, csi, a video file, a folder, a recording, an rtsp:// or "
+        "http:// stream, a GStreamer pipeline, synthetic, or faulty (default: %(default)s)",
     )
     parser.add_argument(
         "--pace",
@@ -31,6 +31,22 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--size", type=_size, metavar="WxH", help="to ask a camera for (default: 640x480)")
     parser.add_argument("--fps", type=positive_float, metavar="F", help="to ask a camera for (default: 30)")
+    broken = parser.add_argument_group("when a camera is reopened")
+    broken.add_argument(
+        "--stall-timeout",
+        type=positive_float,
+        default=2.0,
+        metavar="S",
+        help="after S seconds without a frame (default: %(default)s)",
+    )
+    broken.add_argument(
+        "--freeze-timeout",
+        type=float,
+        default=5.0,
+        metavar="S",
+        help="after S seconds of the same picture; 0: never for that (default: %(default)s)",
+    )
+    broken.add_argument("--retries", type=int, metavar="N", help="give up after N attempts (default: never)")
 
 
 def add_live(parser: argparse.ArgumentParser) -> None:
@@ -44,13 +60,6 @@ def add_live(parser: argparse.ArgumentParser) -> None:
         type=positive_float,
         metavar="S",
         help="after S seconds without a change in the picture, only a frame each 2 seconds",
-    )
-    loop.add_argument(
-        "--stall-timeout",
-        type=positive_float,
-        default=2.0,
-        metavar="S",
-        help="reopen a camera that is silent for S seconds (default: %(default)s)",
     )
     decision = parser.add_argument_group("what is decided of them")
     decision.add_argument(
@@ -105,10 +114,14 @@ def gate_rules(arguments: argparse.Namespace) -> GateRules:
 
 
 def capture_rules(arguments: argparse.Namespace) -> CaptureRules:
-    """When a camera counts as broken, as the options of `add_live` say."""
+    """When a camera counts as broken, as the options of `add_source` say."""
     from edge_runtime.capture import CaptureRules
 
-    return CaptureRules(stall_timeout_s=arguments.stall_timeout)
+    return CaptureRules(
+        stall_timeout_s=arguments.stall_timeout,
+        freeze_timeout_s=arguments.freeze_timeout or None,
+        retries=arguments.retries,
+    )
 
 
 def _size(text: str) -> tuple[int, int]:

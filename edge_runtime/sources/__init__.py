@@ -1,4 +1,4 @@
-"""Where frames come from: cameras, video files, streams, folders of pictures and a drawn scene."""
+"""Where frames come from: cameras, streams, files, folders, recordings, and a drawn scene that may fail on purpose."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ def open_source(
     """Opens a source of frames by its name.
 
     Args:
-        spec: ``0``, ``"1"`` or ``"/dev/video0"``: a USB camera; ``"csi"``: the Raspberry Pi camera module;
-            ``"rtsp://…"``, ``"http://…"``: a stream; ``"synthetic"``: a drawn scene that never ends; else the path of
-            a video, of a picture or of a folder of pictures.
+        spec: ``0``, ``"1"``, ``"/dev/video0"`` or a name under ``/dev/v4l/by-id``, which stays the same: a USB camera;
+            ``"csi"``: the Raspberry Pi camera module; ``"rtsp://…"``, ``"http://…"``: a stream; ``"… ! appsink"``: a
+            GStreamer pipeline; ``"synthetic"``: a drawn scene that never ends; ``"faulty"``, ``"faulty:…"``: the same
+            as a camera that fails on a schedule (`edge_runtime.sources.faulty`); else the path of a video, of a
+            picture, of a folder of pictures, or of what ``edge-runtime record`` made.
         pace: ``"fast"`` gives every frame as soon as it is asked for, ``"realtime"`` gives them by the clock.
             Cameras and streams have their own clock.
         loop: Start a file or folder again at its end.
-        size: (height, width) to ask a camera for, or to draw the synthetic scene in.
+        size: (height, width) to ask a camera for, or to draw the scene in.
         fps: Frames per second to ask a camera for, or of the clock for ``"realtime"``.
 
     Returns:
@@ -44,6 +46,11 @@ def open_source(
         from edge_runtime.sources.synthetic import SyntheticSource
 
         return SyntheticSource(pace=pace, size=size or (480, 640), fps=fps or 30.0)
+    if name == "faulty" or name.startswith("faulty:"):
+        from edge_runtime.sources.faulty import open_faulty
+        from edge_runtime.sources.synthetic import SyntheticSource
+
+        return open_faulty(name, SyntheticSource(pace="realtime", size=size or (480, 640), fps=fps or 30.0))
     if name == "csi":
         from edge_runtime.sources.csi import CsiSource
 
@@ -54,6 +61,10 @@ def open_source(
         return CameraSource(int(name) if name.isdecimal() else name, size=size, fps=fps)
     if size is not None:
         raise SourceError(f"A size can be chosen for a camera or the synthetic source, not for {name}: leave it out.")
+    if " ! " in name:
+        from edge_runtime.sources.pipeline import PipelineSource
+
+        return PipelineSource(name)
     if name.startswith(("rtsp://", "rtsps://", "http://", "https://")):
         from edge_runtime.sources.stream import StreamSource
 
@@ -67,9 +78,14 @@ def _open_path(path: str, *, pace: Pace, loop: bool, fps: float | None) -> Sourc
     place = Path(path)
     if not place.exists():
         raise SourceError(
-            f"Expected a camera number, a stream, 'csi', 'synthetic', or a path that exists, got {path!r}. "
+            f"Expected a camera number, a stream, 'csi', 'synthetic', 'faulty', or a path that exists, got {path!r}. "
             "Check the spelling."
         )
+    if place.is_dir():
+        from edge_runtime.sources.recording import RecordingSource, is_recording
+
+        if is_recording(place):
+            return RecordingSource(path, pace=pace, loop=loop, fps=fps)
     if place.is_dir() or place.suffix.lower() in PICTURE_SUFFIXES:
         return FolderSource(path, pace=pace, loop=loop, fps=fps)
     from edge_runtime.sources.video import VideoSource

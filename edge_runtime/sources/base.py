@@ -91,16 +91,16 @@ class Source(ABC):
 class Pacer:
     """Lets frames through by the clock, until its source is closed."""
 
-    def __init__(self, fps: float, closed: threading.Event) -> None:
-        self._period_s = 1.0 / fps
+    def __init__(self, closed: threading.Event) -> None:
         self._closed = closed
         self._due: float | None = None
 
-    def wait(self) -> None:
-        """Returns when the next frame is due, at once when it is late."""
+    def wait(self, gap_s: float) -> None:
+        """Returns when the next frame is due, ``gap_s`` after the one before; at once when it is late."""
         now = time.monotonic()
-        if self._due is None or now > self._due + self._period_s:
-            self._due = now  # the first frame, or a whole frame late: go on from here, don't hurry after the clock
-        elif now < self._due:
-            self._closed.wait(self._due - now)
-        self._due += self._period_s
+        due = now if self._due is None else self._due + gap_s
+        if now > due + gap_s:
+            due = now  # a whole frame late: go on from here, don't hurry after the clock
+        elif now < due:
+            self._closed.wait(due - now)
+        self._due = due

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+DEVICES = Path("/dev")
+SYSFS = Path("/sys/class/video4linux")
+# What the drivers of the Raspberry Pi's camera connector call their nodes. They give raw data of the sensor, or
+# nothing, until libcamera has set them up.
+_CSI_NODES = ("unicam", "bcm2835-isp", "rp1-cfe", "pispbe")
+
 
 class CameraSource(Source):
     """A camera under ``/dev``.
@@ -31,14 +37,16 @@ class CameraSource(Source):
         """Opens the camera and waits for its first picture.
 
         Args:
-            device: Number N of ``/dev/videoN``, or a path.
+            device: Number N of ``/dev/videoN``, or a path. The number may be another one when a camera is plugged in
+                again; a name under ``/dev/v4l/by-id`` stays, and is what `reopen` looks for then.
             size: (height, width) to ask for; None asks for (480, 640).
             fps: Frames per second to ask for; None asks for 30.
 
         Raises:
-            CameraError: It is missing, busy, forbidden, or sends no picture.
+            CameraError: It is missing, busy, forbidden, sends no picture, or is a camera module.
         """
         self.path = f"/dev/video{device}" if isinstance(device, int) else device
+        self._node = os.path.realpath(self.path)
         self._asked = (size, fps)
         self._index = 0
         self._capture = self._open(size or (480, 640), fps or 30.0)
@@ -88,7 +96,8 @@ class CameraSource(Source):
         letters = "".join(chr(code >> shift & 0xFF) for shift in (0, 8, 16, 24))
         pixels = letters if letters.isprintable() else "unknown format"
         rate = self._capture.get(cv2.CAP_PROP_FPS)
-        return f"camera {self.path}, {self.width}×{self.height}, {pixels}, {rate:g} fps"
+        name = self.path if self._node == self.path else f"{self.path} ({self._node})"
+        return f"camera {name}, {self.width}×{self.height}, {pixels}, {rate:g} fps"
 
     def _take(self) -> tuple[NDArray[np.uint8], float] | None:
         try:
@@ -104,6 +113,11 @@ class CameraSource(Source):
             raise CameraError(
                 f"Expected a camera at {self.path}, there is none ({_present()}). Plug it in or name another."
             )
+        if node_name := _csi_node(Path(self._node)):
+            raise CameraError(
+                f"Expected a USB camera at {self.path}, it is a node of the camera module ({node_name}), which OpenCV "
+                "can't play. Use the source 'csi', which needs picamera2."
+            )
         if not os.access(self.path, os.R_OK | os.W_OK):
             raise CameraError(
                 f"Expected to be allowed to use {self.path}, permission is denied. Join its group, usually by "
@@ -118,7 +132,7 @@ class CameraSource(Source):
             (cv2.CAP_PROP_FRAME_HEIGHT, size[0]),
             (cv2.CAP_PROP_FPS, fps),
         )
-        capture = open_capture(self.path, [cv2.CAP_V4L2], name=self.path)
+        capture = open_capture(self._node, [cv2.CAP_V4L2], name=self.path)
         if capture is None:
             raise CameraError(
                 f"Expected a camera that is free at {self.path}, it can't be opened. Another program may hold it "
@@ -130,6 +144,20 @@ class CameraSource(Source):
         return capture
 
 
+def _csi_node(node: Path) -> str:
+    """The name of the node if it belongs to the camera module, else nothing."""
+    try:
+        name = (SYSFS / node.name / "name").read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+    return name if name.startswith(_CSI_NODES) else ""
+
+
 def _present() -> str:
-    devices = sorted(str(path) for path in Path("/dev").glob("video*"))
-    return f"present: {', '.join(devices)}" if devices else "there is no /dev/video* at all"
+    devices = sorted(str(path) for path in DEVICES.glob("video*"))
+    if not devices:
+        return "there is no /dev/video* at all"
+    # A camera has more than one node; pictures come from its first.
+    stable = sorted(str(path) for path in (DEVICES / "v4l/by-id").glob("*-index0"))
+    names = f"; by names that stay the same: {', '.join(stable)}" if stable else ""
+    return f"present: {', '.join(devices)}{names}"

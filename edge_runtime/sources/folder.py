@@ -48,7 +48,7 @@ class FolderSource(Source):
         self._next = 0
         self._index = 0
         self._closed = threading.Event()
-        self._pacer = Pacer(self.fps, self._closed)
+        self._pacer = Pacer(self._closed)
 
     def read(self) -> Frame | None:
         """See `Source.read`."""
@@ -70,7 +70,7 @@ class FolderSource(Source):
                 logger.warning("%s Left out.", error)
                 continue
             if self.paced:
-                self._pacer.wait()
+                self._pacer.wait(1 / self.fps)
                 captured_at = time.monotonic()
             name = file.name if file == self.path else str(file.relative_to(self.path))
             frame = Frame(pixels, self._index, captured_at, name)

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+UNDECODABLE_IN_A_ROW = 5
+"""Frames that can't be decoded, one after the other, after which it is the camera that is broken."""
+
+
 class Capture:
     """A `cv2.VideoCapture` that is released exactly once, and never while it is being read."""
 
@@ -27,25 +31,38 @@ class Capture:
         self._closed = threading.Event()
 
     def read(self) -> tuple[NDArray[np.uint8], float] | None:
-        """The next frame, uint8 (H, W, 3) BGR, and when it was taken; None where there is none any more."""
-        try:
-            with self._reading:
-                if self._closed.is_set() or not self._capture.grab():
-                    return None
-                captured_at = time.monotonic()  # before decoding: that is part of the frame's age
-                done, pixels = self._capture.retrieve()
-        finally:
-            if self._closed.is_set():
-                self._release()
-        if not done or pixels is None:
-            return None
+        """The next frame, uint8 (H, W, 3) BGR, and when it was taken; None where there is none any more.
+
+        A frame that can't be decoded is left out: a spark on the cable isn't a camera that was unplugged.
+
+        Raises:
+            SourceError: Frames come, but none that can be decoded, or in a pixel format that OpenCV doesn't know.
+        """
+        for _ in range(UNDECODABLE_IN_A_ROW):
+            try:
+                with self._reading:
+                    if self._closed.is_set() or not self._capture.grab():
+                        return None
+                    captured_at = time.monotonic()  # before decoding: that is part of the frame's age
+                    done, pixels = self._capture.retrieve()
+            finally:
+                if self._closed.is_set():
+                    self._release()
+            if done and pixels is not None:
+                return self._checked(pixels), captured_at
+        raise SourceError(
+            f"Expected pictures from {self._name}, got {UNDECODABLE_IN_A_ROW} in a row that can't be decoded. "
+            "Check its cable and power, or choose a smaller size."
+        )
+
+    def _checked(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         # A camera that delivers a format which OpenCV doesn't know gives its raw bytes, as one long row.
         if pixels.ndim != 3 or pixels.shape[2] != 3:
             raise SourceError(
                 f"Expected pictures of shape (height, width, 3) from {self._name}, got {pixels.shape}: a pixel format "
                 "that OpenCV can't convert. Choose another format or size ('v4l2-ctl --list-formats-ext' lists them)."
             )
-        return pixels, captured_at
+        return pixels
 
     def get(self, property_id: int) -> float:
         """One of OpenCV's ``CAP_PROP_*``; 0 where it is unknown."""

@@ -46,7 +46,7 @@ class SyntheticSource(Source):
         self._count = count
         self._index = 0
         self._closed = threading.Event()
-        self._pacer = Pacer(fps, self._closed)
+        self._pacer = Pacer(self._closed)
         random = np.random.default_rng(seed)
         coarse = random.integers(60, 190, (6, 8, 3), np.uint8)
         light = cv2.resize(coarse, (self.width, self.height), interpolation=cv2.INTER_CUBIC)
@@ -64,7 +64,7 @@ class SyntheticSource(Source):
             return None
         pixels = self.draw(self._index)
         if self.paced:
-            self._pacer.wait()
+            self._pacer.wait(1 / self.fps)
             if self._closed.is_set():
                 return None
         frame = Frame(pixels, self._index, time.monotonic(), position_s=self._index / self.fps)

@@ -40,7 +40,7 @@ class VideoSource(Source):
         self.height = int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
         self.width = int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH))
         self.fps = fps or self._capture.get(cv2.CAP_PROP_FPS) or 30.0
-        self._pacer = Pacer(self.fps, self._closed)
+        self._pacer = Pacer(self._closed)
 
     def read(self) -> Frame | None:
         """See `Source.read`."""
@@ -59,7 +59,7 @@ class VideoSource(Source):
             return None
         pixels, captured_at = taken
         if self.paced:
-            self._pacer.wait()
+            self._pacer.wait(1 / self.fps)
             captured_at = time.monotonic()
         frame = Frame(pixels, self._index, captured_at, position_s=self._index / self.fps)
         self._index += 1

@@ -383,7 +383,7 @@ class TestHelp:
         assert ended.value.code == 0
         out = capsys.readouterr().out
         commands = {line.split()[0] for line in out.splitlines() if line.strip()}
-        assert commands >= {"info", "verify", "classify", "run", "benchmark"}
+        assert commands >= {"info", "verify", "classify", "run", "record", "benchmark"}
 
     @pytest.mark.parametrize("command", ["info", "verify", "classify", "run", "benchmark"])
     def test_shows_the_defaults(self, command: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socketserver
 import stat
 import subprocess
@@ -58,6 +59,25 @@ def folder(tmp_path: Path) -> Path:
 def levels(source: Source) -> list[int]:
     with source:
         return [round(float(frame.pixels.mean())) for frame in iter(source.read, None)]
+
+
+def spoiled(video: Path, numbers: set[int]) -> Capture:
+    """The clip with some of its pictures damaged, in the decoder that can tell: grabbed they can be, decoded not."""
+    content = bytearray(video.read_bytes())
+    place = -1
+    for number in range(10):
+        place = content.index(b"\xff\xd8\xff", place + 1)
+        if number in numbers:
+            content[place : place + 3] = b"\0\0\0"
+    path = video.with_name("spoiled.avi")
+    path.write_bytes(content)
+    capture = open_capture(str(path), [cv2.CAP_OPENCV_MJPEG], name="a clip")
+    assert capture is not None
+    return capture
+
+
+def read_all(capture: Capture) -> list[float]:
+    return [float(taken[0].mean()) for taken in iter(capture.read, None)]
 
 
 class TestVideo:
@@ -240,6 +260,67 @@ class TestCamera:
                 source.read()
         assert source.read() is None
 
+    def test_a_name_that_stays_is_looked_up_each_time(
+        self, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # After it was plugged in again, the camera has another number: the link points to another clip.
+        nodes = [tmp_path / "video0", tmp_path / "video2"]
+        for node in nodes:
+            node.write_bytes(video.read_bytes())
+        link = tmp_path / "usb-Some_Camera-video-index0"
+        link.symlink_to(nodes[0])
+        opened: list[str] = []
+
+        def play(place: str, backends: list[int], *, name: str) -> Capture | None:
+            opened.append(place)
+            return open_capture(place, [cv2.CAP_FFMPEG], name=name)
+
+        monkeypatch.setattr(camera, "open_capture", play)
+        with camera.CameraSource(str(link)) as source:
+            assert source.describe() == f"camera {link} ({nodes[0]}), 64×48, MJPG, 20 fps"
+        link.unlink()
+        link.symlink_to(nodes[1])
+        with source.reopen() as again:
+            assert str(nodes[1]) in again.describe()
+        assert opened == [str(node) for node in nodes]
+
+    def test_a_missing_camera_names_those_that_are_there(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        names = tmp_path / "v4l/by-id"
+        names.mkdir(parents=True)
+        for path in (tmp_path / "video0", names / "usb-Cam-video-index0", names / "usb-Cam-video-index1"):
+            path.touch()
+        monkeypatch.setattr(camera, "DEVICES", tmp_path)
+        with pytest.raises(CameraError) as raised:
+            open_source(93)
+        assert f"present: {tmp_path}/video0; by names that stay the same: {names}/usb-Cam-video-index0)" in str(
+            raised.value
+        )
+
+    @pytest.mark.parametrize("driver", ["unicam-image", "rp1-cfe-csi2_ch0", "bcm2835-isp-output0"])
+    def test_a_node_of_the_camera_module_says_what_to_use(
+        self, driver: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        node = tmp_path / "video0"
+        node.touch()
+        (tmp_path / "class/video0").mkdir(parents=True)
+        (tmp_path / "class/video0/name").write_text(f"{driver}\n")
+        monkeypatch.setattr(camera, "SYSFS", tmp_path / "class")
+        with pytest.raises(CameraError, match=rf"camera module \({driver}\), which OpenCV can't play. .*'csi'"):
+            camera.CameraSource(str(node))
+
+    def test_a_picture_that_can_not_be_decoded_is_left_out(self, video: Path) -> None:
+        assert read_all(spoiled(video, {3, 4, 7})) == pytest.approx([0, 20, 40, 100, 120, 160, 180], abs=3)
+
+    def test_several_in_a_row_are_a_broken_camera(self, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def play(place: str, backends: list[int], *, name: str) -> Capture | None:
+            return spoiled(Path(place), set(range(4, 10)))
+
+        monkeypatch.setattr(camera, "open_capture", play)
+        with camera.CameraSource(str(video)) as source:
+            assert [frame.index for frame in (source.read() for _ in range(3)) if frame] == [0, 1, 2]
+            with pytest.raises(CameraError, match="got 5 in a row that can't be decoded"):
+                source.read()
+
     def test_a_camera_module_without_picamera2_says_how_to_get_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "picamera2", None)
         with pytest.raises(CameraError, match="apt install python3-picamera2"):
@@ -344,6 +425,36 @@ class TestStream:
         with pytest.raises(SourceError, match=r"Expected a video stream at rtsp://\*\*\*@127\.0\.0\.1:9/x") as raised:
             open_source("rtsp://user:secret@127.0.0.1:9/x")
         assert "secret" not in str(raised.value)
+
+
+class TestPipeline:
+    PIPELINE = "videotestsrc num-buffers=5 ! videoconvert ! appsink"
+
+    def test_is_played_where_opencv_can(self) -> None:
+        if not gstreamer_is_built_in():
+            pytest.skip("needs an OpenCV with GStreamer")
+        with open_source(self.PIPELINE) as source:
+            assert source.read() is not None
+
+    def test_is_refused_where_it_can_not(self) -> None:
+        if gstreamer_is_built_in():
+            pytest.skip("needs an OpenCV without GStreamer")
+        with pytest.raises(SourceError, match=r"Expected an OpenCV with GStreamer.*apt install python3-opencv"):
+            open_source(self.PIPELINE)
+
+    def test_needs_a_sink_that_opencv_can_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cv2, "getBuildInformation", lambda: "    GStreamer:                   YES (1.22.0)")
+        with pytest.raises(SourceError, match="ends in an appsink, got 'videotestsrc ! fakesink'"):
+            open_source("videotestsrc ! fakesink")
+
+    def test_a_password_in_it_is_not_shown(self) -> None:
+        with pytest.raises(SourceError) as raised:
+            open_source("rtspsrc location=rtsp://user:secret@127.0.0.1:9/x ! decodebin ! fakesink")
+        assert "secret" not in str(raised.value)
+
+
+def gstreamer_is_built_in() -> bool:
+    return re.search(r"GStreamer:\s+YES", cv2.getBuildInformation()) is not None
 
 
 class TestOpenSource:

@@ -7,7 +7,8 @@ EdgeRuntimeError
 ├── FrameError (ValueError)            a frame has the wrong shape, dtype or colour order
 ├── SourceError (OSError)              pictures can't be had from where they should come
 │   └── CameraError                    a camera is missing, busy or stopped delivering
-└── OutputError (OSError)              a result can't be written
+├── OutputError (OSError)              a result can't be written
+└── ServerError (RuntimeError)         the web server can't be started as it is asked for
 """
 
 
@@ -41,3 +42,7 @@ class CameraError(SourceError):
 
 class OutputError(EdgeRuntimeError, OSError):
     """A result can't be written."""
+
+
+class ServerError(EdgeRuntimeError, RuntimeError):
+    """The web server can't be started as it is asked for."""

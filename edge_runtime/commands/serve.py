@@ -1,0 +1,109 @@
+"""``edge-runtime serve``: a page to look at, and an API."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import Any
+
+from edge_runtime.commands.model_options import add_answer, add_model, open_classifier
+from edge_runtime.commands.options import add_command, positive
+from edge_runtime.errors import ServerError
+
+_INSTALL = "pip install 'edge-image-sdk[server]'"
+
+
+def add(commands: Any) -> None:
+    """Adds the command."""
+    serve = add_command(
+        commands, "serve", "show the live loop on a web page, and classify pictures that are sent", _serve
+    )
+    add_model(serve)
+    serve.add_argument(
+        "--source", default="0", help="as for run, or none: classify what is sent only (default: %(default)s)"
+    )
+    serve.add_argument(
+        "--pace",
+        choices=("fast", "realtime"),
+        default="realtime",
+        help="a video at its own pace, or as fast as it goes (default: %(default)s)",
+    )
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    serve.add_argument("--port", type=_port, default=8000, help="0 takes a free one (default: %(default)s)")
+    serve.add_argument(
+        "--token",
+        help="that requests must carry; an address that others can reach needs one. Better in EDGE_RUNTIME_TOKEN, "
+        "because other users of the machine see arguments",
+    )
+    serve.add_argument("--collect", metavar="PHOTOS", help="offer to save frames by class into this folder")
+    group = serve.add_argument_group("what is refused")
+    group.add_argument(
+        "--max-mib", type=positive, default=8, metavar="N", help="size of a picture (default: %(default)s)"
+    )
+    group.add_argument(
+        "--max-megapixels", type=positive, default=40, metavar="N", help="of a picture (default: %(default)s)"
+    )
+    group.add_argument(
+        "--max-viewers",
+        type=positive,
+        default=64,
+        metavar="N",
+        help="streams at a time; a page takes two (default: %(default)s)",
+    )
+    add_answer(serve)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from contextlib import ExitStack
+
+    try:
+        from edge_runtime.server.app import Limits
+        from edge_runtime.server.security import check_address
+        from edge_runtime.server.serve import serve
+    except ModuleNotFoundError as missing:
+        raise ServerError(f"Expected the web server's packages, {missing.name} is missing: {_INSTALL}") from None
+    from edge_runtime.collect import Collector
+    from edge_runtime.sources import open_source
+
+    token = arguments.token or os.environ.get("EDGE_RUNTIME_TOKEN") or None
+    check_address(arguments.host, token)  # before a camera is opened
+    with ExitStack() as opened:
+        classifier = opened.enter_context(open_classifier(arguments))
+        source = predictor = None
+        if arguments.source != "none":
+            source = opened.enter_context(open_source(arguments.source, pace=arguments.pace, loop=True))
+            # Another one for /predict: the live loop would hardly let go of its own. One thread, for the core that
+            # the live loop leaves free.
+            single = argparse.Namespace(**{**vars(arguments), "num_threads": 1})
+            predictor = opened.enter_context(open_classifier(single))
+
+        def ready(address: str) -> None:
+            what = "pictures that are sent" if source is None else source.describe()
+            print(f"{address} shows {what}; {classifier.model.path.name}; Ctrl-C stops", file=sys.stderr, flush=True)
+
+        serve(
+            classifier,
+            source,
+            host=arguments.host,
+            port=arguments.port,
+            token=token,
+            predictor=predictor,
+            top_k=arguments.top_k,
+            score_threshold=arguments.score_threshold,
+            collector=Collector(arguments.collect) if arguments.collect else None,
+            limits=Limits(
+                max_bytes=arguments.max_mib * 1024**2,
+                max_pixels=arguments.max_megapixels * 1_000_000,
+                max_viewers=arguments.max_viewers,
+            ),
+            ready=ready,
+        )
+    return 0
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"expected a port from 0 to 65535, got {text}")
+    return value

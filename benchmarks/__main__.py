@@ -20,6 +20,7 @@ MEASUREMENTS = (
     "classify_overhead",
     "startup",
     "live",
+    "server",
     "int8_kernels",
     "head_training",
     "file_size",

@@ -165,13 +165,13 @@ def create_app(
 
 
 def _add_page(app: FastAPI) -> None:
+    def add(path: str, content: bytes, kind: str) -> None:
+        @app.get(path, include_in_schema=False)
+        async def file() -> Response:
+            return Response(content, media_type=kind)
+
     for path, (name, kind) in _PAGE_FILES.items():
-        response = Response((_PAGE / name).read_bytes(), media_type=kind)
-
-        async def file(response: Response = response) -> Response:
-            return response
-
-        app.add_api_route(path, file, include_in_schema=False, response_class=Response, name=name, response_model=None)
+        add(path, (_PAGE / name).read_bytes(), kind)
 
 
 def _add_state(app: FastAPI, hub: Hub | None, info: dict[str, Any], places: Places, predictions: Predictions) -> None:
@@ -179,7 +179,11 @@ def _add_state(app: FastAPI, hub: Hub | None, info: dict[str, Any], places: Plac
     async def get_info() -> dict[str, Any]:
         return info
 
-    @app.get("/healthz", summary="200 while frames come, or where there is no source; else 503")
+    @app.get(
+        "/healthz",
+        summary="Whether frames come",
+        responses={200: {"description": "They do, or there is no source"}, 503: {"description": "The camera is away"}},
+    )
     async def healthz() -> JSONResponse:
         state = "no source" if hub is None else hub.state
         return JSONResponse({"state": state}, 200 if state in ("live", "no source") else 503)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from edge_runtime.machine import read_temperature_c
+from edge_runtime.types import Counters
 
 if TYPE_CHECKING:
     from edge_runtime.server.hub import Hub
@@ -38,21 +39,21 @@ def render_metrics(hub: Hub | None, *, answers: Mapping[int, int], predict_s: fl
 
 def _live_metrics(hub: Hub) -> list[str]:
     result, live = hub.result, hub.state == "live"
+    counters = (Counters() if result is None else result.counters).to_dict()
+    fates = {fate: counters[fate] for fate in _FATES}
     metrics = [
+        _metric("frames_captured_total", "counter", "Frames read from the source.", _one(counters["captured"])),
+        _metric("frames_total", "counter", "What became of them.", _by("fate", fates)),
+        _metric("reconnects_total", "counter", "How often the source was reopened.", _one(counters["reconnects"])),
+        _metric("inference_seconds_total", "counter", "Time in the network.", _one(hub.classified_s)),
         _metric("camera_up", "gauge", "1 while frames come.", _one(live)),
         _metric("events_total", "counter", "Decisions that changed.", _by("kind", hub.event_counts)),
         _metric("pictures_encoded_total", "counter", "Frames made into JPEG for viewers.", _one(hub.encoded)),
     ]
     if result is None:
         return metrics
-    counters = result.counters.to_dict()
-    fates = {fate: counters[fate] for fate in _FATES}
     return [
         *metrics,
-        _metric("frames_captured_total", "counter", "Frames read from the source.", _one(counters["captured"])),
-        _metric("frames_total", "counter", "What became of them.", _by("fate", fates)),
-        _metric("reconnects_total", "counter", "How often the source was reopened.", _one(counters["reconnects"])),
-        _metric("inference_seconds_total", "counter", "Time in the network.", _one(hub.classified_s)),
         _metric("inference_seconds", "gauge", "Of the last frame.", _one(result.prediction.inference_ms / 1000)),
         _metric("frame_age_seconds", "gauge", "Of the last frame, at its decision.", _one(result.age_ms / 1000)),
         _metric("fps", "gauge", "Frames decided a second; 0 while none come.", _one(result.fps if live else 0)),

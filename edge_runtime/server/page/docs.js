@@ -43,7 +43,7 @@ function show(method, path, operation) {
   const head = document.createElement("h2");
   head.append(element("b", method.toUpperCase(), { className: method }), element("code", path));
   article.append(head, element("p", operation.summary ?? ""));
-  if (operation.description) article.append(element("p", operation.description));
+  if (operation.description) article.append(element("p", operation.description.replaceAll("`", "")));
   if (operation.parameters?.length) {
     const rows = operation.parameters.map(({ name, schema, description }) => [`?${name}=`, typeOf(schema), description ?? ""]);
     article.append(table(["Parameter", "", ""], rows));

@@ -1,6 +1,7 @@
 "use strict";
 
 const HISTORY_S = 120;
+const LEAST_HISTORY_S = 15; // what a chart spans at first
 const COLLECT_EVERY_MS = 200;
 const SHOWN_EVENTS = 50;
 const SVG = "http://www.w3.org/2000/svg";
@@ -35,7 +36,7 @@ async function detailOf(response) {
   return typeof detail === "string" ? detail : "The server didn't understand that.";
 }
 
-/** A curve for each series over the last two minutes, from zero (or the least value) to the largest. */
+/** Curves over the last two minutes at most, from zero (or about the least value) to about the largest. */
 class Chart {
   constructor(id, { unit, digits, fromZero = true }) {
     this.figure = byId(id);
@@ -49,7 +50,7 @@ class Chart {
     this.svg.setAttribute("preserveAspectRatio", "none");
     for (const y of [0, this.height]) this.add("line", { class: "grid", x1: 0, x2: this.width, y1: y, y2: y });
     this.curves = ["first", "second"].map((name) => this.add("path", { class: `curve ${name}` }));
-    this.range = this.figure.appendChild(element("small", "", { className: "nothing" }));
+    this.range = this.figure.appendChild(element("small", ""));
   }
 
   add(name, attributes) {
@@ -72,10 +73,12 @@ class Chart {
       element("small", known.length ? ` ${this.unit}` : ""),
     );
     const all = this.samples.flatMap(([, sample]) => sample.filter((value) => value != null));
+    this.figure.hidden = !all.length; // what a machine doesn't tell has no chart
     if (!all.length) return;
     const top = Math.max(...all) * (this.fromZero ? 1.1 : 1) + (this.fromZero ? 0 : 1);
     const bottom = this.fromZero ? 0 : Math.min(...all) - 1;
-    this.range.textContent = `${bottom.toFixed(0)} to ${top.toFixed(0)} ${this.unit}, 2 min`;
+    const span = Math.max(now - this.samples[0][0], LEAST_HISTORY_S);
+    this.range.textContent = `${bottom.toFixed(0)}–${top.toFixed(0)} ${this.unit}, ${span.toFixed(0)} s`;
     this.svg.setAttribute("aria-label", `${this.value.textContent}, ${this.range.textContent}`);
     this.curves.forEach((curve, index) => {
       let path = "";
@@ -85,7 +88,7 @@ class Chart {
           pen = "M";
           continue;
         }
-        const x = this.width * (1 - (now - time) / HISTORY_S);
+        const x = this.width * (1 - (now - time) / span);
         const y = this.height * (1 - (sample[index] - bottom) / (top - bottom || 1));
         path += `${pen}${x.toFixed(1)} ${y.toFixed(1)}`;
         pen = "L";
@@ -193,9 +196,9 @@ class Live {
     const time = new Date(1000 * event.time);
     const score = event.label === null ? "" : ` ${(100 * event.score).toFixed(0)}%`;
     item.append(
-      element("time", time.toLocaleTimeString(), { dateTime: time.toISOString() }),
+      element("time", time.toLocaleTimeString([], { timeStyle: "medium" }), { dateTime: time.toISOString() }),
       element("span", `${event.label ?? "unknown"}${score}`),
-      element("small", `after ${event.lasted_s.toFixed(1)} s ${event.previous ?? "unknown"}`),
+      element("small", `after ${event.lasted_s.toFixed(1)} s of ${event.previous ?? "unknown"}`),
     );
     list.prepend(item);
     while (list.children.length > SHOWN_EVENTS) list.lastElementChild.remove();

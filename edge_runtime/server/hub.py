@@ -66,7 +66,7 @@ class Hub:
         self.closed = False
         self.encoded = 0
         self.classified_s = 0.0  # in the network, over all frames
-        self.event_counts: Counter[str] = Counter()
+        self.event_counts: Counter[str] = Counter(entered=0, left=0, changed=0)
         self.next_picture = Shared(self._next_picture)
         self.next_status = Shared(self._next_status)
         self._period_s = 1 / picture_fps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import socket
 import threading
@@ -14,6 +15,7 @@ from edge_runtime.errors import ServerError
 from edge_runtime.server.app import Limits, create_app
 from edge_runtime.server.hub import Hub
 from edge_runtime.server.security import check_address
+from edge_runtime.sources.opencv import quiet_opencv
 from edge_runtime.stream import live
 
 if TYPE_CHECKING:
@@ -114,7 +116,9 @@ def serve(
     found = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     thread = None
     try:
-        with listener:
+        # Strangers' damaged pictures and forms are answered, and needn't fill the log.
+        logging.getLogger("python_multipart").setLevel(logging.ERROR)
+        with listener, quiet_opencv():
             if source is not None and hub is not None:
                 thread = threading.Thread(target=loop, args=(source, hub), name="edge-live", daemon=True)
                 thread.start()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 
 from edge_runtime import __version__
@@ -273,11 +274,14 @@ def _add_predict(app: FastAPI, classifier: Classifier, limits: Limits, predictio
 async def _sent_picture(request: Request) -> bytes:
     """The picture's file, out of a form or as the body."""
     if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        async with request.form(max_files=1, max_fields=10) as form:
-            file = form.get("file")
-            if not isinstance(file, UploadFile):
-                raise HTTPException(400, "Expected the picture as the form's field 'file', there is none.")
-            data = await file.read()
+        try:
+            async with request.form(max_files=1, max_fields=10) as form:
+                file = form.get("file")
+                if not isinstance(file, UploadFile):
+                    raise HTTPException(400, "Expected the picture as the form's field 'file', there is none.")
+                data = await file.read()
+        except FormParserError as error:  # newer Starlettes answer 400 themselves
+            raise HTTPException(400, f"Expected a form, got: {error}.") from None
     else:
         data = await request.body()
     if not data:

@@ -73,8 +73,8 @@ def _serve(arguments: argparse.Namespace) -> int:
         source = predictor = None
         if arguments.source != "none":
             source = opened.enter_context(open_source(arguments.source, pace=arguments.pace, loop=True))
-            # Another one for /predict: the live loop would hardly let go of its own. One thread, for the core that
-            # the live loop leaves free.
+            # Another one for /predict, or a busy client would halve the live loop's rate: they would take turns. One
+            # thread, for the core that the live loop leaves free.
             single = argparse.Namespace(**{**vars(arguments), "num_threads": 1})
             predictor = opened.enter_context(open_classifier(single))
 

@@ -17,6 +17,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel
 from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
+from starlette.requests import ClientDisconnect
 
 from edge_runtime import __version__
 from edge_runtime.collect import check_label
@@ -40,10 +41,12 @@ _PAGE_FILES = {
     "/page.js": ("page.js", "text/javascript"),
     "/docs.js": ("docs.js", "text/javascript"),
 }
+_EVENTS = "text/event-stream"
+_MOTION_JPEG = "multipart/x-mixed-replace"
 _BOUNDARY = "frame"
 _LOOK_S = 5.0  # how often a stream that has nothing to send looks whether somebody is still there
 _BODY_S = 60.0  # in which a picture must have come in
-_WAITING = 64  # pictures that may wait for the classifier
+_UNDER_WAY = 16  # pictures at a time, from their first byte on: they lie in memory
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Predictions:
 
     answers: Counter[int] = field(default_factory=Counter)
     seconds: float = 0.0
-    waiting: int = 0
+    under_way: int = 0
 
 
 class CategoryAnswer(BaseModel):
@@ -130,7 +133,7 @@ def create_app(
     """The application, for uvicorn or any other ASGI server.
 
     Args:
-        classifier: For ``/predict``; it may not be the live loop's, which would hardly let go of it.
+        classifier: For ``/predict``. Where it is the live loop's too, the two take turns.
         hub: Of the live loop; None has only ``/predict``.
         token: That requests must carry; None serves this machine's own address only.
         source: Description of the live loop's source.
@@ -209,17 +212,17 @@ def _add_predict(app: FastAPI, classifier: Classifier, limits: Limits, predictio
         return {**prediction.to_dict(), **size}
 
     async def answered(request: Request, top_k: int, score_threshold: float) -> dict[str, Any]:
-        data = await asyncio.wait_for(_sent_picture(request), _BODY_S)
-        if len(data) > limits.max_bytes:
-            raise HTTPException(413, f"Expected at most {limits.max_bytes:,} bytes, got {len(data):,}.")
-        if predictions.waiting >= _WAITING:
-            raise HTTPException(503, "Expected fewer pictures at a time.", {"retry-after": "1"})
-        predictions.waiting += 1
+        if predictions.under_way >= _UNDER_WAY:
+            raise HTTPException(503, f"Expected at most {_UNDER_WAY} pictures at a time.", {"retry-after": "1"})
+        predictions.under_way += 1
         try:
+            data = await asyncio.wait_for(_sent_picture(request), _BODY_S)
+            if len(data) > limits.max_bytes:
+                raise HTTPException(413, f"Expected at most {limits.max_bytes:,} bytes, got {len(data):,}.")
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(workers, answer, data, top_k, score_threshold)
         finally:
-            predictions.waiting -= 1
+            predictions.under_way -= 1
 
     @app.post(
         "/predict",
@@ -263,6 +266,9 @@ def _add_predict(app: FastAPI, classifier: Classifier, limits: Limits, predictio
         except HTTPException as refusal:
             status = refusal.status_code
             raise
+        except ClientDisconnect:
+            status = 499  # as nginx counts those who didn't wait; nobody hears the answer
+            return JSONResponse({"detail": "The client has gone."}, 400)
         except asyncio.TimeoutError:
             status = 408
             raise HTTPException(408, f"Expected the picture within {_BODY_S:g} seconds.") from None
@@ -290,12 +296,14 @@ async def _sent_picture(request: Request) -> bytes:
 
 
 def _add_live(app: FastAPI, hub: Hub, places: Places) -> None:
-    class Watch(WatchResponse):
-        pass
+    full: dict[int | str, dict[str, Any]] = {503: {"model": Detail, "description": "All places are taken"}}
 
-    Watch.places = places
-
-    @app.get("/events", summary="Decisions as they come, and the status, as server-sent events", response_class=Watch)
+    @app.get(
+        "/events",
+        summary="Decisions as they come, and the status, as server-sent events",
+        response_class=Response,
+        responses={200: {"content": {_EVENTS: {}}}, **full},
+    )
     async def events(
         request: Request,
         recent: Annotated[int, Query(ge=0, le=200, description="So many of the latest events first")] = 0,
@@ -303,13 +311,20 @@ def _add_live(app: FastAPI, hub: Hub, places: Places) -> None:
     ) -> Response:
         places.check()
         seen = request.headers.get("last-event-id", "")
-        after = int(seen) if seen.isdecimal() and int(seen) <= hub.last_event else max(hub.last_event - recent, 0)
-        return Watch(_events(hub, after, status), media_type="text/event-stream")
+        last = int(seen) if seen.isdecimal() and len(seen) < 20 else None
+        # A larger number than there is was given by a server that ran before this one.
+        after = max(hub.last_event - recent, 0) if last is None or last > hub.last_event else last
+        return WatchResponse(_events(hub, after, status), media_type=_EVENTS, places=places)
 
-    @app.get("/stream.mjpg", summary="The live picture, as Motion JPEG", response_class=Watch)
+    @app.get(
+        "/stream.mjpg",
+        summary="The live picture, as Motion JPEG",
+        response_class=Response,
+        responses={200: {"content": {_MOTION_JPEG: {}}}, **full},
+    )
     async def stream(request: Request) -> Response:
         places.check()
-        return Watch(_pictures(request, hub), media_type=f"multipart/x-mixed-replace; boundary={_BOUNDARY}")
+        return WatchResponse(_pictures(request, hub), media_type=f"{_MOTION_JPEG}; boundary={_BOUNDARY}", places=places)
 
     @app.get(
         "/snapshot.jpg",

@@ -14,6 +14,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from edge_runtime.errors import ServerError
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LEAST_TOKEN = 12  # characters
@@ -150,15 +152,17 @@ class Places:
 class WatchResponse(StreamingResponse):
     """A stream that takes a place as long as it lasts."""
 
-    places: Places
+    def __init__(self, content: AsyncIterator[str] | AsyncIterator[bytes], *, media_type: str, places: Places) -> None:
+        super().__init__(content, media_type=media_type)
+        self._places = places
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends it."""
-        self.places.taken += 1
+        self._places.taken += 1
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self.places.taken -= 1
+            self._places.taken -= 1
 
 
 def _foreign(scope: Scope, headers: Headers) -> JSONResponse | None:

@@ -59,7 +59,7 @@ def serve(
         host: Address to listen on.
         port: 0 takes a free one.
         token: That requests must carry; an address that others can reach needs one.
-        predictor: Answers ``/predict``; None is ``classifier``, which waits for its turn beside the live loop.
+        predictor: Answers ``/predict``; None is ``classifier``, for which it takes turns with the live loop then.
         top_k: See `edge_runtime.stream.live`, as for the rest down to ``capture``.
         score_threshold: See there.
         region: See there.

@@ -170,6 +170,18 @@ class TestPredict:
             answers = clients.map(lambda label: predicting.client.post("/predict", content=encoded(label)), wanted)
             assert [answer.json()["categories"][0]["label"] for answer in answers] == wanted
 
+    def test_clients_that_send_too_slowly_can_t_fill_the_memory(self, predicting: Server) -> None:
+        host, port = httpx.URL(predicting.address).host, httpx.URL(predicting.address).port
+        with ExitStack() as opened:
+
+            def is_refused_beside_another_slow_one() -> bool:
+                slow = opened.enter_context(socket.create_connection((host, port)))
+                slow.sendall(f"POST /predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1000\r\n\r\n".encode())
+                return predicting.client.post("/predict", content=encoded("red")).status_code == 503
+
+            wait_for(is_refused_beside_another_slow_one)
+        wait_for(lambda: predicting.client.post("/predict", content=encoded("red")).status_code == 200)
+
     def test_is_counted(self, predicting: Server) -> None:
         before = predicting.metric('edge_runtime_predict_requests_total{status="200"}')
         predicting.client.post("/predict", content=encoded("red"))
@@ -257,17 +269,22 @@ class TestLive:
             missed = [(number, data) for kind, number, data in islice(messages(stream), 3) if kind != "status"]
         assert missed == known[2:]
 
+    @pytest.mark.parametrize("unknown", ["999999999", "9" * 5000, "-1", "x"])
+    def test_an_event_that_never_was_is_no_obstacle(self, showing: Server, unknown: str) -> None:
+        with showing.client.stream("GET", "/events", headers={"last-event-id": unknown}) as stream:
+            assert next(messages(stream))[0] in ("status", "entered", "left", "changed")
+
     def test_ten_viewers_cost_one_encoding(self, showing: Server) -> None:
         encodings = "edge_runtime_pictures_encoded_total"
+        before = showing.metric(encodings)
         with ExitStack() as opened, ThreadPoolExecutor(10) as threads:
             streams = [opened.enter_context(showing.client.stream("GET", "/stream.mjpg")) for _ in range(10)]
             viewers = [jpegs(stream) for stream in streams]
-            before = showing.metric(encodings)
             seen = list(threads.map(lambda viewer: list(islice(viewer, 15)), viewers))
             cost = showing.metric(encodings) - before
             assert showing.metric("edge_runtime_viewers") == 10
-        assert len({jpeg for pictures in seen for jpeg in pictures}) <= cost + 2
-        assert cost < 10 * 15 / 3
+        assert len({jpeg for pictures in seen for jpeg in pictures}) <= cost + 1  # one may have been there
+        assert cost < 10 * 15 / 2
 
     def test_nothing_is_encoded_while_nobody_watches(self, showing: Server) -> None:
         wait_for(lambda: showing.metric("edge_runtime_viewers") == 0)

@@ -21,6 +21,7 @@ MEASUREMENTS = (
     "startup",
     "live",
     "capture",
+    "server",
     "int8_kernels",
     "head_training",
     "file_size",

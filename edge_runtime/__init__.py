@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from edge_runtime.errors import ModelError as ModelError
     from edge_runtime.errors import OutputError as OutputError
     from edge_runtime.errors import RulesError as RulesError
+    from edge_runtime.errors import ServerError as ServerError
     from edge_runtime.errors import SourceError as SourceError
     from edge_runtime.gate import GateRules as GateRules
     from edge_runtime.golden import verify_model as verify_model
@@ -88,6 +89,7 @@ _MODULE_OF = {
             "ModelError",
             "OutputError",
             "RulesError",
+            "ServerError",
             "SourceError",
         ),
         "errors",

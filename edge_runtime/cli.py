@@ -7,7 +7,18 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from edge_runtime.commands import benchmark, classify, doctor, info, install_service, record, run, verify
+from edge_runtime.commands import (
+    benchmark,
+    capture,
+    classify,
+    doctor,
+    info,
+    install_service,
+    record,
+    run,
+    serve,
+    verify,
+)
 from edge_runtime.errors import EdgeRuntimeError
 
 if TYPE_CHECKING:
@@ -56,6 +67,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"edge-runtime {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    for command in (info, verify, classify, run, record, benchmark, doctor, install_service):
+    for command in (info, verify, classify, run, serve, record, capture, benchmark, doctor, install_service):
         command.add(commands)
     return parser

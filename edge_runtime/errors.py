@@ -9,6 +9,7 @@ EdgeRuntimeError
 ├── SourceError (OSError)              pictures can't be had from where they should come
 │   └── CameraError                    a camera is missing, busy or stopped delivering
 ├── OutputError (OSError)              a result can't be written
+├── ServerError (RuntimeError)         the web server can't be started as it is asked for
 └── ServiceError (ValueError)          no systemd unit can be made of what was asked for
 """
 
@@ -47,6 +48,10 @@ class CameraError(SourceError):
 
 class OutputError(EdgeRuntimeError, OSError):
     """A result can't be written."""
+
+
+class ServerError(EdgeRuntimeError, RuntimeError):
+    """The web server can't be started as it is asked for."""
 
 
 class ServiceError(EdgeRuntimeError, ValueError):

@@ -95,13 +95,18 @@ def describe_machine(root: str | os.PathLike[str] = "/") -> Machine:
         governor=_read(clocks / "scaling_governor"),
         clock_mhz=_number(clocks / "scaling_cur_freq", 1e-3) or _float(_field(cpuinfo, "cpu MHz")),
         clock_max_mhz=_number(clocks / "cpuinfo_max_freq", 1e-3),
-        temperature_c=_number(base / "sys/class/thermal/thermal_zone0/temp", 1e-3),
+        temperature_c=read_temperature_c(base),
         throttled=_throttled(),
         load=_float((_read(base / "proc/loadavg") or "").split(" ")[0]),
         memory_bytes=_memory_bytes(_read(base / "proc/meminfo") or ""),
         kernel=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
     )
+
+
+def read_temperature_c(root: str | os.PathLike[str] = "/") -> float | None:
+    """Of the processor, in degrees Celsius; None where the machine doesn't tell."""
+    return _number(Path(root) / "sys/class/thermal/thermal_zone0/temp", 1e-3)
 
 
 def decode_throttled(answer: str) -> tuple[str, ...] | None:

@@ -24,7 +24,7 @@ FLOORS = {
         ("types",),
         (
             *("flatbuffer", "manifest", "preprocess", "postprocess", "xnnpack", "machine", "progress", "sources.base"),
-            *("watchdog", "service", "doctor.finding"),
+            *("watchdog", "service", "collect", "server", "doctor.finding"),
         ),
         (
             *("appended_zip", "metadata", "benchmark_report", "sources.opencv", "decision", "gate", "capture"),
@@ -45,9 +45,14 @@ FLOORS = {
             f"sinks.{kind}"
             for kind in ("background", "callback", "command", "json_lines", "mqtt", "saved_frames", "webhook")
         ),
-        ("sinks",),
-        ("commands.sink_options",),
-        tuple(f"commands.{name}" for name in ("info", "verify", "classify", "run", "record", "benchmark", "doctor")),
+        ("sinks", "server.picture", "server.security", "server.hub"),
+        ("commands.sink_options", "server.metrics"),
+        ("server.app",),
+        ("server.serve",),
+        (
+            *("commands.info", "commands.verify", "commands.classify", "commands.run", "commands.serve"),
+            *("commands.record", "commands.capture", "commands.benchmark", "commands.doctor"),
+        ),
         ("commands.install_service",),
         ("cli",),
         ("__main__",),

@@ -61,6 +61,7 @@ def test_values_and_errors_are_light(module: str) -> None:
         "decision",
         "gate",
         "capture",
+        "collect",
         "sources",
         "sinks",
         "benchmark",

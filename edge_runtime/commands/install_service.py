@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_runtime.commands import run
+from edge_runtime.commands import run, serve
 from edge_runtime.commands.options import add_command
 from edge_runtime.errors import ServiceError
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from edge_runtime.service import ServiceUnit
 
 # What a service can run: each module's `add` knows its options.
-_SERVED = {"run": run}
+_SERVED = {"run": run, "serve": serve}
 _GROUPS = ("video",)
 
 
@@ -116,8 +116,10 @@ def _written_to(parsed: argparse.Namespace) -> list[Path]:
     """The folders that the options say to write into, beside the present one."""
     here = Path.cwd()
     folders = [Path(parsed.to).absolute().parent] if getattr(parsed, "to", None) else []
-    if getattr(parsed, "save_to", None) and not Path(parsed.save_to).absolute().is_relative_to(here):
-        folders.append(Path(parsed.save_to))  # inside of the present one it is made when it is needed
+    for option in ("save_to", "collect"):  # inside of the present one they are made when they are needed
+        given = getattr(parsed, option, None)
+        if given and not Path(given).absolute().is_relative_to(here):
+            folders.append(Path(given))
     return [folder for folder in folders if folder != here]
 
 

@@ -11,22 +11,28 @@ if TYPE_CHECKING:
     from edge_runtime.capture import CaptureRules
     from edge_runtime.decision import DecisionRules
     from edge_runtime.gate import GateRules
-    from edge_runtime.sources import Source
+    from edge_runtime.sources import Pace, Source
     from edge_runtime.types import Region
 
 
-def add_source(parser: argparse.ArgumentParser) -> None:
-    """The options that say where frames come from."""
+def add_source(parser: argparse.ArgumentParser, *, pace: Pace = "fast", more: str = "") -> None:
+    """The options that say where frames come from.
+
+    Args:
+        parser: Of the command.
+        pace: The default.
+        more: That ``--source`` can be, for its help.
+    """
     parser.add_argument(
         "--source",
         default="0",
         help="camera number, /dev/video* or /dev/v4l/by-id/*, csi, a video file, a folder, a recording, an rtsp:// or "
-        "http:// stream, a GStreamer pipeline, synthetic, or faulty (default: %(default)s)",
+        f"http:// stream, a GStreamer pipeline, synthetic, faulty{more} (default: %(default)s)",
     )
     parser.add_argument(
         "--pace",
         choices=("fast", "realtime"),
-        default="fast",
+        default=pace,
         help="a file as fast as it goes, every frame; or at its own pace, newest frame only (default: %(default)s)",
     )
     parser.add_argument("--size", type=_size, metavar="WxH", help="to ask a camera for (default: 640x480)")
@@ -83,11 +89,11 @@ def add_live(parser: argparse.ArgumentParser) -> None:
     decision.add_argument("--deny", type=names, default=(), metavar="A,B", help="these can't")
 
 
-def open_live_source(arguments: argparse.Namespace) -> Source:
+def open_live_source(arguments: argparse.Namespace, *, loop: bool = False) -> Source:
     """The source that the options of `add_source` describe."""
     from edge_runtime.sources import open_source
 
-    return open_source(arguments.source, pace=arguments.pace, size=arguments.size, fps=arguments.fps)
+    return open_source(arguments.source, pace=arguments.pace, loop=loop, size=arguments.size, fps=arguments.fps)
 
 
 def decision_rules(arguments: argparse.Namespace) -> DecisionRules:

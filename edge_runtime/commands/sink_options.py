@@ -15,9 +15,15 @@ if TYPE_CHECKING:
 
 def add_sinks(parser: argparse.ArgumentParser) -> None:
     """The options that say where results go."""
+    lines = parser.add_argument_group("JSON Lines")
+    lines.add_argument("--to", metavar="FILE", help="write them into FILE instead of stdout")
+    lines.add_argument("--events-only", action="store_true", help="a line for each event, none for a frame")
+    add_event_sinks(parser)
+
+
+def add_event_sinks(parser: argparse.ArgumentParser) -> None:
+    """The options that say where events, and frames worth keeping, go."""
     out = parser.add_argument_group("where events go")
-    out.add_argument("--to", metavar="FILE", help="write the JSON Lines into FILE instead of stdout")
-    out.add_argument("--events-only", action="store_true", help="a line for each event, none for a frame")
     out.add_argument(
         "--mqtt",
         metavar="URL",
@@ -44,9 +50,15 @@ def add_sinks(parser: argparse.ArgumentParser) -> None:
 
 
 def open_sinks(arguments: argparse.Namespace) -> Iterator[Sink]:
-    """The sinks that the options of `add_sinks` describe, the JSON Lines last: they may end the program."""
+    """The sinks that the options of `add_sinks` describe."""
     from edge_runtime.sinks import JsonLines
 
+    yield JsonLines(arguments.to, events_only=arguments.events_only)
+    yield from open_event_sinks(arguments)
+
+
+def open_event_sinks(arguments: argparse.Namespace) -> Iterator[Sink]:
+    """Those of them that take events and frames, and no lines."""
     # Each is imported when it is asked for: most devices need none of the others.
     if arguments.mqtt:
         from edge_runtime.sinks import Mqtt
@@ -65,4 +77,3 @@ def open_sinks(arguments: argparse.Namespace) -> Iterator[Sink]:
 
         rules = SaveRules(score_below=arguments.save_below, margin_below=arguments.save_margin, kinds=arguments.save_on)
         yield Background(SavedFrames(arguments.save_to, rules, quota_mib=arguments.save_quota))
-    yield JsonLines(arguments.to, events_only=arguments.events_only)

@@ -70,7 +70,8 @@ class Capture:
     def _release(self) -> None:
         if self._reading.acquire(blocking=False):
             try:
-                self._capture.release()
+                with quiet_opencv():  # a device that was unplugged can't be told to stop
+                    self._capture.release()
             finally:
                 self._reading.release()
 

@@ -22,13 +22,13 @@ demo: $(VENV)/trainer.stamp
 test: check
 	@$(VENV)/bin/pytest
 
-# SKIP='camera=the reason' leaves a proof out, and says so.
+# SKIP='v4l2_camera=the reason' leaves a proof out, and says so.
 test-pi: $(VENV)/dev.stamp
 	@dpkg --status $(PI_PACKAGES) >/dev/null 2>&1 || if [ "$$(id -u)" = 0 ]; \
 		then echo "Installing $(PI_PACKAGES)" && apt-get update -qq && \
 			apt-get install -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 $(PI_PACKAGES) >/dev/null; \
 		else echo "Expected the packages $(PI_PACKAGES): sudo apt-get install $(PI_PACKAGES)" && exit 1; fi
-	@$(VENV)/bin/pytest -vv -o log_cli=true -o log_cli_level=INFO tests/pi $(if $(SKIP),--skip-proof '$(SKIP)')
+	@$(VENV)/bin/pytest -vv -o log_cli=true -o log_cli_level=INFO -o log_cli_format='%(asctime)s %(message)s' -o log_cli_date_format=%T tests/pi $(if $(SKIP),--skip-proof '$(SKIP)')
 
 check: $(VENV)/dev.stamp
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy

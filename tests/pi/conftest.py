@@ -19,7 +19,7 @@ from tests.wheel import ROOT
 HERE = Path(__file__).parent
 CACHE = ROOT / "build" / "pi"
 RELEASES = (
-    Release("bookworm", "3.11", (*machine.PACKAGES, "v4l-utils")),  # Debian 12, with what test_camera.py boots
+    Release("bookworm", "3.11", (*machine.PACKAGES, "v4l-utils")),  # Debian 12, with what test_v4l2_camera.py boots
     Release("trixie", "3.13"),  # Debian 13
 )
 

@@ -33,8 +33,8 @@ class Release:
 
     @property
     def wanted(self) -> tuple[str, ...]:
-        """Packages to unpack, with what they depend on."""
-        return (f"python{self.python}-minimal", f"libpython{self.python}-stdlib", *self.packages)
+        """Packages to unpack, with what they depend on; numpy from 2.5 on needs the C++ library of the system."""
+        return (f"python{self.python}-minimal", f"libpython{self.python}-stdlib", "libstdc++6", *self.packages)
 
 
 def unpack(release: Release, cache: Path) -> Path:

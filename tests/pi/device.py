@@ -81,6 +81,7 @@ class Device:
         """
         packages, newest = (self.root / path for path in reversed(self.PYTHON_PATH))
         shutil.rmtree(newest, ignore_errors=True)
+        newest.mkdir(parents=True)
         with zipfile.ZipFile(wheel) as archive:  # of Python alone, so unpacking it is installing it
             archive.extractall(newest)
             (metadata,) = (name for name in archive.namelist() if name.endswith("dist-info/METADATA"))
@@ -107,36 +108,41 @@ class Device:
     def _python(
         self, cpu: Cpu, *arguments: str | os.PathLike[str], paths: list[Path]
     ) -> subprocess.CompletedProcess[str]:
-        prefix = self._with_cpuinfo(cpu)
+        prefix = _prefix(self.root, cpu)
         emulator = ("qemu-aarch64-static", "-L", prefix, "-cpu", cpu.name)
         environment = {**CLEAN, "PYTHONPATH": os.pathsep.join(map(str, paths))}
         command = (*emulator, prefix / "usr/bin" / f"python{self.release.python}", *arguments)
-        return subprocess.run(command, capture_output=True, text=True, timeout=500, env=environment)
-
-    def _with_cpuinfo(self, cpu: Cpu) -> Path:
-        """The same file system with the processor's ``/proc/cpuinfo``.
-
-        By it, interpreters choose their kernels. LiteRT crashes on this machine's own, and without any it leaves
-        XNNPACK out, silently.
-        """
-        prefix = self.root.with_name(f"{self.root.name}-{cpu.name}")
-        if not prefix.is_dir():
-            partial = prefix.with_suffix(".partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            (partial / "proc").mkdir(parents=True)
-            (partial / "proc" / "cpuinfo").write_text(cpu.cpuinfo)
-            for entry in self.root.iterdir():
-                if entry.name not in ("proc", "opt"):
-                    (partial / entry.name).symlink_to(entry)
-            partial.rename(prefix)
-        return prefix
+        # Anywhere but here, where Python would find the sources before the wheel.
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=500, env=environment, cwd=self.root / "opt"
+        )
 
 
 def make_device(release: Release, wheel: Path, cache: Path) -> Device:
     """Makes what isn't there yet: a few seconds, or a minute with nothing in the cache."""
     device = Device(release, unpack(release, cache))
+    for cpu in (PI_4, PI_5):
+        _add_cpuinfo(device.root, _prefix(device.root, cpu), cpu)
     device.install(wheel, cache)
     return device
+
+
+def _prefix(root: Path, cpu: Cpu) -> Path:
+    return root.with_name(f"{root.name}-{cpu.name}")
+
+
+def _add_cpuinfo(root: Path, prefix: Path, cpu: Cpu) -> None:
+    """Makes ``prefix`` the same file system as ``root`` with the processor's ``/proc/cpuinfo``.
+
+    By it, interpreters choose their kernels. LiteRT crashes on this machine's own, and without any it leaves XNNPACK
+    out, silently.
+    """
+    shutil.rmtree(prefix, ignore_errors=True)
+    (prefix / "proc").mkdir(parents=True)
+    (prefix / "proc" / "cpuinfo").write_text(cpu.cpuinfo)
+    for entry in root.iterdir():
+        if entry.name not in ("proc", "opt"):
+            (prefix / entry.name).symlink_to(entry)
 
 
 def _requirements(metadata: bytes) -> bytes:

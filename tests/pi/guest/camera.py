@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -20,7 +21,7 @@ MODEL, LINES, MESSAGES, REPORT = (
 DEVICE = Path("/dev/video0")
 CAMERA = Path("/dev/v4l/by-id/usb-vivid-video-index0")  # as udev names it, where there is one
 FRAMES = 20  # wanted before and after
-AWAY_S = 3.0
+AWAY_S = 2.0
 PATIENCE_S = 120.0
 
 
@@ -41,13 +42,16 @@ def main() -> None:
         exit_status = program.wait(PATIENCE_S)
     finally:
         program.kill()
+    more = (runtime("run", MODEL, "--source", "0", "--max-frames", "3"), runtime("info", "--json", MODEL))
+    with ThreadPoolExecutor(len(more)) as pool:
+        by_number, info = pool.map(output_of, more)
     report = {
         "unplugged": unplugged,
         "plugging": plugging,
         "plugged": plugged,
         "exit_status": exit_status,
-        "by_number": output_of(runtime("run", MODEL, "--source", "0", "--max-frames", "3")),
-        "info": output_of(runtime("info", "--json", MODEL)),
+        "by_number": by_number,
+        "info": info,
     }
     REPORT.write_text(json.dumps(report))
 

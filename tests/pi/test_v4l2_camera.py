@@ -121,4 +121,4 @@ def test_a_camera_can_be_named_by_its_number(report: Report) -> None:
 def test_the_int8_kernels_pass_their_self_test(report: Report) -> None:
     backend = json.loads(report.facts["info"])["backend"]
     assert (backend["name"], backend["int8_kernels"], backend["int8_kernels_reason"]) == ("tflite_runtime", "on", "")
-    assert backend["delegated_ops"] >= backend["total_ops"] - 1 > 0
+    assert backend["delegated_ops"] >= backend["total_ops"] - 2 > 0

@@ -59,7 +59,7 @@ def report(devices: Mapping[str, Future[Device]], tiny_int8: Path, tmp_path_fact
     shutil.copy(tiny_int8, job / camera.MODEL.name)
     device = devices["bookworm"].result()
     path = ":".join(f"/{folder}" for folder in device.PYTHON_PATH)
-    command = f"env PYTHONPATH={path} PYTHONDONTWRITEBYTECODE=1 python{device.release.python} /job/camera.py"
+    command = f"env PYTHONPATH={path} python{device.release.python} /job/camera.py"
     console = machine.boot(device.root, job, command, cpu=PI_4)
     assert (job / camera.REPORT.name).exists(), console
     report = Report(

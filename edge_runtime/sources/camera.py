@@ -130,6 +130,11 @@ class CameraSource(Source):
         return capture
 
 
+def _present() -> str:
+    devices = sorted(str(path) for path in Path("/dev").glob("video*"))
+    return f"present: {', '.join(devices)}" if devices else "there is no /dev/video* at all"
+
+
 def _choose_pixels(capture: Capture) -> None:
     """Motion JPEG, else YUYV, else what OpenCV takes by itself: first of all BGR3, which it hands over as raw bytes."""
     import cv2
@@ -139,8 +144,3 @@ def _choose_pixels(capture: Capture) -> None:
         capture.set(cv2.CAP_PROP_FOURCC, code)
         if int(capture.get(cv2.CAP_PROP_FOURCC)) == code:
             return
-
-
-def _present() -> str:
-    devices = sorted(str(path) for path in Path("/dev").glob("video*"))
-    return f"present: {', '.join(devices)}" if devices else "there is no /dev/video* at all"

@@ -100,15 +100,16 @@ def test_every_frame_is_counted_and_the_camera_reopened_once(report: Report) -> 
         counters = line["counters"]
         left_out = sum(counters[what] for what in ("dropped", "skipped", "repeated", "malformed"))
         assert counters["classified"] == number
-        assert 0 <= counters["captured"] - number - left_out <= 1  # one may wait for its turn
+        # One may wait for its turn, and another come at this very moment.
+        assert 0 <= counters["captured"] - number - left_out <= 2
 
 
 def test_people_are_told(report: Report) -> None:
     said = report.messages.splitlines()
     gone = next(i for i, line in enumerate(said) if "stopped sending pictures" in line)
-    missing = next(i for i, line in enumerate(said) if "there is none" in line)
+    tried = next(i for i, line in enumerate(said) if "Trying again" in line)
     back = next(i for i, line in enumerate(said) if line.startswith("Reopened: camera"))
-    assert gone < missing < back
+    assert gone < tried < back
     assert report.facts["exit_status"] == 0
     assert said[-1].startswith(f"{len(report.lines)} frames, ")
 

@@ -124,7 +124,7 @@ class CameraSource(Source):
             )
         with quiet_opencv():
             # The order counts: a size is only good for the pixel format that is set when it is asked for.
-            _choose_pixels(capture)
+            capture.choose_pixel_format("MJPG", "YUYV")
             for key, value in settings:
                 capture.set(key, value)
         return capture
@@ -133,14 +133,3 @@ class CameraSource(Source):
 def _present() -> str:
     devices = sorted(str(path) for path in Path("/dev").glob("video*"))
     return f"present: {', '.join(devices)}" if devices else "there is no /dev/video* at all"
-
-
-def _choose_pixels(capture: Capture) -> None:
-    """Motion JPEG, else YUYV, else what OpenCV takes by itself: first of all BGR3, which it hands over as raw bytes."""
-    import cv2
-
-    for letters in ("MJPG", "YUYV"):
-        code = cv2.VideoWriter.fourcc(*letters)
-        capture.set(cv2.CAP_PROP_FOURCC, code)
-        if int(capture.get(cv2.CAP_PROP_FOURCC)) == code:
-            return

@@ -132,7 +132,7 @@ def _prefix(root: Path, cpu: Cpu) -> Path:
 
 
 def _add_cpuinfo(root: Path, prefix: Path, cpu: Cpu) -> None:
-    """Makes ``prefix`` the same file system as ``root`` with the processor's ``/proc/cpuinfo``.
+    """Makes ``prefix`` what programs see beside this machine's files: those of ``root``, and a ``/proc/cpuinfo``.
 
     By it, interpreters choose their kernels. LiteRT crashes on this machine's own, and without any it leaves XNNPACK
     out, silently.
@@ -140,13 +140,13 @@ def _add_cpuinfo(root: Path, prefix: Path, cpu: Cpu) -> None:
     shutil.rmtree(prefix, ignore_errors=True)
     (prefix / "proc").mkdir(parents=True)
     (prefix / "proc" / "cpuinfo").write_text(cpu.cpuinfo)
-    for entry in root.iterdir():
-        if entry.name not in ("proc", "opt"):
-            (prefix / entry.name).symlink_to(entry)
+    for name in ("etc", "lib", "usr"):  # what else is there, /tmp for one, is this machine's
+        (prefix / name).symlink_to(root / name)
 
 
 def _requirements(metadata: bytes) -> bytes:
-    return b"\n".join(line for line in metadata.splitlines() if line.startswith((b"Requires-Dist", b"Requires-Python")))
+    """What the base install asks for: the lines that belong to no extra."""
+    return b"\n".join(line for line in metadata.splitlines() if line.startswith(b"Requires-") and b"extra" not in line)
 
 
 def _pip_alone(cache: Path) -> Path:

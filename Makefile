@@ -4,19 +4,31 @@ VENV := .venv
 PYTHON ?= $(shell for p in python3.11 python3.10 python3.12 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help demo test check bench clean
+# Debian's, for the emulated hardware.
+PI_PACKAGES := qemu-user-static qemu-system-arm cpio kmod
+
+.PHONY: help demo test test-pi check bench clean
 
 help:
 	@echo "make demo    train, quantize, verify, benchmark and play a clip, on handwritten digits"
 	@echo "make test    lint, type check and all the tests"
+	@echo "make test-pi the wheel on emulated Raspberry Pi processors, and with a kernel's camera; needs $(PI_PACKAGES)"
 	@echo "make bench   measure what README.md promises"
-	@echo "make clean   remove .venv and runs"
+	@echo "make clean   remove .venv, runs and build"
 
 demo: $(VENV)/trainer.stamp
 	@$(VENV)/bin/edge-trainer demo --to runs/demo
 
 test: check
 	@$(VENV)/bin/pytest
+
+# SKIP='v4l2_camera=the reason' leaves a proof out, and says so.
+test-pi: $(VENV)/dev.stamp
+	@dpkg --status $(PI_PACKAGES) >/dev/null 2>&1 || if [ "$$(id -u)" = 0 ]; \
+		then echo "Installing $(PI_PACKAGES)" && apt-get update -qq && \
+			apt-get install -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 $(PI_PACKAGES) >/dev/null; \
+		else echo "Expected the packages $(PI_PACKAGES): sudo apt-get install $(PI_PACKAGES)" && exit 1; fi
+	@$(VENV)/bin/pytest -vv -o log_cli=true -o log_cli_level=INFO -o log_cli_format='%(asctime)s %(message)s' -o log_cli_date_format=%T tests/pi $(if $(SKIP),--skip-proof '$(SKIP)')
 
 check: $(VENV)/dev.stamp
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
@@ -25,7 +37,7 @@ bench: $(VENV)/dev.stamp
 	@$(VENV)/bin/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) runs build
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Expected Python 3.10, 3.11 or 3.12 on the PATH, found none: install python3.11 with its venv module, or run make PYTHON=/path/to/python3.11."; exit 1; }

@@ -63,6 +63,14 @@ def tiny_int8(tiny_models: TinyModels) -> Path:
     return tiny_models.int8
 
 
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The distribution, built from this tree."""
+    from tests.wheel import build_wheel
+
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
+
+
 def _shared(name: str) -> Path:
     folder = _SHARED / name
     if not folder.is_dir():

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 import venv
@@ -15,24 +13,11 @@ import cv2
 import pytest
 
 from tests.tiny import picture
+from tests.wheel import CLEAN, ROOT, pip
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[1]
 TRAINING = ("tensorflow", "keras", "tf_keras", "scikit-learn", "pillow", "matplotlib", "jinja2", "tqdm", "tomli-w")
-# Without what would lead the fresh environment back to this one.
-CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The distribution, built from a copy of the sources: building leaves files behind."""
-    folder = tmp_path_factory.mktemp("wheel")
-    ignored = shutil.ignore_patterns(".*", "runs", "build", "dist", "*.egg-info", "__pycache__")
-    shutil.copytree(ROOT, folder / "sources", ignore=ignored)
-    pip(Path(sys.executable), "wheel", "--no-deps", "--wheel-dir", folder, folder / "sources")
-    (built,) = folder.glob("*.whl")
-    return built
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +31,6 @@ def device(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def new_environment(folder: Path) -> Path:
     venv.create(folder, with_pip=True)
     return folder / "bin" / "python"
-
-
-def pip(python: Path, *arguments: object) -> None:
-    command = [python, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=500, env=CLEAN)
-    assert done.returncode == 0, done.stderr
 
 
 def test_holds_the_device_and_nothing_of_the_trainer(device: Path) -> None:

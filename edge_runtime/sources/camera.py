@@ -125,9 +125,7 @@ class CameraSource(Source):
             )
         # OpenCV waits 10 s for a silent camera before it says so, and holds the device all that time.
         os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "3")
-        # The order counts: a size is only good for the pixel format that is set when it is asked for.
         settings = (
-            (cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG")),
             (cv2.CAP_PROP_FRAME_WIDTH, size[1]),
             (cv2.CAP_PROP_FRAME_HEIGHT, size[0]),
             (cv2.CAP_PROP_FPS, fps),
@@ -139,6 +137,8 @@ class CameraSource(Source):
                 f"('fuser -v {self.path}' says which), or it is no camera ({_present()}; 'v4l2-ctl --list-devices')."
             )
         with quiet_opencv():
+            # The order counts: a size is only good for the pixel format that is set when it is asked for.
+            capture.choose_pixel_format("MJPG", "YUYV")
             for key, value in settings:
                 capture.set(key, value)
         return capture

@@ -74,6 +74,18 @@ class Capture:
         with self._reading:
             self._capture.set(property_id, value)
 
+    def choose_pixel_format(self, *codes: str) -> None:
+        """Asks a camera for the first of these FourCC codes that it has.
+
+        Left to itself OpenCV takes the first of its own list, which begins with BGR3, and may hand that over undecoded.
+        """
+        import cv2
+
+        for code in codes:
+            self.set(cv2.CAP_PROP_FOURCC, wanted := cv2.VideoWriter.fourcc(*code))
+            if self.get(cv2.CAP_PROP_FOURCC) == wanted:
+                return
+
     @property
     def closed(self) -> bool:
         """Whether `close` was called."""
@@ -87,7 +99,8 @@ class Capture:
     def _release(self) -> None:
         if self._reading.acquire(blocking=False):
             try:
-                self._capture.release()
+                with quiet_opencv():  # a device that was unplugged can't be told to stop
+                    self._capture.release()
             finally:
                 self._reading.release()
 

@@ -4,14 +4,20 @@ VENV := .venv
 PYTHON ?= $(shell for p in python3.11 python3.10 python3.12 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
 
-# Debian's, for the emulated hardware.
+# Debian's. Without those of the tests, the tests that need them are skipped, and say so.
+TEST_PACKAGES := mosquitto openssl chromium chromium-driver systemd
 PI_PACKAGES := qemu-user-static qemu-system-arm cpio kmod
+need = dpkg --status $(1) >/dev/null 2>&1 || if [ "$$(id -u)" = 0 ]; \
+	then echo "Installing $(1)" && apt-get update -qq && \
+		apt-get install -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 $(1) >/dev/null; \
+	else echo "Expected the packages $(1): sudo apt-get install $(1)" && exit 1; fi
 
-.PHONY: help demo test test-pi check bench clean
+.PHONY: help demo test test-packages test-pi check bench clean
 
 help:
 	@echo "make demo    train, quantize, verify, benchmark and play a clip, on handwritten digits"
 	@echo "make test    lint, type check and all the tests"
+	@echo "make test-packages   the broker, browser and service manager that some tests need; as root"
 	@echo "make test-pi the wheel on emulated Raspberry Pi processors, and with a kernel's camera; needs $(PI_PACKAGES)"
 	@echo "make bench   measure what README.md promises"
 	@echo "make clean   remove .venv, runs and build"
@@ -22,12 +28,12 @@ demo: $(VENV)/trainer.stamp
 test: check
 	@$(VENV)/bin/pytest
 
+test-packages:
+	@$(call need,$(TEST_PACKAGES))
+
 # SKIP='v4l2_camera=the reason' leaves a proof out, and says so.
 test-pi: $(VENV)/dev.stamp
-	@dpkg --status $(PI_PACKAGES) >/dev/null 2>&1 || if [ "$$(id -u)" = 0 ]; \
-		then echo "Installing $(PI_PACKAGES)" && apt-get update -qq && \
-			apt-get install -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 $(PI_PACKAGES) >/dev/null; \
-		else echo "Expected the packages $(PI_PACKAGES): sudo apt-get install $(PI_PACKAGES)" && exit 1; fi
+	@$(call need,$(PI_PACKAGES))
 	@$(VENV)/bin/pytest -vv -o log_cli=true -o log_cli_level=INFO -o log_cli_format='%(asctime)s %(message)s' -o log_cli_date_format=%T tests/pi $(if $(SKIP),--skip-proof '$(SKIP)')
 
 check: $(VENV)/dev.stamp

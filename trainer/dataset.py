@@ -160,15 +160,13 @@ def split_photos(found: Survey, *, data: DataConfig, seed: int) -> Dataset:
         groups=groups,
     )
     if groups:
-        _check_groups(found.root, pool, dealt, groups, [split for split in ("train", "val", "test") if split == "train" or split in shares])
+        _check_groups(found.root, pool, dealt, groups, ("train", *shares))
     splits: dict[str, Split] = {photo.path: photo.given for photo in photos if photo.given}
     splits.update({photo.path: split for photo, split in zip(pool, dealt, strict=True)})
     return Dataset(
         root=found.root,
         labels=labels,
-        photos=tuple(
-            Photo(photo.path, index[photo.label], splits[photo.path], photo.facts.sha256) for photo in photos
-        ),
+        photos=tuple(Photo(photo.path, index[photo.label], splits[photo.path], photo.facts.sha256) for photo in photos),
         unreadable=found.unreadable,
         given_split=bool(given),
     )

@@ -75,7 +75,9 @@ def assign_splits(
         if len(unit.indices) > 1:  # least squared error of the classes' shares
             chosen = max(
                 open_to,
-                key=lambda split: sum(n * lacking[label][split] / totals[label] ** 2 for label, n in unit.labels.items()),
+                key=lambda split: sum(
+                    n * lacking[label][split] / totals[label] ** 2 for label, n in unit.labels.items()
+                ),
             )
         else:  # one split after the other, train last: then new photos shift only the borders between them
             (label,) = unit.labels
@@ -98,13 +100,11 @@ def _units(sha256s: Sequence[str], labels: Sequence[int], groups: Sequence[str] 
             parent[key] = key = parent[parent[key]]
         return key
 
-    # A group's name can't be a hash's: it is marked.
-    keys = [f"group {group}" if group else sha256 for sha256, group in zip(sha256s, groups or sha256s, strict=True)]
-    if groups is None:
-        keys = list(sha256s)
+    names = groups if groups is not None else [""] * len(sha256s)
+    keys = [f"group {name}" if name else sha256 for sha256, name in zip(sha256s, names, strict=True)]
     for key, sha256 in zip(keys, sha256s, strict=True):
-        one, other = sorted((root(key), root(sha256)), reverse=True)
-        parent[other] = one  # the name of a group, where there is one, stands for all
+        low, high = sorted((root(key), root(sha256)))
+        parent[low] = high  # "group …" sorts behind hashes: a group's name stands for all
     members: dict[str, list[int]] = defaultdict(list)
     for index, key in enumerate(keys):
         members[root(key)].append(index)

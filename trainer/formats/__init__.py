@@ -14,10 +14,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from trainer.errors import DatasetError
-from trainer.formats import edge_impulse, folders, lists, roboflow, teachable_machine
+from trainer.formats.edge_impulse import EDGE_IMPULSE
+from trainer.formats.folders import FOLDERS
 from trainer.formats.listing import Listing
+from trainer.formats.lists import LISTS, SUFFIXES
+from trainer.formats.roboflow import ROBOFLOW
+from trainer.formats.teachable_machine import TEACHABLE_MACHINE
 
-_READERS = (lists, edge_impulse, roboflow, teachable_machine, folders)
+_READERS = (LISTS, EDGE_IMPULSE, ROBOFLOW, TEACHABLE_MACHINE, FOLDERS)
 
 
 def find_photos(source: str | Path) -> Listing:
@@ -31,16 +35,18 @@ def find_photos(source: str | Path) -> Listing:
     """
     source = Path(source)
     if source.suffix.lower() in (".zip", ".tm") and source.is_file():
-        raise DatasetError(f"Expected a folder of photos, got {source}, which is packed. Unzip it, and name the folder.")
+        raise DatasetError(
+            f"Expected a folder of photos, got {source}, which is packed. Unzip it, and name the folder."
+        )
     if not source.exists():
         raise DatasetError(
-            f"Expected a folder of photos or a list of them ({', '.join(lists.SUFFIXES)}), got {source}, which is no "
+            f"Expected a folder of photos or a list of them ({', '.join(SUFFIXES)}), got {source}, which is no "
             "folder and no file. Check the path."
         )
     for reader in _READERS:
         if reader.fits(source):
             return reader.read(source)
     raise DatasetError(
-        f"Expected a folder of photos or a list of them ({', '.join(lists.SUFFIXES)}), got the file {source}. "
+        f"Expected a folder of photos or a list of them ({', '.join(SUFFIXES)}), got the file {source}. "
         "Name the folder that it lies in."
     )

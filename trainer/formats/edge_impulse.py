@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from trainer.errors import DatasetError
-from trainer.formats.listing import Entry, Listing, is_picture, listing_from, loose_pictures, split_named
+from trainer.formats.listing import Entry, Listing, Reader, is_picture, listing_from, loose_pictures, split_named
 from trainer.types import Split
 
 _INFO = "info.labels"
 _FOLDERS: dict[str, Split] = {"training": "train", "testing": "test"}
 
 
-def fits(source: Path) -> bool:
+def _fits(source: Path) -> bool:
     """A folder with such a file, or with pictures that lie in ``training/`` itself."""
     if not source.is_dir():
         return False
@@ -26,7 +26,7 @@ def fits(source: Path) -> bool:
     return bool(_infos(source)) or (training.is_dir() and bool(loose_pictures(training)))
 
 
-def read(source: Path) -> Listing:
+def _read(source: Path) -> Listing:
     """Reads an export; a photo without a label is listed with none.
 
     Raises:
@@ -73,3 +73,6 @@ def _named(source: Path) -> list[Entry]:
         if (source / name).is_dir()
         for file in loose_pictures(source / name)
     ]
+
+
+EDGE_IMPULSE = Reader(_fits, _read)

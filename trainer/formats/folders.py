@@ -1,7 +1,7 @@
 """Class folders, in one of two layouts; pictures may lie deeper inside a class's folder.
 
-    PHOTOS/<class>/*                            no split given
-    PHOTOS/{train,val,test}/<class>/*           val may be called valid or validation
+PHOTOS/<class>/*                            no split given
+PHOTOS/{train,val,test}/<class>/*           val may be called valid or validation
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from trainer.errors import DatasetError
-from trainer.formats.listing import Entry, Listing, folders_in, pictures_in
+from trainer.formats.listing import Entry, Listing, Reader, folders_in, pictures_in
 from trainer.images import IMAGE_SUFFIXES
 from trainer.types import SPLITS, Split
 
@@ -23,12 +23,12 @@ _SPLIT_FOLDERS: dict[str, Split] = {
 }
 
 
-def fits(source: Path) -> bool:
+def _fits(source: Path) -> bool:
     """Any folder."""
     return source.is_dir()
 
 
-def read(source: Path) -> Listing:
+def read_folders(source: Path) -> Listing:
     """Reads the folders' names.
 
     Raises:
@@ -81,3 +81,6 @@ def _nothing_found(root: Path) -> str:
         return f"Expected a folder for each class in {root}, got {loose} pictures outside of one. {layout}"
     suffixes = ", ".join(IMAGE_SUFFIXES)
     return f"Expected photos ({suffixes}) in {root}, found none. {layout}"
+
+
+FOLDERS = Reader(_fits, read_folders)

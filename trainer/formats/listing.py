@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +56,19 @@ class Listing:
     classes: dict[Split | None, tuple[str, ...]]
     entries: tuple[Entry, ...]
     multi_label: bool = False
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One kind of source.
+
+    Attributes:
+        fits: Whether a path is of this kind; opens no more than it must.
+        read: Its photos; raises a DatasetError.
+    """
+
+    fits: Callable[[Path], bool]
+    read: Callable[[Path], Listing]
 
 
 def listing_from(root: Path, kind: str, entries: Sequence[Entry]) -> Listing:

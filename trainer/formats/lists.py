@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.errors import DatasetError
-from trainer.formats.listing import Entry, Listing, is_picture, listing_from, split_named
+from trainer.formats.listing import Entry, Listing, Reader, is_picture, listing_from, split_named
 from trainer.types import Split
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
@@ -32,12 +32,12 @@ _COLUMNS = {
 }
 
 
-def fits(source: Path) -> bool:
+def _fits(source: Path) -> bool:
     """A file with the suffix of a list."""
     return source.is_file() and source.suffix.lower() in SUFFIXES
 
 
-def read(source: Path) -> Listing:
+def _read(source: Path) -> Listing:
     """Reads a list.
 
     Raises:
@@ -57,12 +57,14 @@ def read_entries(source: Path) -> list[Entry]:
     """The photos of a list, in its order, each once.
 
     Raises:
-        DatasetError: As `read` does.
+        DatasetError: It is no list, a line can't be understood, or a photo is listed twice and differently.
     """
     try:
         text = source.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"Expected a list of photos in UTF-8, got {source}, which can't be read: {error}.") from error
+        raise DatasetError(
+            f"Expected a list of photos in UTF-8, got {source}, which can't be read: {error}."
+        ) from error
     rows = _csv_entries if source.suffix.lower() in (".csv", ".tsv") else _json_entries
     found: dict[str, tuple[int, Entry]] = {}
     for line, entry in rows(source, text):
@@ -113,7 +115,9 @@ def _one_hot(
     """The columns that stand for a class each."""
     classes = {at: name for at, name in enumerate(head) if at not in columns.values() and name}
     good = {"0", "1", "0.0", "1.0"}
-    if not classes or any(len(cells) != len(head) or cells[at].strip() not in good for _, cells in body for at in classes):
+    if not classes or any(
+        len(cells) != len(head) or cells[at].strip() not in good for _, cells in body for at in classes
+    ):
         raise DatasetError(
             f"Expected a column of labels in {source}, called label or class, or a column of 0 and 1 for each class, "
             f"got {', '.join(head)}. Rename it, or add it."
@@ -170,3 +174,6 @@ def _entry(source: Path, line: int, fields: Mapping[str, str], labels: tuple[str
             )
     # Lists come from Windows too.
     return Entry(fields["path"].replace("\\", "/"), labels, split, fields.get("group", ""))
+
+
+LISTS = Reader(_fits, _read)

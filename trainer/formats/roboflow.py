@@ -9,19 +9,20 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from trainer.formats import folders, lists
-from trainer.formats.listing import Entry, Listing, folders_in, listing_from, split_named
+from trainer.formats.folders import read_folders
+from trainer.formats.listing import Entry, Listing, Reader, folders_in, listing_from, split_named
+from trainer.formats.lists import read_entries
 
 _TABLE = "_classes.csv"
 _README = "README.roboflow.txt"
 
 
-def fits(source: Path) -> bool:
+def _fits(source: Path) -> bool:
     """A folder with Roboflow's note, or with a table of classes in it or in its splits."""
     return source.is_dir() and ((source / _README).exists() or bool(_tables(source)))
 
 
-def read(source: Path) -> Listing:
+def _read(source: Path) -> Listing:
     """Reads an export.
 
     Raises:
@@ -29,14 +30,14 @@ def read(source: Path) -> Listing:
     """
     tables = _tables(source)
     if not tables:
-        found = folders.read(source)
+        found = read_folders(source)
         entries = tuple(replace(entry, group=_origin(entry)) for entry in found.entries)
         return replace(found, kind="Roboflow export", entries=entries)
     listed = []
     for table in tables:
         folder = table.parent.relative_to(source)
         given = split_named(folder.name)
-        for entry in lists.read_entries(table):
+        for entry in read_entries(table):
             moved = replace(entry, path=(folder / entry.path).as_posix(), given=given)
             listed.append(replace(moved, group=_origin(moved)))
     return listing_from(source, "Roboflow export", listed)
@@ -57,3 +58,6 @@ def _origin(entry: Entry) -> str:
     """Name of the picture that this one was made from; the split's folder isn't part of it."""
     name = Path(entry.path).name
     return name.partition(".rf.")[0] if ".rf." in name else ""
+
+
+ROBOFLOW = Reader(_fits, _read)

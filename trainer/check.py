@@ -97,6 +97,7 @@ class CheckReport:
     """What photos are like.
 
     Attributes:
+        source: What was checked: a folder or a list.
         root: The folder that paths are relative to.
         kind: What was read, as ``"class folders"``.
         photos: Readable photos.
@@ -119,6 +120,7 @@ class CheckReport:
         schema_version: Of `to_dict`.
     """
 
+    source: str
     root: str
     kind: str
     photos: int
@@ -180,6 +182,7 @@ def check(source: str | Path, recipe: Recipe | None = None, *, suspects: bool | 
     size = input_size(recipe)
     wrong, skipped, accuracy = _suspects(found, dataset, stops, recipe, (*equal, *alike), asked=suspects)
     return CheckReport(
+        source=str(source),
         root=str(found.root),
         kind=found.kind,
         photos=len(photos),
@@ -228,10 +231,12 @@ def _duplicates(
     equal = tuple(made(members, 1.0) for members in copies.values() if len(members) > 1)
     firsts = [members[0] for members in copies.values()]
     pairs = near_duplicates([photo.facts.measures for photo in firsts if photo.facts.measures])
-    alike = []
-    for group in grouped([(one, other) for one, other, _ in pairs]):
-        least = min(similarity for one, _, similarity in pairs if one in group)
-        alike.append(made([firsts[index] for index in group], min(least, 0.999)))  # 1 is for equal bytes
+    groups = grouped([(one, other) for one, other, _ in pairs])
+    group_of = {index: number for number, group in enumerate(groups) for index in group}
+    least = [0.999] * len(groups)  # 1 is for equal bytes
+    for one, _, similarity in pairs:
+        least[group_of[one]] = min(least[group_of[one]], similarity)
+    alike = [made([firsts[index] for index in group], low) for group, low in zip(groups, least, strict=True)]
     # What does most harm comes first: the same picture as two things, then one that is both learned and measured.
     alike.sort(key=lambda group: (not group.contradict, not group.leak, -group.similarity))
     return equal, tuple(alike)

@@ -36,18 +36,17 @@ class Picture(NamedTuple):
     note: str
 
 
-def render_check_page(report: CheckReport, source: str | Path) -> str:
+def render_check_page(report: CheckReport) -> str:
     """The whole page: styles and thumbnails inside, nothing fetched, no script.
 
     Args:
-        report: Of the check.
-        source: What was checked; its pictures are read again.
+        report: Of the check; the pictures that are shown are read again.
     """
     root = Path(report.root)
     found = findings(report)
     unreadable = {path for path, _ in report.unreadable}
     by_class: dict[str, list[str]] = {label: [] for label in report.labels}
-    for entry in find_photos(source).entries:
+    for entry in find_photos(report.source).entries:
         if entry.path not in unreadable:
             for label in entry.labels:
                 by_class[label].append(entry.path)
@@ -55,7 +54,7 @@ def render_check_page(report: CheckReport, source: str | Path) -> str:
     same = [group for group in (*report.duplicates, *report.near_duplicates) if group.contradict or group.leak]
     same += [group for group in (*report.near_duplicates, *report.duplicates) if not (group.contradict or group.leak)]
     return page_template("check.html.j2").render(
-        content={"title": Path(source).resolve().name},
+        content={"title": Path(report.source).resolve().name},
         report=report,
         summary=summary(report),
         findings=found,

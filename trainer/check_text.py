@@ -72,7 +72,7 @@ def format_text(report: CheckReport) -> str:
 def summary(report: CheckReport) -> str:
     """What there is, in a line."""
     several = ", several a photo" if report.multi_label else ""
-    return f"{_photos(report.photos)} in {len(report.labels)} classes{several}, {report.root} ({report.kind})"
+    return f"{_photos(report.photos)} in {len(report.labels)} classes{several}, {report.source} ({report.kind})"
 
 
 def _unreadable(report: CheckReport) -> Iterator[Finding]:

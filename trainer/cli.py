@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_runtime.errors import EdgeRuntimeError
 from trainer.environment import check_packages
-from trainer.errors import TrainerError
+from trainer.errors import OutputFolderError, TrainerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -177,11 +177,14 @@ def _check(arguments: argparse.Namespace) -> int:
     from trainer.files import write_bytes, write_json
     from trainer.recipe import read_recipe
 
+    for file in (arguments.page, arguments.json):
+        if file and not Path(file).parent.is_dir():  # said before the work, not after it
+            raise OutputFolderError(f"Expected a folder to write {file} to, there is none. Make it, or choose another.")
     report = check(arguments.photos, read_recipe(arguments.recipe, arguments.set), suspects=arguments.labels)
     if arguments.page:
         from trainer.check_page import render_check_page
 
-        write_bytes(Path(arguments.page), render_check_page(report, arguments.photos).encode())
+        write_bytes(Path(arguments.page), render_check_page(report).encode())
     if arguments.json == "-":
         print(json.dumps(report.to_dict(), indent=1))
         return 0

@@ -275,6 +275,6 @@ def _check_groups(
             if (label, split) not in reached:
                 raise DatasetError(
                     f"Expected photos of class {label} in each of {', '.join(splits)} with groups kept whole, but its "
-                    f"photos in {root} lie in {len(parts[label])} groups and none could go to {split}. "
+                    f"groups ({len(parts[label])} in {root}) leave none for {split}. "
                     "Add photos of other sessions, or group by something finer with data.group."
                 )

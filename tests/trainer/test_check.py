@@ -198,7 +198,7 @@ def test_multi_label_lists_are_checked_too(tmp_path):
     assert report.multi_label
     assert "can't be trained yet" in report.stops
     assert (report.suspects, report.suspects_skipped) == (None, "photos have several labels")
-    assert "Class" not in render_check_page(report, tmp_path / "list.csv").partition("<main>")[0]
+    assert "Class" not in render_check_page(report).partition("<main>")[0]
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_the_page_holds_its_pictures_and_escapes_names(tmp_path):
     photos(tmp_path, {"cat": 12, "<b>mouse": 12})
     save(tmp_path / "cat" / "again.jpg", cv2.imread(str(tmp_path / "<b>mouse" / "03.jpg")), quality=60)
     save(tmp_path / "cat" / "01.jpg", np.full((150, 200, 3), 90, np.uint8))
-    page = render_check_page(_check(tmp_path), tmp_path)
+    page = render_check_page(_check(tmp_path))
     assert page.count("data:image/jpeg;base64,") == 2 + 1 + 13 + 12  # the pair, the fault, the contact sheet
     assert "&lt;b&gt;mouse" in page
     assert "<b>mouse" not in page

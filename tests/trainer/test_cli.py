@@ -140,7 +140,9 @@ class TestCheck:
         assert "Contact sheet" in page.read_text(encoding="utf-8")
         assert json.loads(stored.read_text())["photos"] == 36
         assert "Ready to train" in capsys.readouterr().out
-        assert "Make room" in error_of(capsys, "check", photos, "--no-labels", "--page", tmp_path / "no" / "x.html")
+        assert "a folder to write" in error_of(
+            capsys, "check", photos, "--no-labels", "--page", tmp_path / "no" / "x.html"
+        )
 
     def test_of_an_empty_folder_is_an_error(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert str(tmp_path) in error_of(capsys, "check", tmp_path)

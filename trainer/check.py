@@ -1,21 +1,28 @@
-"""Looks over a folder of photos before it is trained on: what is in it, what is wrong with it, would train stop."""
+"""Looks over photos before they are trained on: what there is, what is wrong with it, would train stop."""
 
 from __future__ import annotations
 
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.config import DataConfig
-from trainer.dataset import FoundPhoto, split_photos, survey
-from trainer.errors import TrainerError
-from trainer.types import SPLITS
+from trainer.artifacts import input_size
+from trainer.backbones import get_backbone
+from trainer.config import Recipe
+from trainer.dataset import FoundPhoto, Survey, split_photos, survey
+from trainer.doctor.faults import FAULTS, Fault, faults_of
+from trainer.doctor.near_duplicates import grouped, near_duplicates
+from trainer.doctor.sessions import Leak, leaks
+from trainer.doctor.suspects import find_suspects, reason_against
+from trainer.errors import TrainerError, WeightsError
+from trainer.types import SPLITS, Dataset
 
-_UNSPLIT = "photos"  # stands for a split where there is none
-_IMBALANCE = 3.0  # the largest class may be this many times the smallest
+SCHEMA_VERSION = 1
+UNSPLIT = "photos"
+"""Stands for a split where there is none."""
 
 
 @dataclass(frozen=True)
@@ -40,123 +47,265 @@ class ImageSizes:
 
 
 @dataclass(frozen=True)
-class CheckReport:
-    """What a folder of photos is like.
+class Duplicates:
+    """Files that show the same picture.
 
     Attributes:
-        root: The folder.
-        photos: Readable photos.
-        labels: Names of the classes, sorted.
-        counts: Readable photos for each split and class: ``counts["train"]["cat"]``. Where the folder can't be
-            split, those under ``"photos"`` or the given splits' names.
-        given_split: True where the folder itself holds train/val/test.
-        imbalance: Largest class over smallest, over all splits; 0 where a class has no photos.
-        unreadable: Path and reason.
-        duplicates: Groups of paths with equal bytes.
-        duplicates_across_splits: Those of them that lie in more than one given split.
-        contradictions: Those of them that lie in more than one class.
-        sizes: None where no photo is readable.
-        warnings: What is worth a look, a sentence each.
-        stops: Why ``train`` would stop; empty where it wouldn't.
+        paths: Of the files, sorted.
+        labels: Class of each.
+        splits: Split of each.
+        similarity: Of the least similar pair that was joined, up to 1; 1 for equal bytes.
     """
 
+    paths: tuple[str, ...]
+    labels: tuple[str, ...]
+    splits: tuple[str, ...]
+    similarity: float
+
+    @property
+    def contradict(self) -> bool:
+        """Whether they are said to be different things."""
+        return len(set(self.labels)) > 1
+
+    @property
+    def leak(self) -> bool:
+        """Whether they lie in several splits."""
+        return len(set(self.splits)) > 1
+
+
+@dataclass(frozen=True)
+class SuspectLabel:
+    """A photo that another class fits better.
+
+    Attributes:
+        path: Of the photo.
+        given: Its class.
+        suggested: The other one.
+        given_likelihood: 0–1, by photos other than this one.
+        suggested_likelihood: The same.
+    """
+
+    path: str
+    given: str
+    suggested: str
+    given_likelihood: float
+    suggested_likelihood: float
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What photos are like.
+
+    Attributes:
+        source: What was checked: a folder or a list.
+        root: The folder that paths are relative to.
+        kind: What was read, as ``"class folders"``.
+        photos: Readable photos.
+        labels: Names of the classes, sorted.
+        multi_label: Whether photos may show several classes.
+        counts: Readable photos for each split and class: ``counts["train"]["cat"]``. Where they can't be split, those
+            under ``"photos"`` or the given splits' names.
+        given_split: True where the splits are given.
+        imbalance: Largest class over smallest, over all splits; 0 where a class has no photos.
+        unreadable: Path and reason.
+        duplicates: Files with equal bytes.
+        near_duplicates: Files that show the same picture in different bytes.
+        leaks: Capture sessions in several splits.
+        faults: Pictures that show too little, the worst kind first.
+        suspects: Labels that are likely to be wrong, the clearest first; None where they weren't looked for.
+        suspects_skipped: Why not; empty where they were.
+        suspects_accuracy: Of the likelihoods by which they were found, 0–1.
+        sizes: None where no photo is readable.
+        stops: Why ``train`` would stop; empty where it wouldn't.
+        schema_version: Of `to_dict`.
+    """
+
+    source: str
     root: str
+    kind: str
     photos: int
     labels: tuple[str, ...]
+    multi_label: bool
     counts: dict[str, dict[str, int]]
     given_split: bool
     imbalance: float
     unreadable: tuple[tuple[str, str], ...]
-    duplicates: tuple[tuple[str, ...], ...]
-    duplicates_across_splits: tuple[tuple[str, ...], ...]
-    contradictions: tuple[tuple[str, ...], ...]
+    duplicates: tuple[Duplicates, ...]
+    near_duplicates: tuple[Duplicates, ...]
+    leaks: tuple[Leak, ...]
+    faults: tuple[Fault, ...]
+    suspects: tuple[SuspectLabel, ...] | None
+    suspects_skipped: str
+    suspects_accuracy: float
     sizes: ImageSizes | None
-    warnings: tuple[str, ...]
     stops: str
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def class_counts(self) -> dict[str, int]:
+        """Readable photos for each class, over all splits."""
+        return {label: sum(counts[label] for counts in self.counts.values()) for label in self.labels}
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
 
 
-def check(root: str | Path, *, data: DataConfig | None = None, seed: int = 0, input_size: int = 224) -> CheckReport:
-    """Looks over a folder of photos; each is decoded in full.
+def check(source: str | Path, recipe: Recipe | None = None, *, suspects: bool | None = None) -> CheckReport:
+    """Looks over photos; each is decoded in full.
 
     Args:
-        root: The folder, laid out as `trainer.dataset` says.
-        data: As for training.
-        seed: Of the split that training would make.
-        input_size: Height and width of the network's input, in pixels.
+        source: A folder or a list, as `trainer.formats` reads them.
+        recipe: By which they would be split and trained.
+        suspects: Whether wrong labels are looked for, which takes TensorFlow and the backbone's weights; None: where
+            it can be done.
 
     Raises:
-        DatasetError: There is no such folder, or no picture in it.
+        DatasetError: There is no such source, or no picture in it.
+        WeightsError: ``suspects`` is True, and the weights can't be had.
     """
-    found = survey(root, decode=True)
+    recipe = recipe or Recipe()
+    found = survey(source, decode=True)
     photos = found.readable
-    labels = tuple(sorted({label for classes in found.classes.values() for label in classes}))
-    per_class = Counter(photo.label for photo in photos)
-    fewest = min((per_class[label] for label in labels), default=0)
-    stops = ""
+    dataset, stops = None, ""
     try:
-        dataset = split_photos(found, data=data or DataConfig(), seed=seed)
-        placed: Counter[tuple[str, str]] = Counter((p.split, dataset.labels[p.label]) for p in dataset.photos)
+        dataset = split_photos(found, data=recipe.data, seed=recipe.seed)
+        split_of: dict[str, str] = {photo.path: photo.split for photo in dataset.photos}
     except TrainerError as error:
         stops = str(error)
-        placed = Counter((photo.given or _UNSPLIT, photo.label) for photo in photos)
-    groups = _duplicates(photos)
-    given = {photo.path: photo.given for photo in photos}
-    classes = {photo.path: photo.label for photo in photos}
-    report = CheckReport(
-        root=str(root),
+        split_of = {photo.path: photo.given or UNSPLIT for photo in photos}
+    labels = tuple(sorted({label for classes in found.classes.values() for label in classes}))
+    placed = Counter((split_of[photo.path], label) for photo in photos for label in photo.labels)
+    per_class = Counter(label for photo in photos for label in photo.labels)
+    fewest = min((per_class[label] for label in labels), default=0)
+    equal, alike = _duplicates(photos, split_of)
+    size = input_size(recipe)
+    wrong, skipped, accuracy = _suspects(found, dataset, stops, recipe, (*equal, *alike), asked=suspects)
+    return CheckReport(
+        source=str(source),
+        root=str(found.root),
+        kind=found.kind,
         photos=len(photos),
         labels=labels,
+        multi_label=found.multi_label,
         counts={
             name: {label: placed[name, label] for label in labels}
-            for name in (*SPLITS, _UNSPLIT)
+            for name in (*SPLITS, UNSPLIT)
             if any(split == name for split, _ in placed)
         },
-        given_split=len(found.classes) > 1,
+        given_split=set(found.classes) not in ({None}, {"train"}),
         imbalance=round(max(per_class.values()) / fewest, 2) if fewest else 0.0,
         unreadable=found.unreadable,
-        duplicates=groups,
-        duplicates_across_splits=tuple(g for g in groups if len({given[path] for path in g}) > 1),
-        contradictions=tuple(g for g in groups if len({classes[path] for path in g}) > 1),
-        sizes=_sizes(photos, input_size),
-        warnings=(),
+        duplicates=equal,
+        near_duplicates=alike,
+        leaks=tuple(
+            leaks(
+                [photo.path for photo in photos],
+                [split_of[photo.path] for photo in photos],
+                [photo.facts.taken_at for photo in photos],
+                [photo.facts.measures for photo in photos if photo.facts.measures],
+            )
+        ),
+        faults=_faults(photos, size),
+        suspects=wrong,
+        suspects_skipped=skipped,
+        suspects_accuracy=accuracy,
+        sizes=_sizes(photos, size),
         stops=stops,
     )
-    return replace(report, warnings=tuple(_warnings(report, per_class, len(found.photos))))
 
 
-def format_text(report: CheckReport) -> str:
-    """Lays a report out for a person."""
-    lines = [f"{report.photos} photos in {len(report.labels)} classes, {report.root}", ""]
-    lines += _count_table(report)
-    sizes = report.sizes
-    if sizes:
-        lines += [
-            "",
-            f"Height  {sizes.min_height} to {sizes.max_height} px, median {sizes.median_height}",
-            f"Width   {sizes.min_width} to {sizes.max_width} px, median {sizes.median_width}",
-        ]
-    lines += _listing("Unreadable", [f"{path}: {reason}" for path, reason in report.unreadable])
-    lines += _listing("The same picture in several classes", [" = ".join(g) for g in report.contradictions])
-    lines += _listing("The same picture in several splits", [" = ".join(g) for g in report.duplicates_across_splits])
-    told = {*report.contradictions, *report.duplicates_across_splits}
-    lines += _listing("Exact duplicates", [" = ".join(g) for g in report.duplicates if g not in told])
-    lines += ["", *(f"Warning: {warning}" for warning in report.warnings)] if report.warnings else []
-    lines += ["", f"Training would stop: {report.stops}" if report.stops else "Ready to train."]
-    return "\n".join(lines)
-
-
-def _duplicates(photos: Sequence[FoundPhoto]) -> tuple[tuple[str, ...], ...]:
-    groups: dict[str, list[str]] = defaultdict(list)
+def _duplicates(
+    photos: Sequence[FoundPhoto], split_of: dict[str, str]
+) -> tuple[tuple[Duplicates, ...], tuple[Duplicates, ...]]:
+    """Those of equal bytes, and those that only look the same, of which one for each set of bytes is named."""
+    copies: dict[str, list[FoundPhoto]] = defaultdict(list)
     for photo in photos:
-        groups[photo.facts.sha256].append(photo.path)
-    return tuple(tuple(paths) for paths in groups.values() if len(paths) > 1)
+        copies[photo.facts.sha256].append(photo)
+
+    def made(members: Sequence[FoundPhoto], similarity: float) -> Duplicates:
+        paths = tuple(photo.path for photo in members)
+        labels = tuple(photo.label for photo in members)
+        return Duplicates(paths, labels, tuple(split_of[path] for path in paths), round(similarity, 3))
+
+    equal = tuple(made(members, 1.0) for members in copies.values() if len(members) > 1)
+    firsts = [members[0] for members in copies.values()]
+    pairs = near_duplicates([photo.facts.measures for photo in firsts if photo.facts.measures])
+    groups = grouped([(one, other) for one, other, _ in pairs])
+    group_of = {index: number for number, group in enumerate(groups) for index in group}
+    least = [0.999] * len(groups)  # 1 is for equal bytes
+    for one, _, similarity in pairs:
+        least[group_of[one]] = min(least[group_of[one]], similarity)
+    alike = [made([firsts[index] for index in group], low) for group, low in zip(groups, least, strict=True)]
+    # What does most harm comes first: the same picture as two things, then one that is both learned and measured.
+    alike.sort(key=lambda group: (not group.contradict, not group.leak, -group.similarity))
+    return equal, tuple(alike)
 
 
-def _sizes(photos: Sequence[FoundPhoto], input_size: int) -> ImageSizes | None:
+def _faults(photos: Sequence[FoundPhoto], size: int) -> tuple[Fault, ...]:
+    found = [fault for photo in photos for fault in faults_of(photo.path, photo.facts, size)]
+    # Large values are worse where a picture is too bright, small ones elsewhere.
+    found.sort(key=lambda fault: (FAULTS.index(fault.kind), -fault.value if fault.kind == "bright" else fault.value))
+    return tuple(found)
+
+
+def _suspects(
+    found: Survey,
+    dataset: Dataset | None,
+    stops: str,
+    recipe: Recipe,
+    duplicates: Sequence[Duplicates],
+    *,
+    asked: bool | None,
+) -> tuple[tuple[SuspectLabel, ...] | None, str, float]:
+    """The suspects, why they weren't looked for, and the accuracy of the likelihoods."""
+    from trainer.weights import resolve_weights
+
+    if asked is False:
+        return None, "not asked for", 0.0
+    if dataset is None:
+        return None, "photos have several labels" if found.multi_label else "training would stop", 0.0
+    if reason := reason_against([photo.label for photo in dataset.photos], dataset.labels):
+        return None, reason, 0.0
+    said: list[str] = []
+    try:
+        weights = resolve_weights(
+            get_backbone(recipe.model.backbone), recipe.model.weights, input_size(recipe), log=said.append
+        )
+    except WeightsError as error:
+        if asked:
+            raise
+        return None, str(error), 0.0
+    if weights is None:
+        return None, "it takes a backbone that has been trained: model.weights gives none", 0.0
+
+    from trainer.doctor.features import backbone_features
+
+    features, labels, paths = backbone_features(dataset, recipe, weights)
+    number = {path: index for index, path in enumerate(paths)}
+    groups = list(range(len(paths)))
+    for group in duplicates:
+        here = [number[path] for path in group.paths if path in number]
+        for index in here:
+            groups[index] = groups[here[0]]
+    suspects, accuracy = find_suspects(features, labels, groups, seed=recipe.seed)
+    return (
+        tuple(
+            SuspectLabel(
+                path=paths[suspect.index],
+                given=dataset.labels[labels[suspect.index]],
+                suggested=dataset.labels[suspect.suggested],
+                given_likelihood=suspect.given_likelihood,
+                suggested_likelihood=suspect.suggested_likelihood,
+            )
+            for suspect in suspects
+        ),
+        "",
+        round(accuracy, 4),
+    )
+
+
+def _sizes(photos: Sequence[FoundPhoto], size: int) -> ImageSizes | None:
     if not photos:
         return None
     heights = [photo.facts.height for photo in photos]
@@ -168,54 +317,6 @@ def _sizes(photos: Sequence[FoundPhoto], input_size: int) -> ImageSizes | None:
         min_width=min(widths),
         median_width=int(statistics.median(widths)),
         max_width=max(widths),
-        smaller_than_input=sum(min(size) < input_size for size in zip(heights, widths, strict=True)),
-        input_size=input_size,
+        smaller_than_input=sum(min(sides) < size for sides in zip(heights, widths, strict=True)),
+        input_size=size,
     )
-
-
-def _warnings(report: CheckReport, per_class: Counter[str], files: int) -> list[str]:
-    warnings = []
-    if report.imbalance > _IMBALANCE:
-        most = max(report.labels, key=lambda label: per_class[label])
-        least = min(report.labels, key=lambda label: per_class[label])
-        warnings.append(
-            f"{most} has {report.imbalance:.1f} times as many photos as {least} "
-            f"({per_class[most]} and {per_class[least]}); add photos of {least}, or read its recall in the report."
-        )
-    if report.unreadable:
-        warnings.append(f"{len(report.unreadable)} of {files} files can't be read and are left out.")
-    if report.contradictions:
-        warnings.append(f"The same picture in several classes: {len(report.contradictions)} times. Keep it in one.")
-    if report.duplicates_across_splits:
-        warnings.append(
-            f"The same picture in several splits: {len(report.duplicates_across_splits)} times. Keep it in one, or "
-            "accuracy is measured on what was learned."
-        )
-    sizes = report.sizes
-    if sizes and sizes.smaller_than_input > report.photos / 2:
-        warnings.append(
-            f"{sizes.smaller_than_input} of {report.photos} photos are smaller than the network's input of "
-            f"{sizes.input_size} px and are enlarged; a smaller input may do as well, and is faster."
-        )
-    return warnings
-
-
-def _count_table(report: CheckReport) -> list[str]:
-    names = list(report.counts)
-    first = max([len("class"), len("total"), *map(len, report.labels)])
-    heads = [*names, *(["total"] if len(names) > 1 else [])]
-
-    def row(label: str, numbers: Sequence[int]) -> str:
-        numbers = [*numbers, sum(numbers)] if len(names) > 1 else numbers
-        return f"{label:<{first}}" + "".join(f"{number:>8}" for number in numbers)
-
-    lines = [f"{'class':<{first}}" + "".join(f"{head:>8}" for head in heads)]
-    lines += [row(label, [report.counts[name][label] for name in names]) for label in report.labels]
-    return [*lines, row("total", [sum(report.counts[name].values()) for name in names])]
-
-
-def _listing(title: str, entries: Sequence[str], *, limit: int = 20) -> list[str]:
-    if not entries:
-        return []
-    more = [f"  and {len(entries) - limit} more"] if len(entries) > limit else []
-    return ["", f"{title} ({len(entries)}):", *(f"  {entry}" for entry in entries[:limit]), *more]

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from edge_runtime.errors import EdgeRuntimeError
 from trainer.environment import check_packages
-from trainer.errors import TrainerError
+from trainer.errors import OutputFolderError, TrainerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+_PHOTOS = "a folder (CLASS/* or {train,val,test}/CLASS/*), a list (.csv, .jsonl) or another program's export"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     train = _command(commands, "train", "train, quantize, check and report", _train)
-    train.add_argument("photos", metavar="PHOTOS", help="a folder: CLASS/* or {train,val,test}/CLASS/*")
+    train.add_argument("photos", metavar="PHOTOS", help=_PHOTOS)
     train.add_argument("--to", required=True, metavar="RUN", help="a new folder, or a run that was stopped")
     train.add_argument(
         "--recipe",
@@ -65,9 +68,17 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--io", choices=("int8", "uint8"), help="of the INT8 model's input and output; default: int8")
     _add_gate(train)
 
-    check = _command(commands, "check", "look a folder of photos over before training", _check)
-    check.add_argument("photos", metavar="PHOTOS")
-    check.add_argument("--json", action="store_true", help="as JSON")
+    check = _command(commands, "check", "look photos over before training", _check)
+    check.add_argument("photos", metavar="PHOTOS", help=_PHOTOS)
+    check.add_argument("--page", metavar="FILE", help="write a page with the pictures, as check.html")
+    check.add_argument("--json", nargs="?", const="-", metavar="FILE", help="write JSON; without FILE, on stdout")
+    check.add_argument(
+        "--labels",
+        action=argparse.BooleanOptionalAction,
+        help="look for wrong labels with the backbone; default: where its weights can be had",
+    )
+    check.add_argument("--recipe", default="default", metavar="NAME|FILE", help="default: %(default)s")
+    check.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as data.group=exif_time")
 
     evaluate = _command(commands, "evaluate", "measure any .tflite classifier on photos", _evaluate)
     evaluate.add_argument("model", metavar="MODEL", help="the .tflite file")
@@ -161,10 +172,25 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from trainer.check import check, format_text
+    from trainer.check import check
+    from trainer.check_text import format_text
+    from trainer.files import write_bytes, write_json
+    from trainer.recipe import read_recipe
 
-    report = check(arguments.photos)
-    print(json.dumps(report.to_dict(), indent=1) if arguments.json else format_text(report))
+    for file in (arguments.page, arguments.json):
+        if file and not Path(file).parent.is_dir():  # said before the work, not after it
+            raise OutputFolderError(f"Expected a folder to write {file} to, there is none. Make it, or choose another.")
+    report = check(arguments.photos, read_recipe(arguments.recipe, arguments.set), suspects=arguments.labels)
+    if arguments.page:
+        from trainer.check_page import render_check_page
+
+        write_bytes(Path(arguments.page), render_check_page(report).encode())
+    if arguments.json == "-":
+        print(json.dumps(report.to_dict(), indent=1))
+        return 0
+    if arguments.json:
+        write_json(Path(arguments.json), report.to_dict())
+    print(format_text(report))
     return 0
 
 

@@ -1,38 +1,28 @@
-"""From a folder to a data set: which photos there are, which of them can be read, and where each belongs.
+"""From photos to a data set: which of them can be read, and where each belongs.
 
-The folder is laid out in one of two ways; pictures may lie deeper inside a class's folder, hidden files and files
-with other suffixes are passed over.
-
-    PHOTOS/<class>/*                            split here: 7:2:1, or 6:2:2 under 1,000 photos
-    PHOTOS/{train,val,test}/<class>/*           taken as given; val may be called valid or validation
-
-Where only ``train`` and ``test`` are given, val is carved from train; where only ``train`` and ``val`` are given,
-val keeps deciding, as its name says, and test is carved from train, because a split that decides can't measure.
-Where ``train`` stands alone, it is split like a folder of classes.
+Which photos there are is read by `trainer.formats`: from class folders, lists, or other programs' exports. Where no
+split is given, they are split here: 7:2:1, or 6:2:2 under 1,000 photos. Where only ``train`` and ``test`` are given,
+val is carved from train; where only ``train`` and ``val`` are given, val keeps deciding, as its name says, and test is
+carved from train, because a split that decides can't measure. Where ``train`` stands alone, it is split as a whole.
 """
 
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from trainer.config import DataConfig
 from trainer.errors import DatasetError, RecipeError
-from trainer.images import IMAGE_SUFFIXES, ImageFacts, inspect_image
+from trainer.formats import find_photos
+from trainer.grouping import group_photos
+from trainer.images import ImageFacts, inspect_image
 from trainer.split import assign_splits
-from trainer.types import SPLITS, Dataset, Photo, Split
+from trainer.types import Dataset, Photo, Split
 
-_SPLIT_FOLDERS: dict[str, Split] = {
-    "train": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-}
 _SMALL = 1000  # photos; below this, a tenth is too few to measure with
 _CARVED = 0.15  # of train, for a split that isn't given
 
@@ -42,31 +32,42 @@ class FoundPhoto:
     """A file that should be a picture.
 
     Attributes:
-        path: Relative to the folder, with forward slashes.
-        label: Name of its class.
-        given: The split that its folder names, or None.
+        path: Relative to the root, with forward slashes.
+        labels: Names of its classes; several in a multi-label list.
+        given: The split that its folder or list names, or None.
         facts: What is in it.
+        group: What it must not be parted from, as the list says; empty: nothing.
     """
 
     path: str
-    label: str
+    labels: tuple[str, ...]
     given: Split | None
     facts: ImageFacts
+    group: str = ""
+
+    @property
+    def label(self) -> str:
+        """Name of its class; of several, one text for all of them."""
+        return " + ".join(self.labels)
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What a folder holds, before anything is decided.
+    """What there is, before anything is decided.
 
     Attributes:
-        root: The folder.
-        classes: Folder names of the classes for each given split; for ``None`` where no split is given.
+        root: The folder that paths are relative to.
+        kind: What was read, for people: ``"class folders"``.
+        classes: Names of the classes for each given split; for ``None`` where no split is given.
         photos: All files that should be pictures, sorted by path.
+        multi_label: Whether photos may show several classes.
     """
 
     root: Path
+    kind: str
     classes: dict[Split | None, tuple[str, ...]]
     photos: tuple[FoundPhoto, ...]
+    multi_label: bool = False
 
     @property
     def readable(self) -> tuple[FoundPhoto, ...]:
@@ -79,64 +80,69 @@ class Survey:
         return tuple((photo.path, photo.facts.unreadable) for photo in self.photos if photo.facts.unreadable)
 
 
-def scan(root: str | Path, *, data: DataConfig, seed: int) -> Dataset:
-    """Reads a folder of photos and splits it.
+def scan(source: str | Path, *, data: DataConfig, seed: int) -> Dataset:
+    """Reads photos and splits them.
 
     Each file is hashed and checked for its header and its end; damage in its middle is found by `load_pixels`.
 
     Args:
-        root: The folder, laid out as this module says.
-        data: Shares of the splits, and how many files may be unreadable.
+        source: A folder or a list, as `trainer.formats` reads them.
+        data: Shares of the splits, groups, and how many files may be unreadable.
         seed: Of the split.
 
     Raises:
         DatasetError: The photos can't be trained on as they are.
     """
-    return split_photos(survey(root), data=data, seed=seed)
+    return split_photos(survey(source), data=data, seed=seed)
 
 
-def survey(root: str | Path, *, decode: bool = False) -> Survey:
-    """Finds the pictures of a folder and looks at each, in parallel, with a progress bar.
+def survey(source: str | Path, *, decode: bool = False) -> Survey:
+    """Finds the pictures and looks at each, in parallel, with a progress bar.
 
     Args:
-        root: The folder.
-        decode: Decode each picture as well.
+        source: A folder or a list.
+        decode: Decode each picture as well, and measure it.
 
     Raises:
-        DatasetError: There is no such folder, or no picture in it.
+        DatasetError: There is no such source, or no picture in it.
     """
     from tqdm import tqdm
 
-    root = Path(root)
-    if not root.is_dir():
-        raise DatasetError(f"Expected a folder of photos, got {root}, which is no folder. Check the path.")
-    folders = _class_folders(root)
-    files = sorted(
-        (file.relative_to(root).as_posix(), label, given, file)
-        for given, folder in folders
-        for label in _folders(folder)
-        for file in _pictures(folder / label)
-    )
-    if not files:
-        raise DatasetError(_nothing_found(root))
+    found = find_photos(source)
+    files = [found.root / entry.path for entry in found.entries]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        looks = pool.map(lambda file: inspect_image(file[3], decode=decode), files)
+        looks = pool.map(lambda file: inspect_image(file, decode=decode), files)
         facts = list(tqdm(looks, desc="Reading photos", total=len(files), unit=" photos", delay=0.5, leave=False))
+    if not found.multi_label:
+        facts = [
+            fact if entry.labels else ImageFacts(fact.sha256, 0, 0, fact.unreadable or "a photo without a label")
+            for entry, fact in zip(found.entries, facts, strict=True)
+        ]
     return Survey(
-        root=root,
-        classes={given: tuple(_folders(folder)) for given, folder in folders},
+        root=found.root,
+        kind=found.kind,
+        classes=found.classes,
         photos=tuple(
-            FoundPhoto(path, label, given, fact) for (path, label, given, _), fact in zip(files, facts, strict=True)
+            FoundPhoto(entry.path, entry.labels, entry.given, fact, entry.group)
+            for entry, fact in zip(found.entries, facts, strict=True)
         ),
+        multi_label=found.multi_label,
     )
 
 
 def split_photos(found: Survey, *, data: DataConfig, seed: int) -> Dataset:
-    """Decides whether a folder can be trained on, and where each photo belongs.
+    """Decides whether photos can be trained on, and where each belongs.
 
     Raises:
-        DatasetError: It can't: too many files are unreadable, or there are too few classes or photos.
+        DatasetError: They can't: too many are unreadable, there are too few classes, photos or groups, or photos have
+            several labels.
     """
+    if found.multi_label:
+        several = next(photo for photo in found.photos if len(photo.labels) > 1)
+        raise DatasetError(
+            f"Expected one label for each photo in {found.root}, got {len(several.labels)} for {several.path} "
+            f"({several.label}): networks for several labels can't be trained yet. Leave one label for each."
+        )
     _check_unreadable(found, data.max_unreadable)
     labels = _common_classes(found)
     photos = found.readable
@@ -144,68 +150,26 @@ def split_photos(found: Survey, *, data: DataConfig, seed: int) -> Dataset:
     shares = _shares(data, given, len(photos))
     pool = [photo for photo in photos if photo.given in (None, "train")]
     _check_enough(found.root, labels, pool, photos, given, splits=1 + len(shares))
+    groups = group_photos(found.root, pool, data.group)
+    index = {label: number for number, label in enumerate(labels)}
     dealt = assign_splits(
-        [photo.facts.sha256 for photo in pool], [labels.index(photo.label) for photo in pool], shares, seed=seed
+        [photo.facts.sha256 for photo in pool],
+        [index[photo.label] for photo in pool],
+        shares,
+        seed=seed,
+        groups=groups,
     )
+    if groups:
+        _check_groups(found.root, pool, dealt, groups, ("train", *shares))
     splits: dict[str, Split] = {photo.path: photo.given for photo in photos if photo.given}
     splits.update({photo.path: split for photo, split in zip(pool, dealt, strict=True)})
     return Dataset(
         root=found.root,
         labels=labels,
-        photos=tuple(
-            Photo(photo.path, labels.index(photo.label), splits[photo.path], photo.facts.sha256) for photo in photos
-        ),
+        photos=tuple(Photo(photo.path, index[photo.label], splits[photo.path], photo.facts.sha256) for photo in photos),
         unreadable=found.unreadable,
         given_split=bool(given),
     )
-
-
-def _class_folders(root: Path) -> list[tuple[Split | None, Path]]:
-    """Returns the folders that hold class folders, each with the split that it stands for."""
-    names = _folders(root)
-    splits = [name for name in names if name.lower() in _SPLIT_FOLDERS]
-    # A class may be called "train": then its folder holds pictures, or stands beside classes of other names.
-    if not splits or splits != names or not any(_folders(root / name) for name in splits):
-        return [(None, root)]
-    by_split: dict[Split, str] = {}
-    for name in splits:
-        split = _SPLIT_FOLDERS[name.lower()]
-        if split in by_split:
-            raise DatasetError(
-                f"Expected one folder for {split} in {root}, got {by_split[split]} and {name}. Put them together."
-            )
-        by_split[split] = name
-    if "train" not in by_split:
-        raise DatasetError(
-            f"Expected a folder train in {root} beside {' and '.join(splits)}. Add it, or lay the photos out as "
-            f"{root.name}/<class>/*."
-        )
-    return [(split, root / by_split[split]) for split in SPLITS if split in by_split]
-
-
-def _folders(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not _is_hidden(entry.name))
-
-
-def _pictures(folder: Path) -> Iterable[Path]:
-    for current, folders, files in os.walk(folder, followlinks=False):
-        folders[:] = [name for name in folders if not _is_hidden(name)]
-        for name in files:
-            if not _is_hidden(name) and name.lower().endswith(IMAGE_SUFFIXES):
-                yield Path(current, name)
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
-
-
-def _nothing_found(root: Path) -> str:
-    loose = sum(1 for _ in _pictures(root))
-    layout = f"Lay them out as {root.name}/<class>/*.jpg, one folder a class."
-    if loose:
-        return f"Expected a folder for each class in {root}, got {loose} pictures outside of one. {layout}"
-    suffixes = ", ".join(IMAGE_SUFFIXES)
-    return f"Expected photos ({suffixes}) in {root}, found none. {layout}"
 
 
 def _check_unreadable(found: Survey, allowed: float) -> None:
@@ -229,12 +193,12 @@ def _common_classes(found: Survey) -> tuple[str, ...]:
             lacks += [f"{first[0]} lacks {', '.join(extra)}"] if extra else []
             raise DatasetError(
                 f"Expected the same classes in each split of {found.root}, but {' and '.join(lacks)}. "
-                "Add the missing folders with photos, or take the others out."
+                "Add photos of them there, or take the others out."
             )
     if len(first[1]) < 2:
         raise DatasetError(
             f"Expected at least two classes in {found.root}, got one ({', '.join(first[1])}). "
-            "Add a folder with photos of something else, for example background."
+            "Add photos of something else, for example of the background."
         )
     return first[1]
 
@@ -291,4 +255,26 @@ def _check_enough(
                 raise DatasetError(
                     f"Expected photos of class {label} in {split} of {root}, found none that can be read. "
                     "Add some, or take the class out."
+                )
+
+
+def _check_groups(
+    root: Path,
+    pool: Sequence[FoundPhoto],
+    dealt: Sequence[Split],
+    groups: Sequence[str],
+    splits: Sequence[Split],
+) -> None:
+    """Sees to it that each class reached each split although groups were kept whole."""
+    reached = {(photo.label, split) for photo, split in zip(pool, dealt, strict=True)}
+    parts: dict[str, set[str]] = defaultdict(set)
+    for photo, group in zip(pool, groups, strict=True):
+        parts[photo.label].add(group or photo.facts.sha256)
+    for label in sorted(parts):
+        for split in splits:
+            if (label, split) not in reached:
+                raise DatasetError(
+                    f"Expected photos of class {label} in each of {', '.join(splits)} with groups kept whole, but its "
+                    f"groups ({len(parts[label])} in {root}) leave none for {split}. "
+                    "Add photos of other sessions, or group by something finer with data.group."
                 )

@@ -12,10 +12,12 @@ import hashlib
 import io
 import zlib
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainer.errors import DatasetError
+from trainer.measures import Measures, measure
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +33,8 @@ MAX_PIXELS = 89_478_485
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 _MAGIC = ((b"\xff\xd8\xff", "JPEG"), (b"\x89PNG", "PNG"), (b"RIFF", "WebP"), (b"BM", "BMP"))
 _EXIF_ORIENTATION = 0x0112
+_EXIF_IFD = 0x8769
+_EXIF_TAKEN = 0x9003
 
 
 class _UnreadableError(Exception):
@@ -46,12 +50,16 @@ class ImageFacts:
         height: In pixels, as it is shown (after EXIF rotation); 0 where it is unreadable.
         width: The same.
         unreadable: Why it gives no picture, as a noun phrase; empty where it does.
+        taken_at: When it was taken, by the camera's clock (EXIF); None where nobody says.
+        measures: What its pixels are like; None where they weren't decoded.
     """
 
     sha256: str
     height: int
     width: int
     unreadable: str = ""
+    taken_at: datetime | None = None
+    measures: Measures | None = None
 
 
 def read_image(path: str | Path) -> NDArray[np.uint8]:
@@ -76,20 +84,28 @@ def inspect_image(path: str | Path, *, decode: bool = False) -> ImageFacts:
 
     Args:
         path: The file.
-        decode: Decode it as well, which finds damage in the middle of a file too, and takes longer.
+        decode: Decode and measure it as well, which finds damage in the middle of a file too, and takes longer.
     """
     sha256 = ""
     try:
         data = _read(path)
         sha256 = hashlib.sha256(data).hexdigest()
         image = _open(data)
+        measures = None
         if decode or not _is_whole(data, image):
-            _decode(data)
+            pixels = _decode(data)
+            measures = measure(pixels) if decode else None
     except _UnreadableError as error:
         return ImageFacts(sha256, 0, 0, str(error))
     width, height = image.size
     turned = _orientation(image) >= 5
-    return ImageFacts(sha256, width if turned else height, height if turned else width)
+    return ImageFacts(
+        sha256,
+        height=width if turned else height,
+        width=height if turned else width,
+        taken_at=_taken_at(image),
+        measures=measures,
+    )
 
 
 def _read(path: str | Path) -> bytes:
@@ -199,6 +215,17 @@ def _orientation(image: Image) -> int:
     except Exception:  # damaged EXIF leads Pillow to any error; the picture itself is good
         return 1
     return orientation if orientation in range(1, 9) else 1
+
+
+def _taken_at(image: Image) -> datetime | None:
+    """EXIF's time of the exposure (2.3, tags 0x8769 and 0x9003)."""
+    if "exif" not in image.info:
+        return None
+    try:
+        text = str(image.getexif().get_ifd(_EXIF_IFD).get(_EXIF_TAKEN, ""))
+        return datetime.strptime(text.strip("\0 "), "%Y:%m:%d %H:%M:%S")
+    except Exception:  # damaged EXIF leads Pillow to any error; a clock that was never set writes anything, too
+        return None
 
 
 def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

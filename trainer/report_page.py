@@ -215,9 +215,13 @@ def _frequent_confusions(main: Evaluation, limit: int = 5) -> list[tuple[str, st
 
 def thumbnail_uri(mistake: Mistake, side: int = 160) -> str:
     """The picture as a ``data:`` address, no larger than ``side`` pixels."""
+    return picture_uri(mistake.thumbnail, side)
+
+
+def picture_uri(image: NDArray[np.uint8], side: int) -> str:
+    """A picture, uint8 (H, W, 3) RGB, as a ``data:`` address, no larger than ``side`` pixels."""
     import cv2
 
-    image: NDArray[np.uint8] = mistake.thumbnail
     height, width = image.shape[:2]
     if max(height, width) > side:
         factor = side / max(height, width)

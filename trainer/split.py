@@ -1,74 +1,122 @@
-"""Deals photos out to train, val and test: stratified, seeded, exact duplicates together.
+"""Deals photos out to train, val and test: stratified, seeded, exact duplicates and groups together.
 
 The order in which photos are dealt is given by a hash of the seed and of their bytes, not by a random generator
 over a list: so the split is the same on every machine, whatever the files are called and however they are listed,
-and adding a few photos moves few of the others.
+and adding a few photos moves few of the others. A group's place in the order comes from its name instead.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from trainer.types import SPLITS, Split
 
 
+@dataclass(frozen=True)
+class _Unit:
+    """Photos that are dealt as one.
+
+    Attributes:
+        name: What its lot is drawn by.
+        indices: Of the photos.
+        labels: How many of them are of each class.
+    """
+
+    name: str
+    indices: tuple[int, ...]
+    labels: Mapping[int, int]
+
+
 def assign_splits(
-    sha256s: Sequence[str], labels: Sequence[int], shares: Mapping[Split, float], *, seed: int
+    sha256s: Sequence[str],
+    labels: Sequence[int],
+    shares: Mapping[Split, float],
+    *,
+    seed: int,
+    groups: Sequence[str] | None = None,
 ) -> list[Split]:
     """Deals photos out, class by class.
 
     Of a class with n photos, val and test get ``n * share`` each, rounded to the nearest and at least 1, and train
-    the rest. Copies of one photo are dealt as one, so that a class that has them may be off by their number; copies
-    in several classes are dealt with the first of these. A class needs as many distinct photos as there are splits.
+    the rest. Copies of one photo are dealt as one, so that a class that has them may be off by their number; so are
+    groups. What lies in several classes is dealt before the rest, where it is lacking most in all of them together. A
+    class needs as many distinct photos or groups as there are splits.
 
     Args:
         sha256s: Hash of each photo's bytes.
         labels: Class index of each photo.
         shares: Of val and test, 0–1; one that is missing gets nothing.
         seed: Another seed, another split.
+        groups: Name of each photo's group, empty where it is in none; None: there are no groups. Groups that share a
+            copy of a photo are one.
 
     Returns:
         The split of each photo, in the order given.
     """
-    copies: dict[str, list[int]] = defaultdict(list)
-    for index, sha256 in enumerate(sha256s):
-        copies[sha256].append(index)
-    by_class: dict[int, list[str]] = defaultdict(list)
-    for sha256, indices in copies.items():
-        by_class[min(labels[index] for index in indices)].append(sha256)
+    units = _units(sha256s, labels, groups)
+    # Large ones first: the single photos behind them even the numbers out.
+    units.sort(key=lambda unit: (-len(unit.indices), _lot(unit.name, seed)))
+    lacking = {label: _sizes(total, shares) for label, total in Counter(labels).items()}
+    totals = {label: sum(sizes.values()) for label, sizes in lacking.items()}
+    empty = {label: set(sizes) for label, sizes in lacking.items()}
+    left = Counter(label for unit in units for label in unit.labels)
 
     splits: list[Split] = ["train"] * len(sha256s)
-    for members in by_class.values():
-        # Large groups first: the single photos behind them even the numbers out.
-        members.sort(key=lambda sha256: (-len(copies[sha256]), _lot(sha256, seed)))
-        sizes = [len(copies[sha256]) for sha256 in members]
-        for sha256, split in zip(members, _deal(sizes, shares), strict=True):
-            for index in copies[sha256]:
-                splits[index] = split
+    for unit in sorted(units, key=lambda unit: len(unit.labels) == 1):  # stable: those in several classes first
+        # As many units left as empty splits: they go there and nowhere else.
+        bound = [empty[label] for label in unit.labels if left[label] <= len(empty[label])]
+        wanted = Counter(split for splits_of_class in bound for split in splits_of_class)
+        most = max(wanted.values(), default=0)
+        order = list(next(iter(lacking.values())))
+        open_to = [split for split in order if wanted[split] == most]
+        if len(unit.indices) > 1:  # least squared error of the classes' shares
+            chosen = max(
+                open_to,
+                key=lambda split: sum(
+                    n * lacking[label][split] / totals[label] ** 2 for label, n in unit.labels.items()
+                ),
+            )
+        else:  # one split after the other, train last: then new photos shift only the borders between them
+            (label,) = unit.labels
+            chosen = next((split for split in open_to if lacking[label][split] > 0), open_to[-1])
+        for label, count in unit.labels.items():
+            lacking[label][chosen] -= count
+            empty[label].discard(chosen)
+            left[label] -= 1
+        for index in unit.indices:
+            splits[index] = chosen
     return splits
 
 
-def _lot(sha256: str, seed: int) -> bytes:
-    return hashlib.sha256(f"{seed}:{sha256}".encode()).digest()
+def _units(sha256s: Sequence[str], labels: Sequence[int], groups: Sequence[str] | None) -> list[_Unit]:
+    """Joins the copies of a photo, and what is in one group (union–find)."""
+    parent: dict[str, str] = {}
+
+    def root(key: str) -> str:
+        while parent.setdefault(key, key) != key:
+            parent[key] = key = parent[parent[key]]
+        return key
+
+    names = groups if groups is not None else [""] * len(sha256s)
+    keys = [f"group {name}" if name else sha256 for sha256, name in zip(sha256s, names, strict=True)]
+    for key, sha256 in zip(keys, sha256s, strict=True):
+        low, high = sorted((root(key), root(sha256)))
+        parent[low] = high  # "group …" sorts behind hashes: a group's name stands for all
+    members: dict[str, list[int]] = defaultdict(list)
+    for index, key in enumerate(keys):
+        members[root(key)].append(index)
+    return [_Unit(name, tuple(found), Counter(labels[index] for index in found)) for name, found in members.items()]
 
 
-def _deal(sizes: Sequence[int], shares: Mapping[Split, float]) -> list[Split]:
-    """Deals the groups of one class, the largest first."""
-    total = sum(sizes)
-    lacking = {split: max(1, int(total * share + 0.5)) for split in SPLITS if (share := shares.get(split))}
-    lacking["train"] = max(1, total - sum(lacking.values()))
-    empty = set(lacking)
-    dealt: list[Split] = []
-    for position, size in enumerate(sizes):
-        # As many groups left as empty splits: they go there and nowhere else.
-        open_to = [split for split in lacking if split in empty or len(sizes) - position > len(empty)]
-        if size > 1:
-            chosen = max(open_to, key=lambda split: lacking[split])
-        else:  # one split after the other, train last: then new photos shift only the borders between them
-            chosen = next((split for split in open_to if lacking[split] > 0), open_to[-1])
-        lacking[chosen] -= size
-        empty.discard(chosen)
-        dealt.append(chosen)
-    return dealt
+def _lot(name: str, seed: int) -> bytes:
+    return hashlib.sha256(f"{seed}:{name}".encode()).digest()
+
+
+def _sizes(total: int, shares: Mapping[Split, float]) -> dict[Split, int]:
+    """How many photos of a class each split should get, train last."""
+    sizes = {split: max(1, int(total * share + 0.5)) for split in SPLITS if (share := shares.get(split))}
+    sizes["train"] = max(1, total - sum(sizes.values()))
+    return sizes

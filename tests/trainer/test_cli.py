@@ -122,7 +122,7 @@ class TestTrain:
 
 class TestCheck:
     def test_reports_counts(self, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["check", str(photos)]) == 0
+        assert main(["check", str(photos), "--no-labels"]) == 0
         out = capsys.readouterr().out
         assert all(label in out for label in LABELS)
         assert "36" in out
@@ -130,8 +130,19 @@ class TestCheck:
     def test_as_json_names_what_is_unreadable(self, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
         jpeg = cv2.imencode(".jpg", picture("red"))[1].tobytes()
         (photos / "red" / "cut.jpg").write_bytes(jpeg[: len(jpeg) // 2])
-        main(["check", str(photos), "--json"])
+        main(["check", str(photos), "--no-labels", "--json"])
         assert "red/cut.jpg" in json.dumps(json.loads(capsys.readouterr().out))
+
+    def test_into_files(self, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        page, stored = tmp_path / "check.html", tmp_path / "check.json"
+        command = ["check", str(photos), "--no-labels", "--page", str(page), "--json", str(stored)]
+        assert main([*command, "--set", "data.val_fraction=0.5"]) == 0
+        assert "Contact sheet" in page.read_text(encoding="utf-8")
+        assert json.loads(stored.read_text())["photos"] == 36
+        assert "Ready to train" in capsys.readouterr().out
+        assert "a folder to write" in error_of(
+            capsys, "check", photos, "--no-labels", "--page", tmp_path / "no" / "x.html"
+        )
 
     def test_of_an_empty_folder_is_an_error(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert str(tmp_path) in error_of(capsys, "check", tmp_path)

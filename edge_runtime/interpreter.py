@@ -76,8 +76,10 @@ class Interpreter:
     @cached_property
     def info(self) -> BackendInfo:
         """What runs the model. Counting delegated operations takes milliseconds, so it is done when it is asked for."""
-        delegated, total = _count_delegated(self._interpreter)
-        return replace(self._info, delegated_ops=delegated, total_ops=total)
+        total, left = _undelegated(self._interpreter)
+        if total is None:
+            return self._info
+        return replace(self._info, delegated_ops=total - len(left), total_ops=total, undelegated=left)
 
     def input(self) -> NDArray[Any]:
         """The input tensor's memory, to be written in place and let go before `invoke`."""
@@ -173,8 +175,8 @@ def _add_int8_kernels(
     return "on", ""
 
 
-def _count_delegated(interpreter: Any) -> tuple[int | None, int | None]:
-    """How many operations a delegate took, and how many there are; None where the backend doesn't tell.
+def _undelegated(interpreter: Any) -> tuple[int | None, tuple[str, ...]]:
+    """How many operations there are, None where the backend doesn't tell, and the names of those no delegate took.
 
     The interpreter lists the original operations and, after them, one DELEGATE for each group that a delegate took;
     the group is what lies between the DELEGATE's outputs and its inputs.
@@ -194,6 +196,6 @@ def _count_delegated(interpreter: Any) -> tuple[int | None, int | None]:
                     continue
                 taken.add(node)
                 wanted += [int(t) for t in nodes[node]["inputs"]]
-        return len(taken), len(nodes)
+        return len(nodes), tuple(str(node["op_name"]) for i, node in enumerate(nodes) if i not in taken)
     except (AttributeError, KeyError, TypeError, ValueError):  # a private function, absent or changed
-        return None, None
+        return None, ()

@@ -294,6 +294,7 @@ class BackendInfo:
         delegated_ops: Operations that the XNNPACK delegate took; None where the backend can't tell.
         total_ops: Operations of the model.
         notes: Why a backend earlier in the order was passed over.
+        undelegated: Names of the operations that the delegate left to the backend's own kernels.
     """
 
     name: str
@@ -304,7 +305,8 @@ class BackendInfo:
     delegated_ops: int | None = None
     total_ops: int | None = None
     notes: tuple[str, ...] = field(default=())
+    undelegated: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
-        return {**asdict(self), "notes": list(self.notes)}
+        return {**asdict(self), "notes": list(self.notes), "undelegated": list(self.undelegated)}

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import argparse
 
     from edge_runtime.classifier import Classifier
+    from edge_runtime.setup import Setup
     from edge_runtime.types import InputContract
 
 
@@ -44,13 +45,17 @@ def add_answer(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def open_classifier(arguments: argparse.Namespace, model: str | None = None) -> Classifier:
+def open_classifier(arguments: argparse.Namespace) -> Classifier:
     """The classifier that the options of `add_model` describe."""
-    from edge_runtime.classifier import Classifier
-    from edge_runtime.model_file import read_labels
+    return setup_of(arguments, arguments.model).open()
 
-    model = model or arguments.model
-    return Classifier(
+
+def setup_of(arguments: argparse.Namespace, model: str) -> Setup:
+    """A model with the options of `add_model`."""
+    from edge_runtime.model_file import read_labels
+    from edge_runtime.setup import Setup
+
+    return Setup(
         model,
         num_threads=arguments.num_threads,
         backend=arguments.backend,

@@ -2,44 +2,63 @@
 
 from __future__ import annotations
 
+import csv
 import gc
+import io
 import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from edge_runtime.benchmark import (
-    BenchmarkReport,
-    Speedup,
-    benchmark,
-    compare,
-    format_markdown,
-    format_text,
-    summarize,
-)
+from edge_runtime.benchmark import BenchmarkReport, Speedup, benchmark, format_csv, format_markdown, format_text
+from edge_runtime.benchmark.contender import Contender, is_steady
+from edge_runtime.benchmark.result import Failure
+from edge_runtime.benchmark.rounds import StoppingRule, run_rounds
+from edge_runtime.benchmark.statistics import share_interval, speedup, summarize
+from edge_runtime.benchmark.validity import invalid_reasons, machine_warnings, model_warnings
 from edge_runtime.classifier import Classifier
-from edge_runtime.errors import ModelError
-from edge_runtime.machine import Machine, decode_throttled, describe_machine
+from edge_runtime.errors import BackendError, EdgeRuntimeError, ModelError
+from edge_runtime.first_result import first_result
+from edge_runtime.machine import Machine, describe_machine
+from edge_runtime.setup import Setup
+
+TIMES = st.lists(st.lists(st.floats(0.01, 1e4), min_size=1, max_size=4), min_size=1, max_size=12)
 
 
 @pytest.fixture(scope="module")
 def report(tiny_int8: Path, tiny_fp32: Path) -> BenchmarkReport:
-    return benchmark([tiny_int8], baseline=tiny_fp32, rounds=3, warmup=1, num_threads=1, seed=5)
+    return benchmark([tiny_int8], baseline=tiny_fp32, rounds=3, warmup=1, processes=1, num_threads=1, seed=5)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    """One of four cores that tells nothing else."""
+    return replace(describe_machine(tmp_path), cores=4, throttled=None)
 
 
 class TestBenchmark:
     def test_measures_every_model_in_every_round(self, report: BenchmarkReport) -> None:
         assert [model.precision for model in report.models] == ["INT8", "FP32"]
-        assert report.rounds == 3
+        assert (report.rounds, report.ended_by) == (3, "rounds")
         for model in report.models:
-            for timing in (model.inference, model.pipeline):
+            for timing in (model.inference, model.pipeline, model.preprocess, model.postprocess):
                 assert timing.count >= 3
                 assert 0 < timing.min_ms <= timing.p50_ms <= timing.p90_ms <= timing.p99_ms
+                assert timing.low_ms <= timing.p50_ms <= timing.high_ms
                 assert timing.fps == pytest.approx(1000 / timing.mean_ms)
-            assert model.pipeline.p50_ms > model.inference.p50_ms
+            assert model.pipeline.min_ms > model.preprocess.min_ms + model.postprocess.min_ms
             assert model.size_bytes == Path(model.path).stat().st_size
+            assert model.warmup_runs == 2
 
     def test_compares_with_the_baseline_alone(self, report: BenchmarkReport) -> None:
         int8, fp32 = report.models
@@ -48,25 +67,41 @@ class TestBenchmark:
         assert int8.inference_speedup is not None
         assert int8.inference_speedup.low <= int8.inference_speedup.ratio <= int8.inference_speedup.high
 
+    def test_starts_each_model_in_a_process_of_its_own(self, report: BenchmarkReport) -> None:
+        for model in report.models:
+            assert model.start is not None
+            assert model.start.processes == 1
+            assert 0 < model.start.load_ms < model.start.cold_start_ms
+            assert 0 < model.start.first_ms < model.start.cold_start_ms
+            assert 20e6 < model.start.peak_bytes < 300e6
+
     def test_accuracy_is_the_manifests_for_the_file_at_hand(self, report: BenchmarkReport, tiny_int8: Path) -> None:
         with Classifier(tiny_int8) as classifier:
             manifest = classifier.model.manifest
         assert manifest is not None
-        stated = next(entry for entry in manifest.accuracy if entry.split == report.models[0].accuracy_split)
-        assert report.models[0].accuracy == stated.int8
-        assert report.models[1].accuracy == stated.fp32
+        int8, fp32 = (model.accuracy for model in report.models)
+        assert int8 is not None
+        assert fp32 is not None
+        stated = next(entry for entry in manifest.accuracy if entry.split == int8.split)
+        assert (int8.value, int8.source, int8.photos) == (stated.int8, "manifest", stated.count)
+        assert fp32.value == stated.fp32
+        assert int8.low < int8.value < int8.high
 
     def test_becomes_json(self, report: BenchmarkReport) -> None:
         values = json.loads(json.dumps(report.to_dict()))
-        assert values["schema_version"] == 1
+        assert values["schema_version"] == 2
         assert values["models"][0]["inference"]["fps"] == pytest.approx(report.models[0].inference.fps)
         assert values["models"][0]["backend"]["num_threads"] == 1
+        assert values["models"][0]["start"]["processes"] == 1
+        assert values["models"][0]["classes"] == ["blue", "green", "red"]
         assert values["machine"]["cores"] >= 1
+        assert values["date"].endswith("+00:00")
 
     def test_one_model_alone_needs_no_baseline(self, tiny_int8: Path) -> None:
         report = benchmark([tiny_int8], rounds=1, warmup=0, num_threads=1)
         assert report.baseline is None
         assert report.sentences() == ()
+        assert report.models[0].start is None
         assert gc.isenabled()
 
     def test_a_baseline_among_the_models_is_not_measured_twice(self, tiny_int8: Path, tiny_fp32: Path) -> None:
@@ -82,28 +117,149 @@ class TestBenchmark:
             report = benchmark([usual, slow], baseline=usual, rounds=1, warmup=0)
             assert usual.classify(np.zeros((4, 4, 3), np.uint8)).top is not None  # still open: it is the caller's
         assert report.models[1].name == f"{tiny_int8.name}, INT8 kernels off"
-        assert any("runs on the slow kernels: switched off by the caller" in warning for warning in report.warnings)
+        (warning,) = (one for one in report.warnings if "WITHOUT ACCELERATION" in one)
+        assert "switched off by the caller" in warning
+        assert "--int8-kernels on would change it" in warning
 
     def test_models_for_different_classes_are_a_warning(self, tiny_int8: Path, tiny_fp32: Path) -> None:
-        with Classifier(tiny_fp32, labels=["a", "b", "c"], num_threads=1) as other:
-            report = benchmark([tiny_int8, other], rounds=1, warmup=0, num_threads=1)
-        assert any("don't know the same classes" in warning for warning in report.warnings)
+        other = Setup(str(tiny_fp32), labels=("a", "b", "c"), num_threads=1)
+        report = benchmark([tiny_int8, other], rounds=1, warmup=0, num_threads=1)
+        (warning,) = (one for one in report.warnings if "don't know the same classes" in one)
+        assert "blue, green, red against a, b, c" in warning
 
-    def test_no_model_is_an_error(self) -> None:
+    def test_warms_up_until_the_latency_is_steady(self, tiny_int8: Path) -> None:
+        report = benchmark([tiny_int8], rounds=1, num_threads=1)
+        (model,) = report.models
+        assert model.warmup_runs >= 10
+        assert model.steady == (not any("wasn't steady" in warning for warning in report.warnings))
+
+
+class TestBadModels:
+    @pytest.fixture
+    def cut(self, tiny_int8: Path, tmp_path: Path) -> Path:
+        path = tmp_path / "cut.tflite"
+        path.write_bytes(tiny_int8.read_bytes()[:3000])
+        return path
+
+    @pytest.mark.parametrize("processes", [0, 1])
+    def test_one_that_fails_is_a_row_and_the_others_go_on(self, cut: Path, tiny_fp32: Path, processes: int) -> None:
+        report = benchmark([cut], baseline=tiny_fp32, rounds=1, warmup=0, processes=processes, num_threads=1)
+        assert [model.name for model in report.models] == [tiny_fp32.name]
+        (failure,) = report.failures
+        assert failure.name == "cut.tflite"
+        assert "truncated or damaged" in failure.reason
+        assert "cut.tflite" in format_text(report)
+        assert "truncated or damaged" in format_text(report)
+        assert "truncated or damaged" in format_markdown(report)
+
+    def test_without_its_baseline_a_model_has_no_ratio(self, cut: Path, tiny_int8: Path) -> None:
+        report = benchmark([tiny_int8], baseline=cut, rounds=1, warmup=0, num_threads=1)
+        assert report.baseline is None
+        assert report.models[0].inference_speedup is None
+        assert [failure.name for failure in report.failures] == ["cut.tflite"]
+
+    def test_none_that_works_is_an_error(self, cut: Path, tmp_path: Path) -> None:
+        with pytest.raises(ModelError, match="truncated or damaged"):
+            benchmark([cut, tmp_path / "missing.tflite"], rounds=1)
+        with pytest.raises(EdgeRuntimeError, match="truncated or damaged"):
+            benchmark([cut], rounds=1, processes=1)
+
+    def test_no_model_and_a_precision_of_nothing_are_errors(self, tiny_int8: Path) -> None:
         with pytest.raises(ModelError, match="at least one model"):
             benchmark([])
+        with pytest.raises(ModelError, match="Expected a baseline"):
+            benchmark([tiny_int8], precision=0.02)
 
-    def test_progress_stays_silent_where_nobody_watches(
-        self, tiny_int8: Path, capfd: pytest.CaptureFixture[str]
+    def test_a_process_that_dies_is_told_from_one_that_complains(self, tiny_int8: Path, tmp_path: Path) -> None:
+        # What a crash of the interpreter looks like to whoever started it.
+        (tmp_path / "sitecustomize.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(str(tmp_path))
+            with pytest.raises(BackendError, match=f"signal {signal.SIGSEGV:d}"):
+                first_result(Setup(str(tiny_int8)), height=48, width=64)
+
+    def test_a_setup_survives_the_way_to_another_process(self, tiny_int8: Path) -> None:
+        with Classifier(tiny_int8, num_threads=1, labels=["a", "b", "c"]) as classifier:
+            setup = Setup.of(classifier)
+        again = Setup.from_dict(json.loads(json.dumps(setup.to_dict())))
+        assert again == setup
+        assert again.labels == ("a", "b", "c")
+        assert Setup.from_dict(json.loads(json.dumps(Setup("m.tflite").to_dict()))) == Setup("m.tflite")
+
+
+class TestRounds:
+    @pytest.fixture
+    def contenders(self, tiny_int8: Path, tiny_fp32: Path, frame: np.ndarray) -> list[Contender]:
+        found = [Contender(Classifier(path, num_threads=1)) for path in (tiny_int8, tiny_fp32)]
+        for contender in found:
+            contender.warm_up(frame, 0)
+        return found
+
+    @pytest.fixture
+    def frame(self) -> np.ndarray:
+        return np.full((48, 64, 3), 90, np.uint8)
+
+    def test_precision_ends_them_before_the_time_is_over(self, contenders: list[Contender], frame: np.ndarray) -> None:
+        rule = StoppingRule(seconds=500.0, precision=50.0)
+        done = run_rounds(contenders, frame, rule, random.Random(0), baseline=contenders[1])
+        assert done.ended_by == "precision"
+        assert done.count >= 20
+
+    def test_time_ends_them_where_the_precision_is_out_of_reach(
+        self, contenders: list[Contender], frame: np.ndarray
     ) -> None:
-        benchmark([tiny_int8], seconds=1.2, warmup=0, num_threads=1)
-        captured = capfd.readouterr()
-        assert "benchmark" not in captured.err + captured.out
+        rule = StoppingRule(seconds=0.1, precision=1e-9)
+        done = run_rounds(contenders, frame, rule, random.Random(0), baseline=contenders[1])
+        assert (done.ended_by, done.count >= 5) == ("seconds", True)
+
+    def test_an_interrupt_ends_them_and_keeps_whole_rounds(
+        self, contenders: list[Contender], frame: np.ndarray
+    ) -> None:
+        def interrupt(count: int) -> None:
+            if count == 3:
+                # In the middle of a later round, as a hand at the keyboard does.
+                threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+        done = run_rounds(contenders, frame, StoppingRule(seconds=500.0), random.Random(0), after_round=interrupt)
+        assert done.ended_by == "interrupted"
+        assert done.count >= 3
+        assert [len(contender.turns) for contender in contenders] == [done.count] * 2
+        assert gc.isenabled()
+
+    @pytest.mark.parametrize(
+        ("medians", "steady"),
+        [([1.0, 1.0], False), ([9, 1.0, 1.01, 1.02], True), ([1.3, 1.2, 1.0], False), ([1.0, 1.0, 1.1], False)],
+    )
+    def test_steady_is_three_windows_alike(self, medians: list[float], steady: bool) -> None:
+        assert is_steady(medians) is steady
+
+
+class TestCommand:
+    def test_a_terminated_run_leaves_what_it_measured(self, tiny_int8: Path, tmp_path: Path) -> None:
+        kept = tmp_path / "report.json"
+        code = (
+            "import edge_runtime.benchmark.runner as runner, sys\nrunner.KEEP_EVERY_S = 0.0\n"
+            f"from edge_runtime.cli import main\nsys.exit(main(['benchmark', {str(tiny_int8)!r}, '--num-threads', '1', "
+            f"'--seconds', '500', '--json', {str(kept)!r}]))"
+        )
+        child = subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(600):
+            if kept.exists():
+                break
+            threading.Event().wait(0.1)
+        assert json.loads(kept.read_text())["ended_by"] in ("running", "interrupted")
+        child.terminate()
+        out, err = child.communicate(timeout=60)
+        assert child.returncode == 130, err
+        assert "it was interrupted" in out
+        assert json.loads(kept.read_text())["ended_by"] == "interrupted"
 
 
 class TestStatistics:
     def test_percentiles(self) -> None:
-        timing = summarize([float(value) for value in range(1, 102)])
+        timing = summarize([[float(value) for value in range(1, 102)]])
         assert (timing.count, timing.min_ms, timing.p50_ms, timing.p90_ms, timing.p99_ms) == (101, 1, 51, 91, 100)
 
     def test_a_true_ratio_is_found_through_noise_that_hits_both(self) -> None:
@@ -111,10 +267,42 @@ class TestStatistics:
         noise = rng.lognormal(0, 0.5, 40)
         fast = [[2.0 * level * jitter for jitter in rng.normal(1, 0.05, 5)] for level in noise]
         slow = [[3.0 * level * jitter for jitter in rng.normal(1, 0.05, 5)] for level in noise]
-        speedup = compare(fast, slow, seed=1)
-        assert speedup.ratio == pytest.approx(1.5, rel=0.03)
-        assert 1.4 < speedup.low < 1.5 < speedup.high < 1.6
-        assert compare(fast, slow, seed=1) == speedup
+        found = speedup(fast, slow, seed=1)
+        assert found.ratio == pytest.approx(1.5, rel=0.03)
+        assert 1.4 < found.low < 1.5 < found.high < 1.6
+        assert speedup(fast, slow, seed=1) == found
+
+    @given(TIMES, st.floats(0.05, 20))
+    def test_a_constant_ratio_is_found_exactly(self, turns: list[list[float]], factor: float) -> None:
+        slower = [[factor * ms for ms in turn] for turn in turns]
+        found = speedup(turns, slower)
+        assert found.ratio == pytest.approx(factor)
+        assert found.low == pytest.approx(factor)
+        assert found.high == pytest.approx(factor)
+
+    @given(TIMES, st.randoms(use_true_random=False))
+    def test_the_order_of_rounds_does_not_matter(self, turns: list[list[float]], order: random.Random) -> None:
+        shuffled = order.sample(turns, len(turns))
+        one, other = summarize(turns), summarize(shuffled)
+        assert (one.p50_ms, one.low_ms, one.high_ms) == (other.p50_ms, other.low_ms, other.high_ms)
+        assert one.mean_ms == pytest.approx(other.mean_ms)
+        base = [[1.0]] * len(turns)
+        assert speedup(turns, base) == speedup(shuffled, base)
+
+    @given(TIMES)
+    def test_an_interval_holds_its_median(self, turns: list[list[float]]) -> None:
+        timing = summarize(turns)
+        assert timing.min_ms <= timing.low_ms <= timing.p50_ms <= timing.high_ms
+        found = speedup(turns, turns)
+        assert (found.low, found.ratio, found.high) == (1, 1, 1)
+
+    @given(st.integers(1, 5000).flatmap(lambda count: st.tuples(st.integers(0, count), st.just(count))))
+    def test_the_interval_of_a_share_holds_it(self, case: tuple[int, int]) -> None:
+        low, high = share_interval(*case)
+        assert 0 <= low <= case[0] / case[1] + 1e-12
+        assert case[0] / case[1] - 1e-12 <= high <= 1
+        mirrored = share_interval(case[1] - case[0], case[1])
+        assert mirrored == pytest.approx((1 - high, 1 - low))
 
     @pytest.mark.parametrize(
         ("speedup", "verdict"),
@@ -128,11 +316,61 @@ class TestStatistics:
         assert speedup.verdict == verdict
 
 
+class TestValidity:
+    @pytest.mark.parametrize(
+        ("change", "others", "words"),
+        [
+            ({"throttled": ("under-voltage",)}, 0.0, "slowed itself down (under-voltage)"),
+            ({"on_battery": True}, 0.0, "on its battery"),
+            ({}, 3.5, "took 3.5 of 4 cores"),
+        ],
+    )
+    def test_a_run_is_invalid_on_a_machine_in_trouble(
+        self, machine: Machine, change: dict[str, object], others: float, words: str
+    ) -> None:
+        for before, after in ((machine, replace(machine, **change)), (replace(machine, **change), machine)):
+            (reason,) = invalid_reasons(before, after, others, threads=1)
+            assert words in reason
+
+    def test_a_busy_neighbour_that_leaves_enough_cores_is_a_warning(self, machine: Machine) -> None:
+        assert [*invalid_reasons(machine, machine, 1.0, threads=3)] == []
+        (warning,) = machine_warnings(machine, 1.0)
+        assert "took 1.0 of 4 cores" in warning
+        assert len([*invalid_reasons(machine, machine, 1.0, threads=4)]) == 1
+
+    def test_a_machine_that_tells_nothing_is_taken_at_its_word(self, machine: Machine) -> None:
+        assert [*invalid_reasons(machine, machine, None, threads=4)] == []
+        assert [*machine_warnings(machine, None)] == []
+
+    def test_it_is_said_in_big_letters(self, report: BenchmarkReport) -> None:
+        text = format_text(replace(report, invalid=("it ran on its battery",)))
+        assert "I N V A L I D" in text.splitlines()[1]
+        assert "These figures don't count: it ran on its battery." in text
+        assert format_markdown(replace(report, invalid=("it ran on its battery",))).startswith("# INVALID RUN")
+        assert "I N V A L I D" not in format_text(replace(report, invalid=()))
+
+    def test_int8_without_acceleration_is_named_with_what_would_change_it(
+        self, report: BenchmarkReport, machine: Machine
+    ) -> None:
+        int8, fp32 = report.models
+        no_symbols = replace(int8.backend, int8_kernels="off", int8_kernels_reason="was built without XNNPACK")
+        for architecture, cure in (("armv7l", "A 64-bit system"), ("aarch64", "LiteRT")):
+            on = replace(machine, architecture=architecture)
+            (warning,) = model_warnings(on, [replace(int8, backend=no_symbols, steady=True)], 0.0)
+            assert "INT8 RUNS WITHOUT ACCELERATION: was built without XNNPACK" in warning
+            assert cure in warning
+        pi4, pi5 = replace(machine, features=("NEON",)), replace(machine, features=("NEON", "dot product"))
+        (warning,) = model_warnings(pi4, [replace(int8, steady=True)], 0.0)
+        assert "no dot product" in warning
+        assert [*model_warnings(pi5, [replace(int8, steady=True)], 0.0)] == []
+        assert [*model_warnings(pi4, [replace(fp32, steady=True)], 0.0)] == []
+
+
 class TestFormats:
     def test_text_has_a_row_a_model_and_a_sentence_that_admits_slowness(self, report: BenchmarkReport) -> None:
         int8, fp32 = report.models
         slow = replace(int8, inference_speedup=Speedup(0.5, 0.4, 0.6), pipeline_speedup=Speedup(0.6, 0.55, 0.65))
-        text = format_text(replace(report, models=(slow, fp32)))
+        text = format_text(replace(report, models=(slow, fp32), invalid=()))
         lines = text.splitlines()
         assert lines[1].startswith(int8.name)
         assert lines[2].startswith(fp32.name)
@@ -143,68 +381,17 @@ class TestFormats:
         assert "not measured here" in text
         assert "threads: 1" in text
 
-    def test_markdown_is_one_table(self, report: BenchmarkReport) -> None:
-        lines = format_markdown(report).splitlines()
-        rows = [line for line in lines if line.startswith("|")]
-        assert len(rows) == 4
-        assert len({row.count("|") for row in rows}) == 1
-        assert any(line.startswith("- Machine: ") for line in lines)
+    def test_markdown_tables_have_as_many_cells_in_each_row(self, report: BenchmarkReport) -> None:
+        failed = replace(report, failures=(Failure("a|b.tflite", "a|b.tflite", "it is damaged"),))
+        blocks = format_markdown(replace(failed, invalid=())).split("\n\n")
+        tables = [block.splitlines() for block in blocks if block.startswith("|")]
+        assert [len(table) for table in tables] == [5, 4, 4]
+        for table in tables:
+            assert len({row.replace("\\|", "").count("|") for row in table}) == 1
+        assert any(line.startswith("- Machine: ") for line in blocks[-1].splitlines())
 
-
-class TestMachine:
-    @pytest.fixture
-    def pi(self, tmp_path: Path) -> Path:
-        """The files of a Raspberry Pi 4 that are read."""
-        files = {
-            "proc/device-tree/model": "Raspberry Pi 4 Model B Rev 1.4\0",
-            "proc/cpuinfo": "processor\t: 0\nCPU part\t: 0xd08\n\nprocessor\t: 1\nCPU part\t: 0xd08\n",
-            "proc/loadavg": "0.10 0.20 0.30 1/200 1234\n",
-            "proc/meminfo": "MemTotal:        3884360 kB\nMemFree: 1 kB\n",
-            "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "powersave\n",
-            "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq": "600000\n",
-            "sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq": "1800000\n",
-            "sys/class/thermal/thermal_zone0/temp": "48312\n",
-        }
-        for name, text in files.items():
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name).write_text(text)
-        return tmp_path
-
-    def test_reads_what_a_raspberry_pi_tells(self, pi: Path) -> None:
-        machine = describe_machine(pi)
-        assert machine.board == "Raspberry Pi 4 Model B Rev 1.4"
-        assert machine.cpu == "2× Cortex-A72"
-        assert (machine.governor, machine.clock_mhz, machine.clock_max_mhz) == ("powersave", 600, 1800)
-        assert machine.temperature_c == pytest.approx(48.312)
-        assert machine.load == 0.1
-        assert machine.memory_bytes == 3884360 * 1024
-
-    def test_what_is_not_told_is_none(self, tmp_path: Path) -> None:
-        machine = describe_machine(tmp_path)
-        assert (machine.board, machine.cpu, machine.governor, machine.clock_mhz, machine.load) == (None,) * 5
-        assert machine.cores >= 1
-        assert not any("governor" in warning or "busy" in warning for warning in machine.warnings())
-
-    def test_this_machine_can_be_described(self) -> None:
-        assert isinstance(describe_machine(), Machine)
-
-    @pytest.mark.parametrize(
-        ("answer", "meaning"),
-        [
-            ("throttled=0x0\n", ()),
-            ("throttled=0x50000\n", ()),  # since boot, but not now
-            ("throttled=0x50005\n", ("under-voltage", "throttled")),
-            ("command not found", None),
-        ],
-    )
-    def test_throttling_is_decoded(self, answer: str, meaning: tuple[str, ...] | None) -> None:
-        assert decode_throttled(answer) == meaning
-
-    def test_warns_of_what_slows_it_down(self, pi: Path) -> None:
-        machine = replace(describe_machine(pi), load=9.0, cores=4, throttled=("under-voltage",))
-        warnings = machine.warnings()
-        assert len(warnings) == 3
-        assert "powersave" in warnings[0]
-        assert "load 9.0 on 4 cores" in warnings[1]
-        assert "under-voltage" in warnings[2]
-        assert replace(machine, governor="ondemand", load=1.0, throttled=()).warnings() == ()
+    def test_csv_has_a_line_for_each_model(self, report: BenchmarkReport) -> None:
+        rows = [*csv.DictReader(io.StringIO(format_csv(report)))]
+        assert [row["name"] for row in rows] == [model.name for model in report.models]
+        assert float(rows[0]["inference_p50_ms"]) == report.models[0].inference.p50_ms
+        assert rows[1]["inference_speedup_ratio"] == ""

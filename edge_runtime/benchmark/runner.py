@@ -1,0 +1,273 @@
+"""The whole benchmark, in its order: fresh processes, warm-up, rounds, and what follows from them."""
+
+from __future__ import annotations
+
+import os
+import random
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_runtime.benchmark.contender import Contender, timer_ms
+from edge_runtime.benchmark.result import Accuracy, BenchmarkReport, Failure, ModelResult, Start
+from edge_runtime.benchmark.rounds import Rounds, StoppingRule, run_rounds
+from edge_runtime.benchmark.statistics import share_interval, speedup, summarize
+from edge_runtime.benchmark.validity import LoadMeter, invalid_reasons, machine_warnings, model_warnings
+from edge_runtime.classifier import Classifier
+from edge_runtime.errors import BackendError, EdgeRuntimeError, ModelError
+from edge_runtime.first_result import first_result
+from edge_runtime.interpreter import Int8Kernels
+from edge_runtime.machine import Machine, describe_machine
+from edge_runtime.setup import Setup
+from edge_runtime.sources.synthetic import SyntheticSource
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+KEEP_EVERY_S = 10.0
+
+Model = str | os.PathLike[str] | Setup | Classifier
+
+
+def benchmark(
+    models: Sequence[Model],
+    *,
+    baseline: Model | None = None,
+    seconds: float = 10.0,
+    rounds: int | None = None,
+    precision: float | None = None,
+    warmup: int | None = None,
+    processes: int = 0,
+    num_threads: int | None = None,
+    backend: str | None = None,
+    int8_kernels: Int8Kernels = "auto",
+    frame: NDArray[np.uint8] | None = None,
+    seed: int = 0,
+    keep: Callable[[BenchmarkReport], None] | None = None,
+) -> BenchmarkReport:
+    """Measures models against one another: inference alone, the whole pipeline and its parts.
+
+    A model that can't be measured is among the report's failures, and the others go on. An interrupt (Ctrl-C) after
+    the first round ends the rounds; the report then tells of those that there were.
+
+    Args:
+        models: Paths, setups or classifiers (to compare settings of one model, or of models that need labels).
+        baseline: What the others are compared with; it may be one of ``models``.
+        seconds: How long the rounds may take, at least five of them.
+        rounds: Exactly so many rounds instead.
+        precision: Stop before ``seconds`` are over when the 95% intervals of all ratios to the baseline are narrower
+            than this share of them, for example 0.02.
+        warmup: Runs of each model before; None is until its latency is steady, 3 s at most.
+        processes: How many fresh processes load each model, for load time, cold start and peak memory.
+        num_threads: For models given by path; as for `Classifier`.
+        backend: The same.
+        int8_kernels: The same.
+        frame: uint8 (H, W, 3) BGR to classify; None draws a scene of 480×640.
+        seed: Of the order of turns and of the bootstrap.
+        keep: Called every ten seconds with the report so far, to be kept should the process be killed.
+
+    Raises:
+        ModelError: No model was given, precision without a baseline, or none of the models can be used.
+        BackendError: None of them can be run.
+    """
+    if not models:
+        raise ModelError("Expected at least one model to measure, got none.")
+    if precision is not None and baseline is None:
+        raise ModelError("Expected a baseline, whose ratio the precision is about, got none. Name one.")
+    run = _Run(frame=SyntheticSource().draw(0) if frame is None else frame, seed=seed)
+    given = [*models] if baseline is None or any(_same(model, baseline) for model in models) else [*models, baseline]
+    setups = [
+        Setup(os.fspath(model), num_threads, backend, int8_kernels) if isinstance(model, (str, os.PathLike)) else model
+        for model in given
+    ]
+    order = random.Random(seed)
+    with ExitStack() as opened:
+        run.open(setups, opened, processes, order)
+        for model, contender in zip(given, run.slots, strict=True):
+            if contender is not None and baseline is not None and _same(model, baseline):
+                run.baseline = contender
+        for contender in run.contenders:
+            contender.warm_up(run.frame, warmup)
+        run.machine, run.load = describe_machine(), LoadMeter.start()
+        rule = StoppingRule(seconds, rounds, precision)
+        done = run_rounds(run.contenders, run.frame, rule, order, baseline=run.baseline, after_round=_keeper(run, keep))
+        return run.report(done)
+
+
+@dataclass
+class _Run:
+    """What a benchmark knows so far."""
+
+    frame: NDArray[np.uint8]
+    seed: int
+    slots: list[Contender | None] = field(default_factory=list)  # as given; None where one failed
+    starts: dict[int, Start] = field(default_factory=dict)  # by the contender's identity
+    failures: list[Failure] = field(default_factory=list)
+    baseline: Contender | None = None
+    machine: Machine = field(default_factory=describe_machine)
+    load: LoadMeter = field(default_factory=LoadMeter.start)
+
+    @property
+    def contenders(self) -> list[Contender]:
+        return [contender for contender in self.slots if contender is not None]
+
+    def open(
+        self, models: Sequence[Setup | Classifier], opened: ExitStack, processes: int, order: random.Random
+    ) -> None:
+        """Fresh processes first: what would crash or fill the memory does it there, and is a failure of one row."""
+        starts, errors = _starts(models, processes, self.frame, order)
+        for index, model in enumerate(models):
+            try:
+                if index in errors:
+                    raise errors[index]
+                classifier = model if isinstance(model, Classifier) else opened.enter_context(model.open())
+            except EdgeRuntimeError as error:
+                errors[index] = error
+                path = model.model.path if isinstance(model, Classifier) else model.model
+                self.failures.append(Failure(Path(path).name, str(path), str(error)))
+                self.slots.append(None)
+                continue
+            contender = Contender(classifier)
+            self.slots.append(contender)
+            if index in starts:
+                self.starts[id(contender)] = starts[index]
+        if not self.contenders:
+            raise next(iter(errors.values()))
+
+    def report(self, done: Rounds) -> BenchmarkReport:
+        others_cores, after, contenders = self.load.others_cores(), describe_machine(), self.contenders
+        names = _names([contender.classifier for contender in contenders])
+        results = tuple(self._result(*pair) for pair in zip(contenders, names, strict=True))
+        threads = max(result.backend.num_threads for result in results)
+        invalid = tuple(invalid_reasons(self.machine, after, others_cores, threads))
+        a_timer_ms = timer_ms()
+        return BenchmarkReport(
+            machine=self.machine,
+            models=results,
+            failures=tuple(self.failures),
+            baseline=next((name for one, name in zip(contenders, names, strict=True) if one is self.baseline), None),
+            rounds=done.count,
+            ended_by=done.ended_by,
+            frame_height=self.frame.shape[0],
+            frame_width=self.frame.shape[1],
+            seed=self.seed,
+            date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            timer_ms=a_timer_ms,
+            others_cores=others_cores,
+            invalid=invalid,
+            warnings=(
+                *machine_warnings(self.machine, None if invalid else others_cores),
+                *model_warnings(self.machine, results, a_timer_ms),
+            ),
+        )
+
+    def _result(self, contender: Contender, name: str) -> ModelResult:
+        classifier, baseline = contender.classifier, self.baseline
+        model = classifier.model
+        result = ModelResult(
+            name=name,
+            path=str(model.path),
+            sha256=model.sha256,
+            size_bytes=model.size_bytes,
+            precision="INT8" if model.is_quantized else "FP32",
+            input_height=classifier.contract.height,
+            input_width=classifier.contract.width,
+            classes=classifier.labels,
+            backend=classifier.backend,
+            accuracy=_stated_accuracy(classifier),
+            inference=summarize(contender.times("inference"), seed=self.seed),
+            preprocess=summarize(contender.times("preprocess"), seed=self.seed),
+            postprocess=summarize(contender.times("postprocess"), seed=self.seed),
+            pipeline=summarize(contender.times("pipeline"), seed=self.seed),
+            warmup_runs=contender.warmup_runs,
+            steady=contender.steady,
+            start=self.starts.get(id(contender)),
+        )
+        if baseline is None or contender is baseline:
+            return result
+        return replace(
+            result,
+            inference_speedup=speedup(contender.times("inference"), baseline.times("inference"), seed=self.seed),
+            pipeline_speedup=speedup(contender.times("pipeline"), baseline.times("pipeline"), seed=self.seed),
+        )
+
+
+def _starts(
+    models: Sequence[Setup | Classifier], processes: int, frame: NDArray[np.uint8], order: random.Random
+) -> tuple[dict[int, Start], dict[int, EdgeRuntimeError]]:
+    """Of each model by its index, from fresh processes in random order; or what went wrong there."""
+    errors: dict[int, EdgeRuntimeError] = {}
+    found: dict[int, list[tuple[float, float, float, int]]] = {}
+    for _ in range(processes):
+        for index in order.sample(range(len(models)), len(models)):
+            if index in errors:
+                continue
+            model = models[index]
+            setup = Setup.of(model) if isinstance(model, Classifier) else model
+            try:
+                one = first_result(setup, height=frame.shape[0], width=frame.shape[1])
+            except BackendError as error:
+                errors[index] = error
+                continue
+            found.setdefault(index, []).append((one.load_ms, one.first_ms, one.cold_start_ms, one.peak_bytes))
+    starts = {}
+    for index, values in found.items():
+        load_ms, first_ms, cold_start_ms, peak_bytes = (statistics.median(each) for each in zip(*values, strict=True))
+        starts[index] = Start(len(values), load_ms, first_ms, cold_start_ms, round(peak_bytes))
+    return starts, errors
+
+
+def _keeper(run: _Run, keep: Callable[[BenchmarkReport], None] | None) -> Callable[[int], None]:
+    kept_at = time.monotonic()
+
+    def after_round(count: int) -> None:
+        nonlocal kept_at
+        if keep is not None and time.monotonic() - kept_at >= KEEP_EVERY_S:
+            with suppress(EdgeRuntimeError):  # it is told at the end, when nothing is lost by it any more
+                keep(run.report(Rounds(count, "running")))
+            kept_at = time.monotonic()
+
+    return after_round
+
+
+def _names(classifiers: Sequence[Classifier]) -> list[str]:
+    """File names; where one comes twice, with whatever tells the two apart."""
+    paths = [Path(classifier.model.path) for classifier in classifiers]
+    names = [path.name for path in paths]
+    backends = [classifier.backend for classifier in classifiers]
+    for details in (
+        [f"in {path.parent.name}" for path in paths],
+        [f"{backend.name} {backend.version}" for backend in backends],
+        [f"threads {backend.num_threads}" for backend in backends],
+        [f"INT8 kernels {backend.int8_kernels}" for backend in backends],
+    ):
+        groups: dict[str, set[str]] = {}
+        for name, detail in zip(names, details, strict=True):
+            groups.setdefault(name, set()).add(detail)
+        names = [
+            f"{name}, {detail}" if len(groups[name]) > 1 else name for name, detail in zip(names, details, strict=True)
+        ]
+    return names
+
+
+def _stated_accuracy(classifier: Classifier) -> Accuracy | None:
+    """What the manifest states for this file; the test split goes first."""
+    manifest = classifier.model.manifest
+    for measured in sorted(manifest.accuracy if manifest else (), key=lambda entry: entry.split != "test"):
+        value = measured.int8 if classifier.model.is_quantized else measured.fp32
+        if value is not None:
+            low, high = share_interval(round(value * measured.count), measured.count)
+            return Accuracy(value, "manifest", measured.split, measured.count, min(low, value), max(high, value))
+    return None
+
+
+def _same(one: Model, other: Model) -> bool:
+    if isinstance(one, (str, os.PathLike)) and isinstance(other, (str, os.PathLike)):
+        return Path(one).resolve() == Path(other).resolve()
+    return one is other or (isinstance(one, Setup) and one == other)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from edge_runtime.errors import BackendError
+from edge_runtime.thread_memory import remembered_threads, usable_cores
 from edge_runtime.types import BackendInfo
 
 if TYPE_CHECKING:
@@ -47,14 +48,15 @@ class Interpreter:
         num_threads: int | None = None,
         int8_kernels: Int8Kernels = "auto",
     ) -> None:
-        if num_threads is None:
-            num_threads = default_num_threads()
-        if not isinstance(num_threads, int) or num_threads < 1:
+        if num_threads is not None and (not isinstance(num_threads, int) or num_threads < 1):
             raise BackendError(f"Expected num_threads to be a whole number of at least 1, got {num_threads!r}.")
         if int8_kernels not in ("auto", "on", "off"):
             raise BackendError(f"Expected int8_kernels to be 'auto', 'on' or 'off', got {int8_kernels!r}.")
         name, notes = choose_backend(backend)
         module, version = import_module(f"{name}.interpreter"), _version_of(name)
+        threads_from = "caller"
+        if num_threads is None:
+            num_threads, threads_from = _choose_threads(model, name, version)
         options: dict[str, Any] = {"model_path": str(model.path), "num_threads": num_threads}
         kernels, reason = _add_int8_kernels(options, module, name, model, int8_kernels)
         try:
@@ -71,7 +73,7 @@ class Interpreter:
         )
         self.invoke: Callable[[], None] = self._interpreter.invoke
         """Runs the network on the input tensor as it stands; releases the GIL. No view may be held meanwhile."""
-        self._info = BackendInfo(name, version, num_threads, kernels, reason, notes=notes)
+        self._info = BackendInfo(name, version, num_threads, kernels, reason, notes=notes, threads_from=threads_from)
 
     @cached_property
     def info(self) -> BackendInfo:
@@ -102,8 +104,12 @@ def default_num_threads() -> int:
     The kernels' threads wait for one another by spinning: where capture and other work take a core away from them, an
     inference on all cores can take many times as long.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(4, cores - 1))
+    return max(1, min(4, usable_cores() - 1))
+
+
+def installed_backends() -> tuple[str, ...]:
+    """Those that can be used, in the order in which they are chosen."""
+    return tuple(name for name in BACKENDS if not _problem_with(name))
 
 
 def choose_backend(named: str | None = None) -> tuple[str, tuple[str, ...]]:
@@ -136,6 +142,12 @@ def _problem_with(name: str) -> str:
     except ImportError as error:
         return f"installed, but it can't be imported ({error}); install it again."
     return ""
+
+
+def _choose_threads(model: ModelFile, name: str, version: str) -> tuple[int, str]:
+    """What a sweep found best here, or else the default; and which of the two it is."""
+    remembered = remembered_threads(model.sha256, name, version)
+    return (default_num_threads(), "default") if remembered is None else (remembered, "sweep")
 
 
 def _version_of(name: str) -> str:

@@ -20,11 +20,12 @@ PACKAGES = ("edge_runtime", "trainer", "benchmarks")
 # `if TYPE_CHECKING` doesn't count. A new file needs a floor here.
 FLOORS = {
     "edge_runtime": (
-        ("", "errors", "types"),
+        ("", "errors", "types", "user_cache"),
         ("flatbuffer", "manifest", "preprocess", "postprocess", "xnnpack", "machine", "progress", "sources.base"),
         ("appended_zip", "metadata", "benchmark.result", "sources.opencv", "decision", "gate", "capture", "commands"),
         (
             "model_graph",
+            "thread_memory",
             *(f"benchmark.{what}" for what in ("statistics", "validity", "tables")),
             *(f"sources.{kind}" for kind in ("camera", "csi", "folder", "stream", "synthetic", "video")),
         ),
@@ -33,6 +34,7 @@ FLOORS = {
         ("classifier",),
         ("golden", "stream", "setup", "benchmark.contender"),
         ("sinks.base", "first_result", "commands.model_options", "benchmark.rounds"),
+        ("benchmark.variations", "benchmark.threads", "benchmark.capture"),
         ("benchmark.runner",),
         ("benchmark",),
         ("sinks.json_lines",),

@@ -11,6 +11,8 @@ from __future__ import annotations
 from edge_runtime.benchmark.result import BenchmarkReport, ModelResult, Speedup, Timing
 from edge_runtime.benchmark.runner import benchmark
 from edge_runtime.benchmark.tables import format_csv, format_markdown, format_text
+from edge_runtime.benchmark.threads import sweep_threads
+from edge_runtime.benchmark.variations import variations
 
 __all__ = [
     "BenchmarkReport",
@@ -21,4 +23,6 @@ __all__ = [
     "format_csv",
     "format_markdown",
     "format_text",
+    "sweep_threads",
+    "variations",
 ]

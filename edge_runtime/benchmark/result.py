@@ -219,13 +219,16 @@ class ThreadSweep:
         model: File name.
         backend: That ran it.
         trials: From one thread to all the cores.
-        best: The number that is remembered for `Classifier(num_threads=None)`.
+        best: The fewest that are as good as the best and leave a core free.
+        remembered: Whether `Classifier(num_threads=None)` takes it from now on; not where the machine was too busy
+            or too hot for the sweep to be relied on, or the user's cache can't be written.
     """
 
     model: str
     backend: str
     trials: tuple[ThreadTrial, ...]
     best: int
+    remembered: bool
 
 
 @dataclass(frozen=True)
@@ -339,15 +342,12 @@ class BenchmarkReport:
     def _limits(self) -> list[str]:
         if self.capture is None:
             return []
-        source, given = self.capture.source, self.capture.timing.fps
-        found = []
+        given = self.capture.timing.fps
+        found = [f"The source gives {given:.1f} frames per second."]
         for model in self.models:
             taken = model.pipeline.fps
-            limit = "the source" if given < taken else f"the model's {_slowest_part(model)}"
-            found.append(
-                f"{model.name} could classify {taken:.1f} frames per second and the source ({source}) gives "
-                f"{given:.1f}: the limit is {limit}."
-            )
+            limit = "the source is the limit" if given < taken else f"its {_slowest_part(model)} is the limit"
+            found.append(f"{model.name} can classify {taken:.1f} frames per second: {limit}.")
         return found
 
 

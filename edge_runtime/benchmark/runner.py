@@ -13,8 +13,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_runtime.benchmark.capture import measure_capture
 from edge_runtime.benchmark.contender import Contender, timer_ms
-from edge_runtime.benchmark.result import Accuracy, BenchmarkReport, Failure, ModelResult, Start
+from edge_runtime.benchmark.result import Accuracy, BenchmarkReport, Capture, Failure, ModelResult, Start
 from edge_runtime.benchmark.rounds import Rounds, StoppingRule, run_rounds
 from edge_runtime.benchmark.statistics import share_interval, speedup, summarize
 from edge_runtime.benchmark.validity import LoadMeter, invalid_reasons, machine_warnings, model_warnings
@@ -24,6 +25,7 @@ from edge_runtime.first_result import first_result
 from edge_runtime.interpreter import Int8Kernels
 from edge_runtime.machine import Machine, describe_machine
 from edge_runtime.setup import Setup
+from edge_runtime.sources import open_source
 from edge_runtime.sources.synthetic import SyntheticSource
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ def benchmark(
     num_threads: int | None = None,
     backend: str | None = None,
     int8_kernels: Int8Kernels = "auto",
+    source: str | int | os.PathLike[str] | None = None,
     frame: NDArray[np.uint8] | None = None,
     seed: int = 0,
     keep: Callable[[BenchmarkReport], None] | None = None,
@@ -68,19 +71,27 @@ def benchmark(
         num_threads: For models given by path; as for `Classifier`.
         backend: The same.
         int8_kernels: The same.
-        frame: uint8 (H, W, 3) BGR to classify; None draws a scene of 480×640.
+        source: Also measure how fast it delivers, and classify a frame of it; as for
+            `edge_runtime.sources.open_source`.
+        frame: uint8 (H, W, 3) BGR to classify; None is the source's, or else a drawn scene of 480×640.
         seed: Of the order of turns and of the bootstrap.
         keep: Called every ten seconds with the report so far, to be kept should the process be killed.
 
     Raises:
         ModelError: No model was given, precision without a baseline, or none of the models can be used.
+        SourceError: The source gives no frame.
         BackendError: None of them can be run.
     """
     if not models:
         raise ModelError("Expected at least one model to measure, got none.")
     if precision is not None and baseline is None:
         raise ModelError("Expected a baseline, whose ratio the precision is about, got none. Name one.")
-    run = _Run(frame=SyntheticSource().draw(0) if frame is None else frame, seed=seed)
+    captured = None
+    if source is not None:
+        with open_source(source) as delivering:
+            captured, its_frame = measure_capture(delivering, seed=seed)
+        frame = its_frame if frame is None else frame
+    run = _Run(frame=SyntheticSource().draw(0) if frame is None else frame, seed=seed, capture=captured)
     given = [*models] if baseline is None or any(_same(model, baseline) for model in models) else [*models, baseline]
     setups = [
         Setup(os.fspath(model), num_threads, backend, int8_kernels) if isinstance(model, (str, os.PathLike)) else model
@@ -106,6 +117,7 @@ class _Run:
 
     frame: NDArray[np.uint8]
     seed: int
+    capture: Capture | None = None
     slots: list[Contender | None] = field(default_factory=list)  # as given; None where one failed
     starts: dict[int, Start] = field(default_factory=dict)  # by the contender's identity
     failures: list[Failure] = field(default_factory=list)
@@ -160,6 +172,7 @@ class _Run:
             date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             timer_ms=a_timer_ms,
             others_cores=others_cores,
+            capture=self.capture,
             invalid=invalid,
             warnings=(
                 *machine_warnings(self.machine, None if invalid else others_cores),

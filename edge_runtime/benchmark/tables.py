@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from edge_runtime.benchmark.result import (
@@ -199,6 +201,12 @@ def _markdown_table(table: Table) -> str:
 def _notes(report: BenchmarkReport) -> Iterator[str]:
     machine, models = report.machine, report.models
     yield from (f"Warning: {warning}" for warning in report.warnings)
+    for sweep in report.sweeps:
+        yield (
+            f"Threads: {sweep.best} for {sweep.model} ({sweep.backend}), the fewest within 5% of the best that leave a "
+            "core free; "
+            + ("remembered." if sweep.remembered else "not remembered: the machine was busy, or its cache is closed.")
+        )
     if report.sustained:
         yield (
             f"Sustained: {report.sustained.name} kept {report.sustained.kept:.0%} of its first frame rate over "
@@ -207,14 +215,22 @@ def _notes(report: BenchmarkReport) -> Iterator[str]:
     yield "Machine: " + ", ".join(_machine_facts(machine))
     if report.others_cores is not None:
         yield f"Load from other programs during the rounds: {report.others_cores:.2f} cores."
+    if report.capture:
+        timing, live = report.capture.timing, report.capture.live
+        yield (
+            f"Capture: {report.capture.source}: {_number(timing.p50_ms)} ms p50, {_number(timing.p99_ms)} ms p99 for a "
+            f"frame{', the wait for the camera included' if live else ''}; {timing.fps:.1f} FPS."
+        )
     backends = dict.fromkeys(
         f"{model.backend.name} {model.backend.version}, threads: {model.backend.num_threads}" for model in models
     )
     kernels = dict.fromkeys(model.backend.int8_kernels for model in models if model.precision == "INT8")
     yield "Backend: " + "; ".join(backends) + (f"; INT8 kernels: {', '.join(kernels)}" if kernels else "")
     for model in models:
-        if model.backend.undelegated:
-            yield f"Not taken by XNNPACK in {model.name}: {', '.join(model.backend.undelegated)}"
+        if model.backend.delegated_ops:
+            left = Counter(model.backend.undelegated)
+            kinds = ", ".join(f"{name} ×{count}" if count > 1 else name for name, count in left.items())
+            yield f"XNNPACK leaves to slower kernels of {model.name}: {kinds or 'nothing'}."
     warmups = ", ".join(dict.fromkeys(str(model.warmup_runs) for model in models))
     yield (
         f"Run: {report.date}, {report.rounds} rounds in random order, until {_ENDS[report.ended_by]}; {warmups} runs "
@@ -232,7 +248,9 @@ def _notes(report: BenchmarkReport) -> Iterator[str]:
     energies = [model.energy for model in models if model.energy]
     if energies:
         yield f"Energy: of all that {energies[0].meter} sees; {energies[0].idle_w:.1f} W while idle."
-    yield "SHA-256: " + ", ".join(f"{model.name} {model.sha256[:12]}" for model in models)
+    hashes = dict.fromkeys(f"{Path(model.path).name} {model.sha256[:12]}" for model in models)
+    yield "SHA-256: " + ", ".join(hashes)
+    yield "No profile by operation: neither backend's Python API gives one."
 
 
 def _accuracy_notes(models: Sequence[ModelResult]) -> Iterator[str]:

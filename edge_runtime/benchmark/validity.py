@@ -88,8 +88,15 @@ def model_warnings(machine: Machine, results: Sequence[ModelResult], timer_ms: f
             yield f"{result.name}: its latency wasn't steady after {result.warmup_runs} runs: other things go on."
         if timer_ms > MOST_TIMER_SHARE * result.inference.p50_ms:
             yield f"{result.name} is so fast that reading the clock ({1e3 * timer_ms:.1f} µs) is more than 1% of it."
-    for result in results[1:]:
-        yield from _differences(results[0], result)
+    int8 = [result for result in results if result.precision == "INT8" and result.backend.delegated_ops != 0]
+    if int8 and machine.features and not machine.has_int8_instructions:
+        yield (
+            f"This processor has no dot product of 8-bit integers ({', '.join(machine.features)}), so INT8 gains less "
+            "than on one that has, such as a Raspberry Pi 5's."
+        )
+    files = [*{result.path: result for result in reversed(results)}.values()][::-1]  # the first row of each
+    for result in files[1:]:
+        yield from _differences(files[0], result)
 
 
 def _int8_warnings(machine: Machine, result: ModelResult) -> Iterator[str]:
@@ -104,11 +111,6 @@ def _int8_warnings(machine: Machine, result: ModelResult) -> Iterator[str]:
         yield (
             f"{result.name}: INT8 RUNS WITHOUT ACCELERATION: XNNPACK took none of its operations. "
             f"{_other_build(machine)} would change it, or a model of plain convolutions."
-        )
-    elif not machine.has_int8_instructions and machine.features:
-        yield (
-            f"{result.name}: this processor has no dot product of 8-bit integers ({', '.join(machine.features)}), so "
-            "INT8 gains less than on one that has, such as a Raspberry Pi 5."
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,12 @@ from edge_runtime.commands.model_options import add_model, setup_of
 from edge_runtime.commands.options import add_command, positive, positive_float, write_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from edge_runtime.benchmark import BenchmarkReport
+    from edge_runtime.benchmark.result import ThreadSweep
+    from edge_runtime.interpreter import Int8Kernels
+    from edge_runtime.setup import Setup
 
 PROCESSES = 3
 LIMIT_S = 120.0
@@ -22,6 +28,9 @@ def add(commands: Any) -> None:
     benchmark = add_command(commands, "benchmark", "measure models against one another on this machine", _benchmark)
     add_model(benchmark, several=True)
     benchmark.add_argument("--baseline", metavar="MODEL", help="the FP32 model that the others are compared with")
+    benchmark.add_argument(
+        "--source", metavar="SOURCE", help="also measure how fast it gives frames, and classify one of it; as for run"
+    )
     stop = benchmark.add_argument_group("when to stop")
     stop.add_argument(
         "--seconds", type=positive_float, metavar="S", help="of rounds (default: 10; with --precision at most 120)"
@@ -48,16 +57,19 @@ def _benchmark(arguments: argparse.Namespace) -> int:
     if [arguments.json, arguments.markdown, arguments.csv].count("-") > 1:
         raise OutputError("Expected at most one of --json, --markdown and --csv to go to stdout. Name a file.")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the rounds, and what was measured is told
-    models = [setup_of(arguments, path) for path in dict.fromkeys(arguments.models)]
+    paths = dict.fromkeys([*arguments.models, *([arguments.baseline] if arguments.baseline else [])])
+    setups, sweeps = _setups(arguments, list(paths))
     report = benchmark(
-        models,
-        baseline=setup_of(arguments, arguments.baseline) if arguments.baseline else None,
+        [setup for path in paths for setup in setups[path]],
+        baseline=setups[arguments.baseline][0] if arguments.baseline else None,
+        source=arguments.source,
         seconds=arguments.seconds or (LIMIT_S if arguments.precision else 10.0),
         rounds=arguments.rounds,
         precision=arguments.precision and arguments.precision / 100,
         processes=PROCESSES,
         keep=(lambda so_far: _write_json(so_far, arguments.json)) if arguments.json not in (None, "-") else None,
     )
+    report = replace(report, sweeps=sweeps)
     texts = (
         (arguments.json, json.dumps(report.to_dict(), indent=1)),
         (arguments.markdown, format_markdown(report)),
@@ -73,6 +85,32 @@ def _benchmark(arguments: argparse.Namespace) -> int:
     if report.ended_by == "interrupted":
         return 130
     return 1 if report.failures else 0
+
+
+def _setups(
+    arguments: argparse.Namespace, paths: Sequence[str]
+) -> tuple[dict[str, tuple[Setup, ...]], tuple[ThreadSweep, ...]]:
+    """The rows of each model, and the sweeps over threads that were asked for."""
+    from edge_runtime.benchmark import sweep_threads, variations
+    from edge_runtime.errors import EdgeRuntimeError
+    from edge_runtime.interpreter import installed_backends
+    from edge_runtime.sources.synthetic import SyntheticSource
+
+    backends = installed_backends() if arguments.backend == "all" else (arguments.backend,)
+    kernels: tuple[Int8Kernels, ...] = ("on", "off") if arguments.int8_kernels == "both" else (arguments.int8_kernels,)
+    found, sweeps = {}, []
+    for path in paths:
+        setup, automatic = setup_of(arguments, path), arguments.num_threads == "auto"
+        numbers = (None,) if automatic else arguments.num_threads
+        rows = variations(setup, backends=backends, int8_kernels=kernels, num_threads=numbers)
+        for number, row in enumerate(rows if automatic else ()):
+            try:
+                sweeps.append(sweep_threads(row, SyntheticSource().draw(0)))
+            except EdgeRuntimeError:
+                continue  # it fails again below, where it becomes a row
+            rows = (*rows[:number], replace(row, num_threads=sweeps[-1].best), *rows[number + 1 :])
+        found[path] = rows
+    return found, tuple(sweeps)
 
 
 def _write_json(report: BenchmarkReport, target: str) -> None:

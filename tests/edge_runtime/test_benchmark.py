@@ -15,22 +15,39 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_runtime.benchmark import BenchmarkReport, Speedup, benchmark, format_csv, format_markdown, format_text
+from edge_runtime.benchmark import (
+    BenchmarkReport,
+    Speedup,
+    benchmark,
+    format_csv,
+    format_markdown,
+    format_text,
+    sweep_threads,
+    variations,
+)
+from edge_runtime.benchmark.capture import measure_capture
 from edge_runtime.benchmark.contender import Contender, is_steady
-from edge_runtime.benchmark.result import Failure
+from edge_runtime.benchmark.result import Capture, Failure, ThreadTrial
 from edge_runtime.benchmark.rounds import StoppingRule, run_rounds
 from edge_runtime.benchmark.statistics import share_interval, speedup, summarize
+from edge_runtime.benchmark.threads import best_threads
 from edge_runtime.benchmark.validity import invalid_reasons, machine_warnings, model_warnings
 from edge_runtime.classifier import Classifier
-from edge_runtime.errors import BackendError, EdgeRuntimeError, ModelError
+from edge_runtime.cli import main
+from edge_runtime.errors import BackendError, EdgeRuntimeError, ModelError, SourceError
 from edge_runtime.first_result import first_result
+from edge_runtime.interpreter import installed_backends
 from edge_runtime.machine import Machine, describe_machine
 from edge_runtime.setup import Setup
+from edge_runtime.sources import open_source
+from edge_runtime.sources.synthetic import SyntheticSource
+from edge_runtime.thread_memory import remember_threads, remembered_threads, usable_cores
 
 TIMES = st.lists(st.lists(st.floats(0.01, 1e4), min_size=1, max_size=4), min_size=1, max_size=12)
 
@@ -132,6 +149,124 @@ class TestBenchmark:
         (model,) = report.models
         assert model.warmup_runs >= 10
         assert model.steady == (not any("wasn't steady" in warning for warning in report.warnings))
+
+
+class TestVariations:
+    def test_each_combination_that_differs_is_a_row(self, tiny_int8: Path, tiny_fp32: Path) -> None:
+        options = {"backends": installed_backends(), "int8_kernels": ("on", "off"), "num_threads": (1, 2)}
+        count = len(installed_backends())
+        int8 = variations(Setup(str(tiny_int8)), **options)
+        assert len(int8) == len(set(int8)) == 4 * count
+        assert len(variations(Setup(str(tiny_fp32)), **options)) == 2 * count
+        assert variations(Setup("missing.tflite")) == (Setup("missing.tflite"),)
+        assert len(variations(Setup("missing.tflite"), int8_kernels=("on", "off"))) == 1
+
+    def test_every_backend_and_kernel_is_measured(self, tiny_int8: Path) -> None:
+        rows = variations(
+            Setup(str(tiny_int8)), backends=installed_backends(), int8_kernels=("auto", "off"), num_threads=(1,)
+        )
+        report = benchmark(rows, baseline=rows[0], rounds=1, warmup=0)
+        assert report.failures == ()
+        assert [model.backend.name for model in report.models] == [row.backend for row in rows]
+        assert len({model.name for model in report.models}) == len(rows)
+        assert report.baseline == report.models[0].name
+
+    def test_operations_that_xnnpack_leaves_are_named(self, tiny_int8: Path) -> None:
+        with Classifier(tiny_int8, num_threads=1, int8_kernels="off") as classifier:
+            backend = classifier.backend
+        assert backend.delegated_ops == 0
+        assert len(backend.undelegated) == backend.total_ops
+        assert "CONV_2D" in backend.undelegated
+
+
+class TestThreads:
+    @pytest.fixture(autouse=True)
+    def cache(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        return tmp_path / "cache"
+
+    def test_a_sweep_measures_all_and_is_remembered_where_it_can_be_relied_on(self, tiny_int8: Path) -> None:
+        sweep = sweep_threads(Setup(str(tiny_int8)), np.zeros((48, 64, 3), np.uint8), seconds=0.1)
+        assert [trial.num_threads for trial in sweep.trials] == [*range(1, min(usable_cores(), 8) + 1)]
+        assert 1 <= sweep.best <= max(1, usable_cores() - 1)
+        with Classifier(tiny_int8) as classifier:
+            backend = classifier.backend
+        assert backend.threads_from == ("sweep" if sweep.remembered else "default")
+        assert not sweep.remembered or backend.num_threads == sweep.best
+
+    def test_the_classifier_takes_what_is_remembered_for_this_model_and_backend(
+        self, tiny_int8: Path, tiny_fp32: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with Classifier(tiny_int8) as classifier:
+            model, backend = classifier.model, classifier.backend
+        best = min(2, usable_cores())
+        assert remember_threads(model.sha256, backend.name, backend.version, best)
+        with (
+            Classifier(tiny_int8) as again,
+            Classifier(tiny_fp32) as other,
+            Classifier(tiny_int8, num_threads=1) as one,
+        ):
+            assert (again.backend.num_threads, again.backend.threads_from) == (best, "sweep")
+            assert other.backend.threads_from == "default"
+            assert (one.backend.num_threads, one.backend.threads_from) == (1, "caller")
+        assert main(["info", str(tiny_int8)]) == 0
+        assert "the best in a sweep on this machine" in capsys.readouterr().out
+
+    def test_a_record_that_makes_no_sense_is_as_none(self, cache: Path) -> None:
+        remember_threads("a" * 64, "tflite_runtime", "2.14.0", 1)
+        (record,) = (cache / "edge_runtime").iterdir()
+        for text in ("", "[]", "{}", '{"num_threads": 0}', '{"num_threads": "2"}', '{"num_threads": 100000}'):
+            record.write_text(text)
+            assert remembered_threads("a" * 64, "tflite_runtime", "2.14.0") is None
+
+    def test_a_cache_that_cannot_be_written_is_no_error(self, cache: Path) -> None:
+        cache.write_text("a file where the folder should be")
+        assert not remember_threads("a" * 64, "tflite_runtime", "2.14.0", 1)
+        assert remembered_threads("a" * 64, "tflite_runtime", "2.14.0") is None
+
+    @pytest.mark.parametrize(
+        ("medians", "cores", "best"),
+        [
+            ([4.0, 1.95, 1.9, 1.0], 4, 2),  # the last core isn't ours, and 2 threads are as good as 3
+            ([4.0, 2.5, 1.9, 1.0], 4, 3),
+            ([1.0, 1.5, 2.0, 2.0], 4, 1),
+            ([1.0], 1, 1),
+            ([4.0, 2.0], 2, 1),
+        ],
+    )
+    def test_the_best_is_the_fewest_that_are_as_good_and_leave_a_core(
+        self, medians: list[float], cores: int, best: int
+    ) -> None:
+        trials = tuple(ThreadTrial(n + 1, summarize([[ms]])) for n, ms in enumerate(medians))
+        assert best_threads(trials, cores) == best
+
+
+class TestCapture:
+    def test_a_source_is_measured_and_its_frame_classified(self, tiny_int8: Path) -> None:
+        report = benchmark([tiny_int8], source="synthetic", rounds=1, warmup=0, num_threads=1)
+        assert report.capture is not None
+        assert report.capture.timing.count > 1
+        assert (report.frame_height, report.frame_width) == (480, 640)
+        assert "frames per second: " in "".join(report.sentences())
+        assert "synthetic scene" in format_text(report)
+        assert json.loads(json.dumps(report.to_dict()))["capture"]["timing"]["fps"] > 0
+
+    @pytest.mark.parametrize(("factor", "limit"), [(0.5, "the source is the limit"), (2, "inference is the limit")])
+    def test_the_slower_of_the_two_is_the_limit(self, report: BenchmarkReport, factor: float, limit: str) -> None:
+        model = report.models[0]
+        slow = replace(model, inference=replace(model.inference, mean_ms=100.0))
+        timing = summarize([[model.pipeline.mean_ms / factor]])
+        found = replace(report, models=(slow,), capture=Capture("a camera", True, timing)).sentences()
+        assert limit in found[-1]
+
+    def test_a_single_picture_counts_too_and_an_empty_source_is_an_error(self, tmp_path: Path) -> None:
+        cv2.imwrite(str(tmp_path / "one.png"), np.zeros((20, 30, 3), np.uint8))
+        with open_source(tmp_path / "one.png") as source:
+            capture, frame = measure_capture(source)
+        assert capture.timing.count == 1
+        assert frame.shape == (20, 30, 3)
+        with pytest.raises(SourceError, match="at least one frame"):
+            measure_capture(SyntheticSource(count=0))
 
 
 class TestBadModels:
@@ -362,6 +497,7 @@ class TestValidity:
         pi4, pi5 = replace(machine, features=("NEON",)), replace(machine, features=("NEON", "dot product"))
         (warning,) = model_warnings(pi4, [replace(int8, steady=True)], 0.0)
         assert "no dot product" in warning
+        assert "WITHOUT" not in warning
         assert [*model_warnings(pi5, [replace(int8, steady=True)], 0.0)] == []
         assert [*model_warnings(pi4, [replace(fp32, steady=True)], 0.0)] == []
 

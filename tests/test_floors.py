@@ -26,7 +26,7 @@ FLOORS = {
         (
             "model_graph",
             "thread_memory",
-            *(f"benchmark.{what}" for what in ("statistics", "validity", "tables")),
+            *(f"benchmark.{what}" for what in ("statistics", "energy", "sustained", "validity", "tables")),
             *(f"sources.{kind}" for kind in ("camera", "csi", "folder", "stream", "synthetic", "video")),
         ),
         ("model_file", "sources", "commands.options"),
@@ -34,7 +34,7 @@ FLOORS = {
         ("classifier",),
         ("golden", "stream", "setup", "benchmark.contender"),
         ("sinks.base", "first_result", "commands.model_options", "benchmark.rounds"),
-        ("benchmark.variations", "benchmark.threads", "benchmark.capture"),
+        tuple(f"benchmark.{what}" for what in ("variations", "threads", "capture", "accuracy")),
         ("benchmark.runner",),
         ("benchmark",),
         ("sinks.json_lines",),

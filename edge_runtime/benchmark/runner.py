@@ -13,11 +13,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_runtime.benchmark.accuracy import Photos, find_photos, measure_accuracy
 from edge_runtime.benchmark.capture import measure_capture
 from edge_runtime.benchmark.contender import Contender, timer_ms
+from edge_runtime.benchmark.energy import find_meter, measure_energy
 from edge_runtime.benchmark.result import Accuracy, BenchmarkReport, Capture, Failure, ModelResult, Start
 from edge_runtime.benchmark.rounds import Rounds, StoppingRule, run_rounds
 from edge_runtime.benchmark.statistics import share_interval, speedup, summarize
+from edge_runtime.benchmark.sustained import sustain
 from edge_runtime.benchmark.validity import LoadMeter, invalid_reasons, machine_warnings, model_warnings
 from edge_runtime.classifier import Classifier
 from edge_runtime.errors import BackendError, EdgeRuntimeError, ModelError
@@ -51,6 +54,8 @@ def benchmark(
     int8_kernels: Int8Kernels = "auto",
     source: str | int | os.PathLike[str] | None = None,
     frame: NDArray[np.uint8] | None = None,
+    photos: str | os.PathLike[str] | None = None,
+    minutes: float | None = None,
     seed: int = 0,
     keep: Callable[[BenchmarkReport], None] | None = None,
 ) -> BenchmarkReport:
@@ -74,12 +79,15 @@ def benchmark(
         source: Also measure how fast it delivers, and classify a frame of it; as for
             `edge_runtime.sources.open_source`.
         frame: uint8 (H, W, 3) BGR to classify; None is the source's, or else a drawn scene of 480×640.
+        photos: Measure each model's accuracy on them: a folder with one for each class; None tells what the files
+            state of themselves.
+        minutes: After the rounds, run the first model at full speed for so long, and watch the machine.
         seed: Of the order of turns and of the bootstrap.
         keep: Called every ten seconds with the report so far, to be kept should the process be killed.
 
     Raises:
         ModelError: No model was given, precision without a baseline, or none of the models can be used.
-        SourceError: The source gives no frame.
+        SourceError: The source gives no frame, or there are no photos of the models' classes.
         BackendError: None of them can be run.
     """
     if not models:
@@ -103,12 +111,20 @@ def benchmark(
         for model, contender in zip(given, run.slots, strict=True):
             if contender is not None and baseline is not None and _same(model, baseline):
                 run.baseline = contender
+        classifiers = [contender.classifier for contender in run.contenders]
+        labelled = None if photos is None else find_photos(classifiers, photos)
         for contender in run.contenders:
             contender.warm_up(run.frame, warmup)
         run.machine, run.load = describe_machine(), LoadMeter.start()
         rule = StoppingRule(seconds, rounds, precision)
         done = run_rounds(run.contenders, run.frame, rule, order, baseline=run.baseline, after_round=_keeper(run, keep))
-        return run.report(done)
+        report = run.report(done)
+        try:
+            if done.ended_by != "interrupted":
+                report = run.finish(report, labelled, minutes, keep)
+        except KeyboardInterrupt:
+            report = replace(report, ended_by="interrupted")
+        return report
 
 
 @dataclass
@@ -179,6 +195,41 @@ class _Run:
                 *model_warnings(self.machine, results, a_timer_ms),
             ),
         )
+
+    def finish(
+        self,
+        report: BenchmarkReport,
+        photos: Photos | None,
+        minutes: float | None,
+        keep: Callable[[BenchmarkReport], None] | None,
+    ) -> BenchmarkReport:
+        """What takes a while and can't change the latencies any more: energy, accuracy, the sustained run."""
+        classifiers = [contender.classifier for contender in self.contenders]
+        meter = find_meter()
+        if meter is not None:
+            energies = [measure_energy(meter, one, self.frame) for one in classifiers]
+            models = zip(report.models, energies, strict=True)
+            report = replace(report, models=tuple(replace(model, energy=energy) for model, energy in models))
+        if photos is not None:
+            baseline = self.baseline.classifier if self.baseline else None
+            found = measure_accuracy(classifiers, photos, baseline=baseline)
+            pairs = zip(report.models, found.accuracies, strict=True)
+            report = replace(
+                report,
+                models=tuple(replace(model, accuracy=accuracy) for model, accuracy in pairs),
+                warnings=(*report.warnings, *found.warnings),
+            )
+        if minutes is not None:
+            name = report.models[0].name
+            sustained = sustain(
+                classifiers[0],
+                self.frame,
+                minutes=minutes,
+                name=name,
+                keep=lambda so_far: keep(replace(report, sustained=so_far)) if keep else None,
+            )
+            report = replace(report, sustained=sustained)
+        return report
 
     def _result(self, contender: Contender, name: str) -> ModelResult:
         classifier, baseline = contender.classifier, self.baseline

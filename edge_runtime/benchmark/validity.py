@@ -59,7 +59,7 @@ def invalid_reasons(before: Machine, after: Machine, others_cores: float | None,
     if others_cores is not None and before.cores - others_cores < threads - SPARE_CORES:
         yield (
             f"other programs took {others_cores:.1f} of {before.cores} cores, which leaves less than the {threads} "
-            "that were needed: close them, or use fewer threads"
+            "needed: close them, or use fewer threads"
         )
 
 

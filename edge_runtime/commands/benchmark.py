@@ -31,6 +31,15 @@ def add(commands: Any) -> None:
     benchmark.add_argument(
         "--source", metavar="SOURCE", help="also measure how fast it gives frames, and classify one of it; as for run"
     )
+    benchmark.add_argument(
+        "--data", metavar="PHOTOS", help="measure accuracy on them too: a folder with one for each class"
+    )
+    benchmark.add_argument(
+        "--minutes",
+        type=positive_float,
+        metavar="M",
+        help="then run the first model at full speed for M minutes",
+    )
     stop = benchmark.add_argument_group("when to stop")
     stop.add_argument(
         "--seconds", type=positive_float, metavar="S", help="of rounds (default: 10; with --precision at most 120)"
@@ -67,6 +76,8 @@ def _benchmark(arguments: argparse.Namespace) -> int:
         rounds=arguments.rounds,
         precision=arguments.precision and arguments.precision / 100,
         processes=PROCESSES,
+        photos=arguments.data,
+        minutes=arguments.minutes,
         keep=(lambda so_far: _write_json(so_far, arguments.json)) if arguments.json not in (None, "-") else None,
     )
     report = replace(report, sweeps=sweeps)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edge_runtime.errors import ManifestError as ManifestError
     from edge_runtime.errors import ModelError as ModelError
     from edge_runtime.errors import OutputError as OutputError
+    from edge_runtime.errors import ReportError as ReportError
     from edge_runtime.errors import SourceError as SourceError
     from edge_runtime.golden import verify_model as verify_model
     from edge_runtime.manifest import Calibration as Calibration
@@ -61,6 +62,7 @@ _MODULE_OF = {
             "ManifestError",
             "ModelError",
             "OutputError",
+            "ReportError",
             "SourceError",
         ),
         "errors",

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from edge_runtime.commands import benchmark, classify, info, run, verify
+from edge_runtime.commands import benchmark, classify, compare, info, run, verify
 from edge_runtime.errors import EdgeRuntimeError
 
 if TYPE_CHECKING:
@@ -56,6 +56,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"edge-runtime {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    for command in (info, verify, classify, run, benchmark):
+    for command in (info, verify, classify, run, benchmark, compare):
         command.add(commands)
     return parser

@@ -7,6 +7,7 @@ EdgeRuntimeError
 ├── FrameError (ValueError)            a frame has the wrong shape, dtype or colour order
 ├── SourceError (OSError)              pictures can't be had from where they should come
 │   └── CameraError                    a camera is missing, busy or stopped delivering
+├── ReportError (ValueError)           a benchmark's report can't be read, or not be compared with another
 └── OutputError (OSError)              a result can't be written
 """
 
@@ -37,6 +38,10 @@ class SourceError(EdgeRuntimeError, OSError):
 
 class CameraError(SourceError):
     """A camera is missing, busy or stopped delivering."""
+
+
+class ReportError(EdgeRuntimeError, ValueError):
+    """A benchmark's report can't be read, or not be compared with another."""
 
 
 class OutputError(EdgeRuntimeError, OSError):

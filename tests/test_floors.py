@@ -26,7 +26,8 @@ FLOORS = {
         (
             "model_graph",
             "thread_memory",
-            *(f"benchmark.{what}" for what in ("statistics", "energy", "sustained", "validity", "tables")),
+            *(f"benchmark.{what}" for what in ("statistics", "energy", "sustained", "validity", "comparison")),
+            "benchmark.tables",
             *(f"sources.{kind}" for kind in ("camera", "csi", "folder", "stream", "synthetic", "video")),
         ),
         ("model_file", "sources", "commands.options"),
@@ -39,7 +40,7 @@ FLOORS = {
         ("benchmark",),
         ("sinks.json_lines",),
         ("sinks",),
-        tuple(f"commands.{name}" for name in ("info", "verify", "classify", "run", "benchmark")),
+        tuple(f"commands.{name}" for name in ("info", "verify", "classify", "run", "benchmark", "compare")),
         ("cli",),
         ("__main__",),
     ),

@@ -27,7 +27,7 @@ FLOORS = {
             "model_graph",
             "thread_memory",
             *(f"benchmark.{what}" for what in ("statistics", "energy", "sustained", "validity", "comparison")),
-            "benchmark.tables",
+            *("benchmark.tables", "benchmark.picture"),
             *(f"sources.{kind}" for kind in ("camera", "csi", "folder", "stream", "synthetic", "video")),
         ),
         ("model_file", "sources", "commands.options"),

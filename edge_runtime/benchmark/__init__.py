@@ -8,6 +8,7 @@ a machine that was throttled, overloaded or on its battery is marked invalid (`v
 
 from __future__ import annotations
 
+from edge_runtime.benchmark.picture import format_svg
 from edge_runtime.benchmark.result import BenchmarkReport, ModelResult, Speedup, Timing
 from edge_runtime.benchmark.runner import benchmark
 from edge_runtime.benchmark.tables import format_csv, format_markdown, format_text
@@ -22,6 +23,7 @@ __all__ = [
     "benchmark",
     "format_csv",
     "format_markdown",
+    "format_svg",
     "format_text",
     "sweep_threads",
     "variations",

@@ -55,16 +55,20 @@ def add(commands: Any) -> None:
     output.add_argument("--json", metavar="FILE", help="the whole report; kept every ten seconds while it runs")
     output.add_argument("--markdown", metavar="FILE", help="the tables as Markdown")
     output.add_argument("--csv", metavar="FILE", help="a line for each model, with every figure")
+    output.add_argument("--picture", metavar="FILE.svg", help="bars with intervals, and accuracy against latency")
 
 
 def _benchmark(arguments: argparse.Namespace) -> int:
     import signal
 
-    from edge_runtime.benchmark import benchmark, format_csv, format_markdown, format_text
+    from edge_runtime.benchmark import benchmark, format_csv, format_markdown, format_svg, format_text
     from edge_runtime.errors import OutputError
 
-    if [arguments.json, arguments.markdown, arguments.csv].count("-") > 1:
-        raise OutputError("Expected at most one of --json, --markdown and --csv to go to stdout. Name a file.")
+    targets = (arguments.json, arguments.markdown, arguments.csv, arguments.picture)
+    if targets.count("-") > 1:
+        raise OutputError("Expected at most one output to go to stdout (-), got several. Name files.")
+    if arguments.picture and not arguments.picture.endswith((".svg", "-")):
+        raise OutputError(f"Expected a name that ends in .svg for the picture, got {arguments.picture}.")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the rounds, and what was measured is told
     paths = dict.fromkeys([*arguments.models, *([arguments.baseline] if arguments.baseline else [])])
     setups, sweeps = _setups(arguments, list(paths))
@@ -85,6 +89,7 @@ def _benchmark(arguments: argparse.Namespace) -> int:
         (arguments.json, json.dumps(report.to_dict(), indent=1)),
         (arguments.markdown, format_markdown(report)),
         (arguments.csv, format_csv(report)),
+        (arguments.picture, format_svg(report)),
     )
     if all(target != "-" for target, _ in texts):
         print(format_text(report))

@@ -14,6 +14,7 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
@@ -27,6 +28,7 @@ from edge_runtime.benchmark import (
     benchmark,
     format_csv,
     format_markdown,
+    format_svg,
     format_text,
     sweep_threads,
     variations,
@@ -649,6 +651,28 @@ class TestFormats:
         for table in tables:
             assert len({row.replace("\\|", "").count("|") for row in table}) == 1
         assert any(line.startswith("- Machine: ") for line in blocks[-1].splitlines())
+
+    def test_the_picture_has_bars_with_intervals_and_a_point_for_each_known_accuracy(
+        self, report: BenchmarkReport
+    ) -> None:
+        int8, fp32 = report.models
+        strange = replace(int8, name="<a & b>.tflite")
+        svg = ElementTree.fromstring(format_svg(replace(report, models=(strange, replace(fp32, accuracy=None)))))
+        tags = [element.tag.rpartition("}")[2] for element in svg.iter()]
+        assert tags.count("rect") == 1 + 2 * 2  # the ground, and two bars a model
+        assert tags.count("circle") == 1
+        texts = [element.text or "" for element in svg.iter() if element.text]
+        assert any(text.startswith("1  <a & b>.tflite, INT8") for text in texts)
+        width, height = float(svg.get("width", 0)), float(svg.get("height", 0))
+        for bar in (element for element in svg.iter() if element.tag.endswith("rect")):
+            assert float(bar.get("x", 0)) + float(bar.get("width", 0)) <= width
+            assert float(bar.get("y", 0)) + float(bar.get("height", 0)) <= height
+
+    def test_the_picture_says_that_a_run_is_invalid(self, report: BenchmarkReport) -> None:
+        assert "INVALID RUN" in format_svg(replace(report, invalid=("it ran on its battery",)))
+        assert "INVALID" not in format_svg(replace(report, invalid=()))
+        bare = tuple(replace(model, accuracy=None) for model in report.models)
+        assert "circle" not in format_svg(replace(report, models=bare))
 
     def test_csv_has_a_line_for_each_model(self, report: BenchmarkReport) -> None:
         rows = [*csv.DictReader(io.StringIO(format_csv(report)))]

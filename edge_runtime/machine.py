@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import subprocess
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -161,20 +162,22 @@ def read_state(root: str | os.PathLike[str] = "/") -> State:
     )
 
 
-def read_busy_s(root: str | os.PathLike[str] = "/") -> float | None:
-    """How long all the processors together have worked since the start of the machine, for any program, in seconds.
+def read_busy_s(root: str | os.PathLike[str] = "/", *, cores: Collection[int] | None = None) -> float | None:
+    """How long some cores together have worked since the start of the machine, for any program, in seconds.
 
     In a virtual machine it includes what the host took for others. None where the system doesn't tell.
 
     Args:
         root: Where ``proc`` is.
+        cores: Their numbers; None is those that this process may use.
     """
-    first = (_read(Path(root) / "proc/stat") or "").split("\n")[0].split()
+    if cores is None:
+        cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    lines = [line.split() for line in (_read(Path(root) / "proc/stat") or "").splitlines()]
+    ours = [line for line in lines if len(line) >= 9 and line[0] in {f"cpu{core}" for core in cores}]
     # user, nice, system, idle, iowait, irq, softirq, steal; guests are part of user.
-    if len(first) < 9 or first[0] != "cpu":
-        return None
-    ticks = [int(value) for value in first[1:9]]
-    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
+    busy = sum(int(ticks) for line in ours for ticks in (*line[1:4], *line[6:9]))
+    return busy / os.sysconf("SC_CLK_TCK") if ours else None
 
 
 def decode_throttled(answer: str, *, since_boot: bool = False) -> tuple[str, ...] | None:

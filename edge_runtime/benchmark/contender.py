@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from edge_runtime.benchmark.result import Start
     from edge_runtime.classifier import Classifier
 
 TURN_MS = 50.0
@@ -46,12 +47,14 @@ class Contender:
 
     Attributes:
         classifier: The model.
+        start: Of fresh processes before; None where there were none.
         turns: One for each round.
         warmup_runs: Classifications before the first round.
         steady: Whether the latency was steady after them.
     """
 
     classifier: Classifier
+    start: Start | None = None
     turns: list[TurnTimes] = field(default_factory=list)
     warmup_runs: int = 0
     steady: bool = True

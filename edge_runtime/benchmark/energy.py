@@ -42,8 +42,8 @@ class EnergyMeter(ABC):
     name: str
 
     @abstractmethod
-    def measure(self, work: Callable[[], None]) -> float:
-        """Runs it and returns joules."""
+    def measure(self, work: Callable[[], None]) -> tuple[float, float]:
+        """Runs it and returns joules, and seconds."""
 
 
 class RaplMeter(EnergyMeter):
@@ -55,14 +55,14 @@ class RaplMeter(EnergyMeter):
         self._packages = packages
         self._ranges = [_integer(package / "max_energy_range_uj") or 0 for package in packages]
 
-    def measure(self, work: Callable[[], None]) -> float:
+    def measure(self, work: Callable[[], None]) -> tuple[float, float]:
         """See `EnergyMeter.measure`."""
-        before = self._read()
+        started, before = time.monotonic(), self._read()
         work()
-        used = 0
+        used, seconds = 0, time.monotonic() - started
         for start, end, whole in zip(before, self._read(), self._ranges, strict=True):
             used += end - start + (whole if end < start else 0)  # it begins anew at the end of its range
-        return used / 1e6
+        return used / 1e6, seconds
 
     def _read(self) -> list[int]:
         return [_integer(package / "energy_uj") or 0 for package in self._packages]
@@ -75,12 +75,13 @@ class PowerMeter(EnergyMeter):
         self.name = f"{chip} (what it supplies)"
         self._sensor = sensor
 
-    def measure(self, work: Callable[[], None]) -> float:
+    def measure(self, work: Callable[[], None]) -> tuple[float, float]:
         """See `EnergyMeter.measure`."""
-        started = time.monotonic()
         with self._sampled() as microwatts:
+            started = time.monotonic()
             work()
-        return sum(microwatts) / len(microwatts) / 1e6 * (time.monotonic() - started)
+            seconds = time.monotonic() - started
+        return sum(microwatts) / len(microwatts) / 1e6 * seconds, seconds
 
     @contextmanager
     def _sampled(self) -> Iterator[list[int]]:
@@ -139,19 +140,18 @@ def measure_energy(
         idle_s: How long nothing is done before.
         busy_s: How long to classify.
     """
-    count, took = 0, 0.0
+    count = 0
 
     def work() -> None:
-        nonlocal count, took
-        started = time.monotonic()
-        while took < busy_s:
+        nonlocal count
+        end = time.monotonic() + busy_s
+        while count == 0 or time.monotonic() < end:
             classifier.classify(frame)
             count += 1
-            took = time.monotonic() - started
 
-    idle_w = meter.measure(lambda: time.sleep(idle_s)) / idle_s
-    joules = meter.measure(work)
-    return Energy(meter.name, 1e3 * joules / count, joules / took, idle_w)
+    idle_joules, idle_seconds = meter.measure(lambda: time.sleep(idle_s))
+    joules, seconds = meter.measure(work)
+    return Energy(meter.name, 1e3 * joules / count, joules / seconds, idle_joules / idle_seconds)
 
 
 def _text(path: Path) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -17,14 +16,15 @@ from edge_runtime.benchmark.accuracy import Photos, find_photos, measure_accurac
 from edge_runtime.benchmark.capture import measure_capture
 from edge_runtime.benchmark.contender import Contender, timer_ms
 from edge_runtime.benchmark.energy import find_meter, measure_energy
-from edge_runtime.benchmark.result import Accuracy, BenchmarkReport, Capture, Failure, ModelResult, Start
+from edge_runtime.benchmark.names import row_names
+from edge_runtime.benchmark.result import Accuracy, BenchmarkReport, Capture, Failure, ModelResult
 from edge_runtime.benchmark.rounds import Rounds, StoppingRule, run_rounds
+from edge_runtime.benchmark.starts import measure_starts
 from edge_runtime.benchmark.statistics import share_interval, speedup, summarize
 from edge_runtime.benchmark.sustained import sustain
 from edge_runtime.benchmark.validity import LoadMeter, invalid_reasons, machine_warnings, model_warnings
 from edge_runtime.classifier import Classifier
 from edge_runtime.errors import BackendError, EdgeRuntimeError, ModelError
-from edge_runtime.first_result import first_result
 from edge_runtime.interpreter import Int8Kernels
 from edge_runtime.machine import Machine, describe_machine
 from edge_runtime.setup import Setup
@@ -107,12 +107,9 @@ def benchmark(
     ]
     order = random.Random(seed)
     with ExitStack() as opened:
-        run.open(setups, opened, processes, order)
-        for model, contender in zip(given, run.slots, strict=True):
-            if contender is not None and baseline is not None and _same(model, baseline):
-                run.baseline = contender
-        classifiers = [contender.classifier for contender in run.contenders]
-        labelled = None if photos is None else find_photos(classifiers, photos)
+        is_baseline = [baseline is not None and _same(model, baseline) for model in given]
+        run.open(setups, is_baseline, opened, processes, order)
+        labelled = None if photos is None else find_photos([one.classifier for one in run.contenders], photos)
         for contender in run.contenders:
             contender.warm_up(run.frame, warmup)
         run.machine, run.load = describe_machine(), LoadMeter.start()
@@ -134,43 +131,43 @@ class _Run:
     frame: NDArray[np.uint8]
     seed: int
     capture: Capture | None = None
-    slots: list[Contender | None] = field(default_factory=list)  # as given; None where one failed
-    starts: dict[int, Start] = field(default_factory=dict)  # by the contender's identity
+    contenders: list[Contender] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     baseline: Contender | None = None
     machine: Machine = field(default_factory=describe_machine)
     load: LoadMeter = field(default_factory=LoadMeter.start)
 
-    @property
-    def contenders(self) -> list[Contender]:
-        return [contender for contender in self.slots if contender is not None]
-
     def open(
-        self, models: Sequence[Setup | Classifier], opened: ExitStack, processes: int, order: random.Random
+        self,
+        models: Sequence[Setup | Classifier],
+        is_baseline: Sequence[bool],
+        opened: ExitStack,
+        processes: int,
+        order: random.Random,
     ) -> None:
-        """Fresh processes first: what would crash or fill the memory does it there, and is a failure of one row."""
-        starts, errors = _starts(models, processes, self.frame, order)
-        for index, model in enumerate(models):
+        """Fresh processes first, then all in this one; only what worked there is let in."""
+        height, width = self.frame.shape[:2]
+        setups = [Setup.of(model) if isinstance(model, Classifier) else model for model in models]
+        starts = measure_starts(setups, processes, height=height, width=width, order=order)
+        first_error: EdgeRuntimeError | None = None
+        for model, setup, start, is_reference in zip(models, setups, starts, is_baseline, strict=True):
             try:
-                if index in errors:
-                    raise errors[index]
+                if isinstance(start, BackendError):
+                    raise start
                 classifier = model if isinstance(model, Classifier) else opened.enter_context(model.open())
             except EdgeRuntimeError as error:
-                errors[index] = error
-                path = model.model.path if isinstance(model, Classifier) else model.model
-                self.failures.append(Failure(Path(path).name, str(path), str(error)))
-                self.slots.append(None)
+                first_error = first_error or error
+                self.failures.append(Failure(Path(setup.model).name, setup.model, str(error)))
                 continue
-            contender = Contender(classifier)
-            self.slots.append(contender)
-            if index in starts:
-                self.starts[id(contender)] = starts[index]
-        if not self.contenders:
-            raise next(iter(errors.values()))
+            contender = Contender(classifier, start)
+            self.contenders.append(contender)
+            self.baseline = contender if is_reference else self.baseline
+        if first_error is not None and not self.contenders:
+            raise first_error
 
     def report(self, done: Rounds) -> BenchmarkReport:
         others_cores, after, contenders = self.load.others_cores(), describe_machine(), self.contenders
-        names = _names([contender.classifier for contender in contenders])
+        names = row_names([contender.classifier for contender in contenders])
         results = tuple(self._result(*pair) for pair in zip(contenders, names, strict=True))
         threads = max(result.backend.num_threads for result in results)
         invalid = tuple(invalid_reasons(self.machine, after, others_cores, threads))
@@ -251,7 +248,7 @@ class _Run:
             pipeline=summarize(contender.times("pipeline"), seed=self.seed),
             warmup_runs=contender.warmup_runs,
             steady=contender.steady,
-            start=self.starts.get(id(contender)),
+            start=contender.start,
         )
         if baseline is None or contender is baseline:
             return result
@@ -260,31 +257,6 @@ class _Run:
             inference_speedup=speedup(contender.times("inference"), baseline.times("inference"), seed=self.seed),
             pipeline_speedup=speedup(contender.times("pipeline"), baseline.times("pipeline"), seed=self.seed),
         )
-
-
-def _starts(
-    models: Sequence[Setup | Classifier], processes: int, frame: NDArray[np.uint8], order: random.Random
-) -> tuple[dict[int, Start], dict[int, EdgeRuntimeError]]:
-    """Of each model by its index, from fresh processes in random order; or what went wrong there."""
-    errors: dict[int, EdgeRuntimeError] = {}
-    found: dict[int, list[tuple[float, float, float, int]]] = {}
-    for _ in range(processes):
-        for index in order.sample(range(len(models)), len(models)):
-            if index in errors:
-                continue
-            model = models[index]
-            setup = Setup.of(model) if isinstance(model, Classifier) else model
-            try:
-                one = first_result(setup, height=frame.shape[0], width=frame.shape[1])
-            except BackendError as error:
-                errors[index] = error
-                continue
-            found.setdefault(index, []).append((one.load_ms, one.first_ms, one.cold_start_ms, one.peak_bytes))
-    starts = {}
-    for index, values in found.items():
-        load_ms, first_ms, cold_start_ms, peak_bytes = (statistics.median(each) for each in zip(*values, strict=True))
-        starts[index] = Start(len(values), load_ms, first_ms, cold_start_ms, round(peak_bytes))
-    return starts, errors
 
 
 def _keeper(run: _Run, keep: Callable[[BenchmarkReport], None] | None) -> Callable[[int], None]:
@@ -298,26 +270,6 @@ def _keeper(run: _Run, keep: Callable[[BenchmarkReport], None] | None) -> Callab
             kept_at = time.monotonic()
 
     return after_round
-
-
-def _names(classifiers: Sequence[Classifier]) -> list[str]:
-    """File names; where one comes twice, with whatever tells the two apart."""
-    paths = [Path(classifier.model.path) for classifier in classifiers]
-    names = [path.name for path in paths]
-    backends = [classifier.backend for classifier in classifiers]
-    for details in (
-        [f"in {path.parent.name}" for path in paths],
-        [f"{backend.name} {backend.version}" for backend in backends],
-        [f"threads {backend.num_threads}" for backend in backends],
-        [f"INT8 kernels {backend.int8_kernels}" for backend in backends],
-    ):
-        groups: dict[str, set[str]] = {}
-        for name, detail in zip(names, details, strict=True):
-            groups.setdefault(name, set()).add(detail)
-        names = [
-            f"{name}, {detail}" if len(groups[name]) > 1 else name for name, detail in zip(names, details, strict=True)
-        ]
-    return names
 
 
 def _stated_accuracy(classifier: Classifier) -> Accuracy | None:

@@ -250,7 +250,7 @@ def _notes(report: BenchmarkReport) -> Iterator[str]:
         yield f"Energy: of all that {energies[0].meter} sees; {energies[0].idle_w:.1f} W while idle."
     hashes = dict.fromkeys(f"{Path(model.path).name} {model.sha256[:12]}" for model in models)
     yield "SHA-256: " + ", ".join(hashes)
-    yield "No profile by operation: neither backend's Python API gives one."
+    yield "No profile by operation: the backends' Python API gives none."
 
 
 def _accuracy_notes(models: Sequence[ModelResult]) -> Iterator[str]:

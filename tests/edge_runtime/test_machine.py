@@ -34,7 +34,10 @@ def pi(tmp_path: Path) -> Path:
             ),
             "proc/loadavg": "0.10 0.20 0.30 1/200 1234\n",
             "proc/meminfo": "MemTotal:        3884360 kB\nMemFree: 1 kB\nMemAvailable:    3000000 kB\n",
-            "proc/stat": "cpu  1000 10 200 90000 50 5 5 30 0 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n",
+            "proc/stat": (
+                "cpu  1500 10 200 90000 50 5 5 30 0 0\ncpu0 400 10 100 50000 50 5 5 0 0 0\n"
+                "cpu1 600 0 100 40000 0 0 0 30 0 0\ncpu2 500 0 0 0 0 0 0 0 0 0\nintr 1\n"
+            ),
             GOVERNOR: "powersave\n",
             "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq": "600000\n",
             "sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq": "1800000\n",
@@ -136,5 +139,7 @@ def test_its_state_can_be_read_again_and_again(pi: Path) -> None:
 
 def test_busy_time_leaves_idle_time_out(pi: Path, tmp_path: Path) -> None:
     # 1000 user, 10 nice, 200 system, 5 irq, 5 softirq, 30 stolen, in hundredths of a second
-    assert read_busy_s(pi) == pytest.approx(12.5)
+    assert read_busy_s(pi, cores={0, 1}) == pytest.approx(12.5)
+    assert read_busy_s(pi, cores={2}) == pytest.approx(5)
+    assert read_busy_s(pi, cores={7}) is None
     assert read_busy_s(tmp_path / "nowhere") is None

@@ -51,7 +51,9 @@ class Timing:
 
 @dataclass(frozen=True)
 class Speedup:
-    """How many times as fast as the baseline: the median over paired rounds, and its 95% bootstrap interval."""
+    """How many times as fast as the baseline: the median over paired rounds of the ratio of means, and its 95% bootstrap
+    interval.
+    """
 
     ratio: float
     low: float

@@ -1,7 +1,11 @@
 """Percentiles and intervals of times that were taken in rounds.
 
 Ratios are taken within each round (pairing, as in Kalibera and Jones, "Rigorous benchmarking in reasonable time",
-2013); intervals are percentile intervals of a bootstrap over rounds (Efron, 1979). Medians shrug off a round in which
+2013); intervals are percentile intervals of a bootstrap over rounds (Efron, 1979).
+
+A ratio is that of the turns' means, and of these the median over rounds. The mean, because a scheduler that gives half
+of a core away takes half of each turn's time, whether in one long run or between many short ones: the median of the
+short ones would not see it, and that of the long ones would. The median, because it shrugs off a round in which
 something else took the machine.
 """
 
@@ -40,8 +44,8 @@ def speedup(turns: Turns, baseline: Turns, *, seed: int = 0) -> Speedup:
     """How many times as fast as the baseline, from times in the same rounds."""
     import numpy as np
 
-    own = np.array([np.median(turn) for turn in turns])
-    other = np.array([np.median(turn) for turn in baseline])
+    own = np.array([np.mean(turn) for turn in turns])
+    other = np.array([np.mean(turn) for turn in baseline])
     ratios = other / own
     low, high = _bootstrap(ratios, seed)
     return Speedup(float(np.median(ratios)), low, high)

@@ -69,6 +69,7 @@ def _benchmark(arguments: argparse.Namespace) -> int:
         raise OutputError("Expected at most one output to go to stdout (-), got several. Name files.")
     if arguments.picture and not arguments.picture.endswith((".svg", "-")):
         raise OutputError(f"Expected a name that ends in .svg for the picture, got {arguments.picture}.")
+    _check_threads(arguments.num_threads)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the rounds, and what was measured is told
     paths = dict.fromkeys([*arguments.models, *([arguments.baseline] if arguments.baseline else [])])
     setups, sweeps = _setups(arguments, list(paths))
@@ -101,6 +102,16 @@ def _benchmark(arguments: argparse.Namespace) -> int:
     if report.ended_by == "interrupted":
         return 130
     return 1 if report.failures else 0
+
+
+def _check_threads(numbers: tuple[int | None, ...] | str) -> None:
+    """More threads than cores spin against one another, and an inference takes minutes."""
+    from edge_runtime.errors import BackendError
+    from edge_runtime.thread_memory import usable_cores
+
+    most = max((number or 1 for number in numbers), default=1) if isinstance(numbers, tuple) else 1
+    if most > usable_cores():
+        raise BackendError(f"Expected no more threads than the {usable_cores()} cores that may be used, got {most}.")
 
 
 def _setups(

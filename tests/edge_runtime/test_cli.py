@@ -224,11 +224,11 @@ class TestBenchmark:
 
     def test_writes_a_picture_and_a_line_for_each_model(self, tiny_models: TinyModels, tmp_path: Path) -> None:
         done = run(
-            "benchmark", tiny_models.int8, tiny_models.fp32, "--rounds", 1, "--threads", "1,2",
+            "benchmark", tiny_models.int8, tiny_models.fp32, "--rounds", 1, "--int8-kernels", "both", "--num-threads", 1,
             "--picture", tmp_path / "report.svg", "--csv", "-",
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        assert len(done.stdout.splitlines()) == 1 + 2 * 2
+        assert len(done.stdout.splitlines()) == 1 + 2 + 1
         assert (tmp_path / "report.svg").read_text().startswith("<svg")
 
     def test_a_model_that_fails_is_a_row_and_an_exit_status(self, tiny_int8: Path, tmp_path: Path) -> None:
@@ -245,6 +245,7 @@ class TestBenchmark:
             (["--csv", "-", "--picture", "-"], "at most one output to go to stdout"),
             (["--picture", "report.png"], "ends in .svg"),
             (["--precision", "2"], "Expected a baseline"),
+            (["--threads", "1,4096"], "no more threads than"),
             (["--data", "/no/such/folder"], "there is none"),
             (["--source", "/no/such/clip.mp4"], "Check the spelling"),
         ],

@@ -32,6 +32,12 @@ class TestStatistics:
         assert 1.4 < found.low < 1.5 < found.high < 1.6
         assert speedup(fast, slow, seed=1) == found
 
+    def test_a_scheduler_that_takes_half_of_the_time_from_both_does_not_change_the_ratio(self) -> None:
+        # 1 ms against 20 ms: the scheduler's slices of 10 ms fall between short runs, but into each of the long ones.
+        fast = [([1.0] * 9 + [11.0]) * 4] * 10
+        slow = [[40.0, 40.0]] * 10
+        assert speedup(fast, slow).ratio == pytest.approx(20)
+
     @given(TIMES, st.floats(0.05, 20))
     def test_a_constant_ratio_is_found_exactly(self, turns: list[list[float]], factor: float) -> None:
         slower = [[factor * ms for ms in turn] for turn in turns]

@@ -51,9 +51,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Speedup:
-    """How many times as fast as the baseline: the median over paired rounds of the ratio of means, and its 95% bootstrap
-    interval.
-    """
+    """How many times as fast as the baseline: the median over rounds of the ratios of means, and its 95% interval."""
 
     ratio: float
     low: float

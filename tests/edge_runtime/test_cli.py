@@ -224,8 +224,8 @@ class TestBenchmark:
 
     def test_writes_a_picture_and_a_line_for_each_model(self, tiny_models: TinyModels, tmp_path: Path) -> None:
         done = run(
-            "benchmark", tiny_models.int8, tiny_models.fp32, "--rounds", 1, "--int8-kernels", "both", "--num-threads", 1,
-            "--picture", tmp_path / "report.svg", "--csv", "-",
+            "benchmark", tiny_models.int8, tiny_models.fp32, "--rounds", 1, "--int8-kernels", "both",
+            "--num-threads", 1, "--picture", tmp_path / "report.svg", "--csv", "-",
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert len(done.stdout.splitlines()) == 1 + 2 + 1

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edge_runtime.errors import ManifestError as ManifestError
     from edge_runtime.errors import ModelError as ModelError
     from edge_runtime.errors import OutputError as OutputError
+    from edge_runtime.errors import ReportError as ReportError
     from edge_runtime.errors import RulesError as RulesError
     from edge_runtime.errors import ServerError as ServerError
     from edge_runtime.errors import SourceError as SourceError
@@ -88,6 +89,7 @@ _MODULE_OF = {
             "ManifestError",
             "ModelError",
             "OutputError",
+            "ReportError",
             "RulesError",
             "ServerError",
             "SourceError",

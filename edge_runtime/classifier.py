@@ -38,7 +38,8 @@ class Classifier:
 
     Args:
         model: Path of the ``.tflite`` file.
-        num_threads: Threads of the kernels; default: one less than the cores, 1 to 4.
+        num_threads: Threads of the kernels; default: what ``edge-runtime benchmark --threads auto`` found best for
+            this model on this machine, or else one less than the cores, 1 to 4.
         backend: ``"tflite_runtime"`` or ``"ai_edge_litert"``; default: the first that is installed.
         int8_kernels: Whether the XNNPACK kernels for quantized models are switched on; see `Int8Kernels`.
         labels: Names of the classes, where the file has none or others are wanted.

@@ -11,6 +11,7 @@ from edge_runtime.commands import (
     benchmark,
     capture,
     classify,
+    compare,
     doctor,
     info,
     install_service,
@@ -67,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"edge-runtime {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    for command in (info, verify, classify, run, serve, record, capture, benchmark, doctor, install_service):
+    live = (run, serve, record, capture)
+    for command in (info, verify, classify, *live, benchmark, compare, doctor, install_service):
         command.add(commands)
     return parser

@@ -8,6 +8,7 @@ EdgeRuntimeError
 ├── RulesError (ValueError)            settings of the live loop contradict themselves or the model
 ├── SourceError (OSError)              pictures can't be had from where they should come
 │   └── CameraError                    a camera is missing, busy or stopped delivering
+├── ReportError (ValueError)           a benchmark's report can't be read, or not be compared with another
 ├── OutputError (OSError)              a result can't be written
 ├── ServerError (RuntimeError)         the web server can't be started as it is asked for
 └── ServiceError (ValueError)          no systemd unit can be made of what was asked for
@@ -44,6 +45,10 @@ class SourceError(EdgeRuntimeError, OSError):
 
 class CameraError(SourceError):
     """A camera is missing, busy or stopped delivering."""
+
+
+class ReportError(EdgeRuntimeError, ValueError):
+    """A benchmark's report can't be read, or not be compared with another."""
 
 
 class OutputError(EdgeRuntimeError, OSError):

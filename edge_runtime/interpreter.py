@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from edge_runtime.errors import BackendError
+from edge_runtime.thread_memory import remembered_threads, usable_cores
 from edge_runtime.types import BackendInfo
 
 if TYPE_CHECKING:
@@ -47,14 +48,15 @@ class Interpreter:
         num_threads: int | None = None,
         int8_kernels: Int8Kernels = "auto",
     ) -> None:
-        if num_threads is None:
-            num_threads = default_num_threads()
-        if not isinstance(num_threads, int) or num_threads < 1:
+        if num_threads is not None and (not isinstance(num_threads, int) or num_threads < 1):
             raise BackendError(f"Expected num_threads to be a whole number of at least 1, got {num_threads!r}.")
         if int8_kernels not in ("auto", "on", "off"):
             raise BackendError(f"Expected int8_kernels to be 'auto', 'on' or 'off', got {int8_kernels!r}.")
         name, notes = choose_backend(backend)
         module, version = import_module(f"{name}.interpreter"), _version_of(name)
+        threads_from = "caller"
+        if num_threads is None:
+            num_threads, threads_from = _choose_threads(model, name, version)
         options: dict[str, Any] = {"model_path": str(model.path), "num_threads": num_threads}
         kernels, reason = _add_int8_kernels(options, module, name, model, int8_kernels)
         try:
@@ -71,13 +73,15 @@ class Interpreter:
         )
         self.invoke: Callable[[], None] = self._interpreter.invoke
         """Runs the network on the input tensor as it stands; releases the GIL. No view may be held meanwhile."""
-        self._info = BackendInfo(name, version, num_threads, kernels, reason, notes=notes)
+        self._info = BackendInfo(name, version, num_threads, kernels, reason, notes=notes, threads_from=threads_from)
 
     @cached_property
     def info(self) -> BackendInfo:
         """What runs the model. Counting delegated operations takes milliseconds, so it is done when it is asked for."""
-        delegated, total = _count_delegated(self._interpreter)
-        return replace(self._info, delegated_ops=delegated, total_ops=total)
+        total, left = _undelegated(self._interpreter)
+        if total is None:
+            return self._info
+        return replace(self._info, delegated_ops=total - len(left), total_ops=total, undelegated=left)
 
     def input(self) -> NDArray[Any]:
         """The input tensor's memory, to be written in place and let go before `invoke`."""
@@ -100,8 +104,12 @@ def default_num_threads() -> int:
     The kernels' threads wait for one another by spinning: where capture and other work take a core away from them, an
     inference on all cores can take many times as long.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(4, cores - 1))
+    return max(1, min(4, usable_cores() - 1))
+
+
+def installed_backends() -> tuple[str, ...]:
+    """Those that can be used, in the order in which they are chosen."""
+    return tuple(name for name in BACKENDS if not _problem_with(name))
 
 
 def choose_backend(named: str | None = None) -> tuple[str, tuple[str, ...]]:
@@ -134,6 +142,12 @@ def _problem_with(name: str) -> str:
     except ImportError as error:
         return f"installed, but it can't be imported ({error}); install it again."
     return ""
+
+
+def _choose_threads(model: ModelFile, name: str, version: str) -> tuple[int, str]:
+    """What a sweep found best here, or else the default; and which of the two it is."""
+    remembered = remembered_threads(model.sha256, name, version)
+    return (default_num_threads(), "default") if remembered is None else (remembered, "sweep")
 
 
 def _version_of(name: str) -> str:
@@ -173,8 +187,8 @@ def _add_int8_kernels(
     return "on", ""
 
 
-def _count_delegated(interpreter: Any) -> tuple[int | None, int | None]:
-    """How many operations a delegate took, and how many there are; None where the backend doesn't tell.
+def _undelegated(interpreter: Any) -> tuple[int | None, tuple[str, ...]]:
+    """How many operations there are, None where the backend doesn't tell, and the names of those no delegate took.
 
     The interpreter lists the original operations and, after them, one DELEGATE for each group that a delegate took;
     the group is what lies between the DELEGATE's outputs and its inputs.
@@ -194,6 +208,6 @@ def _count_delegated(interpreter: Any) -> tuple[int | None, int | None]:
                     continue
                 taken.add(node)
                 wanted += [int(t) for t in nodes[node]["inputs"]]
-        return len(taken), len(nodes)
+        return len(nodes), tuple(str(node["op_name"]) for i, node in enumerate(nodes) if i not in taken)
     except (AttributeError, KeyError, TypeError, ValueError):  # a private function, absent or changed
-        return None, None
+        return None, ()

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import subprocess
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,19 @@ _ARM_CORES = {
     "0xd41": "Cortex-A78",
     "0xc07": "Cortex-A7",
 }
+# Of /proc/cpuinfo's flags, what decides how fast networks run: vector units, and dot products of 8-bit integers.
+_FEATURES = {
+    "asimd": "NEON",
+    "neon": "NEON",
+    "asimddp": "dot product",
+    "i8mm": "i8mm",
+    "sve": "SVE",
+    "avx2": "AVX2",
+    "avx512f": "AVX-512",
+    "avx512_vnni": "AVX-512 VNNI",
+    "avx_vnni": "AVX-VNNI",
+}
+_INT8_FEATURES = {"dot product", "i8mm", "AVX-512 VNNI", "AVX-VNNI"}
 # vcgencmd get_throttled: the lower bits are "now", the same ones 16 higher "since boot".
 _THROTTLED_BITS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
 
@@ -43,6 +57,10 @@ class Machine:
         memory_bytes: Of the machine.
         kernel: Name and release.
         python: Version.
+        features: What the processor has for networks, such as ``"dot product"`` or ``"AVX-512 VNNI"``.
+        throttled_since_boot: What held the clock down at some time since the start, on a Raspberry Pi.
+        memory_available_bytes: That programs can still have.
+        on_battery: Whether it runs on its battery; None where there is none.
     """
 
     board: str | None
@@ -58,10 +76,20 @@ class Machine:
     memory_bytes: int | None
     kernel: str
     python: str
+    features: tuple[str, ...] = ()
+    throttled_since_boot: tuple[str, ...] | None = None
+    memory_available_bytes: int | None = None
+    on_battery: bool | None = None
+
+    @property
+    def has_int8_instructions(self) -> bool:
+        """Whether the processor multiplies and adds 8-bit integers in one instruction, four or more at a time."""
+        return not _INT8_FEATURES.isdisjoint(self.features)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {**asdict(self), "throttled": None if self.throttled is None else list(self.throttled)}
+        values = asdict(self)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     def warnings(self) -> tuple[str, ...]:
         """What makes figures measured now worse than they need be."""
@@ -87,20 +115,26 @@ def describe_machine(root: str | os.PathLike[str] = "/") -> Machine:
     base = Path(root)
     clocks = base / "sys/devices/system/cpu/cpu0/cpufreq"
     cpuinfo = _read(base / "proc/cpuinfo") or ""
+    meminfo = _read(base / "proc/meminfo") or ""
+    throttled = _throttled(base)
     return Machine(
         board=_read(base / "proc/device-tree/model") or _read(base / "sys/class/dmi/id/product_name"),
         cpu=_cpu_name(cpuinfo),
         architecture=platform.machine(),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         governor=_read(clocks / "scaling_governor"),
-        clock_mhz=_number(clocks / "scaling_cur_freq", 1e-3) or _float(_field(cpuinfo, "cpu MHz")),
+        clock_mhz=_clock_mhz(base, cpuinfo),
         clock_max_mhz=_number(clocks / "cpuinfo_max_freq", 1e-3),
         temperature_c=read_temperature_c(base),
-        throttled=_throttled(),
+        throttled=None if throttled is None else decode_throttled(throttled),
         load=_float((_read(base / "proc/loadavg") or "").split(" ")[0]),
-        memory_bytes=_memory_bytes(_read(base / "proc/meminfo") or ""),
+        memory_bytes=_memory_bytes(meminfo, "MemTotal"),
         kernel=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
+        features=_features(cpuinfo),
+        throttled_since_boot=None if throttled is None else decode_throttled(throttled, since_boot=True),
+        memory_available_bytes=_memory_bytes(meminfo, "MemAvailable"),
+        on_battery=_on_battery(base / "sys/class/power_supply"),
     )
 
 
@@ -109,21 +143,90 @@ def read_temperature_c(root: str | os.PathLike[str] = "/") -> float | None:
     return _number(Path(root) / "sys/class/thermal/thermal_zone0/temp", 1e-3)
 
 
-def decode_throttled(answer: str) -> tuple[str, ...] | None:
-    """What ``vcgencmd get_throttled`` says is so at this moment; None where it isn't its answer."""
+@dataclass(frozen=True)
+class State:
+    """What changes while a machine works: a cheap part of `Machine`, for reading again and again."""
+
+    clock_mhz: float | None
+    temperature_c: float | None
+    throttled: tuple[str, ...] | None
+
+
+def read_state(root: str | os.PathLike[str] = "/") -> State:
+    """Reads clock, temperature and throttling as they are now.
+
+    Args:
+        root: Where ``proc`` and ``sys`` are.
+    """
+    base = Path(root)
+    throttled = _throttled(base)
+    return State(
+        clock_mhz=_clock_mhz(base, _read(base / "proc/cpuinfo") or ""),
+        temperature_c=read_temperature_c(base),
+        throttled=None if throttled is None else decode_throttled(throttled),
+    )
+
+
+def read_busy_s(root: str | os.PathLike[str] = "/", *, cores: Collection[int] | None = None) -> float | None:
+    """How long some cores together have worked since the start of the machine, for any program, in seconds.
+
+    In a virtual machine it includes what the host took for others. None where the system doesn't tell.
+
+    Args:
+        root: Where ``proc`` is.
+        cores: Their numbers; None is those that this process may use.
+    """
+    if cores is None:
+        cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    lines = [line.split() for line in (_read(Path(root) / "proc/stat") or "").splitlines()]
+    ours = [line for line in lines if len(line) >= 9 and line[0] in {f"cpu{core}" for core in cores}]
+    # user, nice, system, idle, iowait, irq, softirq, steal; guests are part of user.
+    busy = sum(int(ticks) for line in ours for ticks in (*line[1:4], *line[6:9]))
+    return busy / os.sysconf("SC_CLK_TCK") if ours else None
+
+
+def decode_throttled(answer: str, *, since_boot: bool = False) -> tuple[str, ...] | None:
+    """What ``vcgencmd get_throttled`` says is so at this moment, or was at some; None where it isn't its answer."""
     match = re.fullmatch(r"throttled=0x([0-9a-fA-F]+)\s*", answer)
     if match is None:
         return None
-    bits = int(match.group(1), 16)
+    bits = int(match.group(1), 16) >> (16 if since_boot else 0)
     return tuple(meaning for bit, meaning in _THROTTLED_BITS.items() if bits >> bit & 1)
 
 
-def _throttled() -> tuple[str, ...] | None:
+def _throttled(base: Path) -> str | None:
+    """As ``vcgencmd get_throttled`` says it."""
+    # The kernel's own file, where it has one, needs no other process and no membership of the group "video".
+    bits = _read(base / "sys/devices/platform/soc/soc:firmware/get_throttled")
+    if bits is not None:
+        return f"throttled=0x{bits.removeprefix('0x')}"
     try:
         done = subprocess.run(["vcgencmd", "get_throttled"], capture_output=True, text=True, timeout=2, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return decode_throttled(done.stdout)
+    return done.stdout
+
+
+def _clock_mhz(base: Path, cpuinfo: str) -> float | None:
+    clock = _number(base / "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq", 1e-3)
+    return clock or _float(_field(cpuinfo, "cpu MHz"))
+
+
+def _features(cpuinfo: str) -> tuple[str, ...]:
+    flags = (_field(cpuinfo, "flags") or _field(cpuinfo, "Features") or "").split()
+    return tuple(dict.fromkeys(meaning for flag, meaning in _FEATURES.items() if flag in flags))
+
+
+def _on_battery(supplies: Path) -> bool | None:
+    if not supplies.is_dir():
+        return None
+    # A mouse's battery is one too, of the scope "Device".
+    batteries = [
+        _read(supply / "status")
+        for supply in supplies.iterdir()
+        if _read(supply / "type") == "Battery" and _read(supply / "scope") != "Device"
+    ]
+    return "Discharging" in batteries if batteries else None
 
 
 def _cpu_name(cpuinfo: str) -> str | None:
@@ -135,8 +238,8 @@ def _cpu_name(cpuinfo: str) -> str | None:
     return ", ".join(kinds) or None
 
 
-def _memory_bytes(meminfo: str) -> int | None:
-    match = re.search(r"^MemTotal:\s*(\d+) kB", meminfo, re.MULTILINE)
+def _memory_bytes(meminfo: str, name: str) -> int | None:
+    match = re.search(rf"^{name}:\s*(\d+) kB", meminfo, re.MULTILINE)
     return int(match.group(1)) * 1024 if match else None
 
 

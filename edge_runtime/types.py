@@ -297,6 +297,9 @@ class BackendInfo:
         delegated_ops: Operations that the XNNPACK delegate took; None where the backend can't tell.
         total_ops: Operations of the model.
         notes: Why a backend earlier in the order was passed over.
+        undelegated: Names of the operations that the delegate left to the backend's own kernels.
+        threads_from: Where the number of threads comes from: ``"caller"``, ``"sweep"`` (remembered from ``edge-runtime
+            benchmark --threads auto``) or ``"default"``.
     """
 
     name: str
@@ -307,7 +310,9 @@ class BackendInfo:
     delegated_ops: int | None = None
     total_ops: int | None = None
     notes: tuple[str, ...] = field(default=())
+    undelegated: tuple[str, ...] = ()
+    threads_from: str = "caller"
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
-        return {**asdict(self), "notes": list(self.notes)}
+        return {**asdict(self), "notes": list(self.notes), "undelegated": list(self.undelegated)}

@@ -14,12 +14,12 @@ folder). Whatever fails, the reason is said and the interpreter runs without it.
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import sys
 from pathlib import Path
 
 from edge_runtime.errors import BackendError
+from edge_runtime.user_cache import read_record, record_path, write_record
 
 SUPPORTED_VERSION = "2.14.0"
 _QS8, _QU8 = 1, 2
@@ -87,13 +87,12 @@ def unavailable_reason() -> str:
         record = _record_path()
     except RuntimeError:  # a user without a home: each process tests
         return _tested_in_child()[0]
-    try:
-        return str(json.loads(record.read_text())["reason"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # not yet tested here, or the record is damaged
+    known = read_record(record).get("reason")
+    if isinstance(known, str):
+        return known
     reason, final = _tested_in_child()
     if final:
-        _remember(record, reason)
+        write_record(record, {"reason": reason})  # with a read-only home the next process tests again
     return reason
 
 
@@ -161,22 +160,11 @@ def _tested_in_child() -> tuple[str, bool]:
 
 
 def _record_path() -> Path:
-    import hashlib
     import platform
 
     from tflite_runtime import _pywrap_tensorflow_interpreter_wrapper as wrapper
 
     stat = Path(wrapper.__file__).stat()
-    identity = f"{wrapper.__file__}|{stat.st_size}|{stat.st_mtime_ns}|{platform.machine()}|{platform.node()}"
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "edge_runtime" / f"xnnpack-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.json"
-
-
-def _remember(record: Path, reason: str) -> None:
-    try:
-        record.parent.mkdir(parents=True, exist_ok=True)
-        partial = record.with_suffix(f".{os.getpid()}.tmp")
-        partial.write_text(json.dumps({"reason": reason}))
-        partial.replace(record)
-    except OSError:
-        pass  # a read-only home: the next process tests again
+    return record_path(
+        "xnnpack", f"{wrapper.__file__}|{stat.st_size}|{stat.st_mtime_ns}|{platform.machine()}|{platform.node()}"
+    )

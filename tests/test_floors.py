@@ -21,37 +21,43 @@ PACKAGES = ("edge_runtime", "trainer", "benchmarks")
 FLOORS = {
     "edge_runtime": (
         ("", "errors"),
-        ("types",),
+        ("types", "user_cache"),
         (
             *("flatbuffer", "manifest", "preprocess", "postprocess", "xnnpack", "machine", "progress", "sources.base"),
             *("watchdog", "service", "collect", "server", "doctor.finding"),
         ),
         (
-            *("appended_zip", "metadata", "benchmark_report", "sources.opencv", "decision", "gate", "capture"),
+            *("appended_zip", "metadata", "benchmark.result", "sources.opencv", "decision", "gate", "capture"),
             *("commands", "doctor.software", "doctor.cameras", "doctor.board", "doctor.model"),
         ),
         (
-            "model_graph",
+            *("model_graph", "thread_memory"),
+            *(f"benchmark.{what}" for what in ("statistics", "energy", "sustained", "validity", "names")),
+            *(f"benchmark.{what}" for what in ("comparison", "tables", "picture")),
             *(f"sources.{kind}" for kind in ("camera", "csi", "folder", "stream", "synthetic", "video")),
         ),
         tuple(f"sources.{kind}" for kind in ("faulty", "pipeline", "recording")),
         ("model_file", "sources", "commands.options", "doctor"),
         ("interpreter", "commands.live_options"),
         ("classifier",),
-        ("golden", "stream", "commands.model_options"),
-        ("sinks.base", "sinks.address", "sinks.picture_store", "benchmark"),
-        ("sinks.events",),
-        tuple(
-            f"sinks.{kind}"
-            for kind in ("background", "callback", "command", "json_lines", "mqtt", "saved_frames", "webhook")
+        ("golden", "stream", "setup", "benchmark.contender"),
+        (
+            *("sinks.base", "sinks.address", "sinks.picture_store"),
+            *("first_result", "commands.model_options", "benchmark.rounds"),
         ),
-        ("sinks", "server.picture", "server.security", "server.hub"),
+        ("sinks.events", *(f"benchmark.{what}" for what in ("variations", "threads", "capture", "accuracy", "starts"))),
+        (
+            "benchmark.runner",
+            *(f"sinks.{kind}" for kind in ("background", "callback", "command", "json_lines", "mqtt", "webhook")),
+            "sinks.saved_frames",
+        ),
+        ("benchmark", "sinks", "server.picture", "server.security", "server.hub"),
         ("commands.sink_options", "server.metrics"),
         ("server.app",),
         ("server.serve",),
         (
             *("commands.info", "commands.verify", "commands.classify", "commands.run", "commands.serve"),
-            *("commands.record", "commands.capture", "commands.benchmark", "commands.doctor"),
+            *("commands.record", "commands.capture", "commands.benchmark", "commands.compare", "commands.doctor"),
         ),
         ("commands.install_service",),
         ("cli",),

@@ -13,6 +13,8 @@ from edge_runtime.commands.options import add_command
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edge_runtime.types import BackendInfo
+
 
 def add(commands: Any) -> None:
     """Adds the command."""
@@ -41,7 +43,7 @@ def _info(arguments: argparse.Namespace) -> int:
             f"{tensor.dtype}, mean {_joined(contract.mean)}, std {_joined(contract.std)}",
         ),
         ("output", f"{model.output_tensor.dtype}, activation {model.activation}"),
-        ("backend", f"{backend.name} {backend.version}, {backend.num_threads} threads"),
+        ("backend", f"{backend.name} {backend.version}, {backend.num_threads} threads{_remembered(backend)}"),
         (
             "INT8 kernels",
             backend.int8_kernels + (f" ({backend.int8_kernels_reason})" if backend.int8_kernels_reason else ""),
@@ -57,6 +59,10 @@ def _info(arguments: argparse.Namespace) -> int:
         rows += [(key, str(value)) for key, value in model.manifest.provenance.items() if not isinstance(value, dict)]
     _print_rows(rows)
     return 0
+
+
+def _remembered(backend: BackendInfo) -> str:
+    return " (the best in a sweep on this machine)" if backend.threads_from == "sweep" else ""
 
 
 def _print_rows(rows: Sequence[tuple[str, str]]) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edge_runtime.commands.options import numbers, positive, share
+from edge_runtime.commands.options import numbers, positive, share, thread_numbers
 
 if TYPE_CHECKING:
     import argparse
 
     from edge_runtime.classifier import Classifier
+    from edge_runtime.setup import Setup
     from edge_runtime.types import InputContract
+
+
+_BACKENDS = ("tflite_runtime", "ai_edge_litert")
 
 
 def add_model(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
@@ -19,13 +23,30 @@ def add_model(parser: argparse.ArgumentParser, *, several: bool = False) -> None
         parser.add_argument("models", nargs="+", metavar="MODEL", help=".tflite files")
     else:
         parser.add_argument("model", metavar="MODEL", help="the .tflite file")
-    parser.add_argument("--num-threads", type=positive, metavar="N", help="default: one less than the cores, 1 to 4")
-    parser.add_argument("--backend", choices=("tflite_runtime", "ai_edge_litert"), help="default: the first installed")
+    default_threads = "default: the best in a sweep on this machine, or else one less than the cores, 1 to 4"
+    if several:
+        parser.add_argument(
+            "--num-threads",
+            "--threads",
+            type=thread_numbers,
+            metavar="N[,N…]|auto",
+            default=(None,),
+            help="several numbers are several rows; auto measures each model with 1 to all cores, takes the best and "
+            f"remembers it for the other commands; {default_threads}",
+        )
+    else:
+        parser.add_argument("--num-threads", type=positive, metavar="N", help=default_threads)
+    parser.add_argument(
+        "--backend",
+        choices=(*_BACKENDS, *(["all"] if several else [])),
+        help="default: the first installed" + ("; all: each that is installed is a row" if several else ""),
+    )
     parser.add_argument(
         "--int8-kernels",
-        choices=("auto", "on", "off"),
+        choices=("auto", "on", "off", *(["both"] if several else [])),
         default="auto",
-        help="XNNPACK kernels for quantized models in tflite-runtime 2.14 (default: %(default)s)",
+        help="XNNPACK kernels for quantized models in tflite-runtime 2.14 (default: %(default)s)"
+        + ("; both: on and off, a row each" if several else ""),
     )
     group = parser.add_argument_group("for a model that doesn't say so itself")
     group.add_argument("--labels", metavar="FILE", help="one label a line")
@@ -44,17 +65,26 @@ def add_answer(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def open_classifier(arguments: argparse.Namespace, model: str | None = None) -> Classifier:
+def open_classifier(arguments: argparse.Namespace) -> Classifier:
     """The classifier that the options of `add_model` describe."""
-    from edge_runtime.classifier import Classifier
-    from edge_runtime.model_file import read_labels
+    from dataclasses import replace
 
-    model = model or arguments.model
-    return Classifier(
-        model,
+    setup = replace(
+        setup_of(arguments, arguments.model),
         num_threads=arguments.num_threads,
         backend=arguments.backend,
         int8_kernels=arguments.int8_kernels,
+    )
+    return setup.open()
+
+
+def setup_of(arguments: argparse.Namespace, model: str) -> Setup:
+    """A model with what the options say of it, not yet of how it runs."""
+    from edge_runtime.model_file import read_labels
+    from edge_runtime.setup import Setup
+
+    return Setup(
+        model,
         labels=read_labels(arguments.labels) if arguments.labels else None,
         contract=_contract(arguments, model),
         activation=arguments.activation,

@@ -25,6 +25,11 @@ def positive(text: str) -> int:
     return value
 
 
+def thread_numbers(text: str) -> tuple[int, ...] | str:
+    """Reads ``auto``, or numbers of threads with commas between."""
+    return text if text == "auto" else tuple(dict.fromkeys(positive(part) for part in text.split(",")))
+
+
 def positive_float(text: str) -> float:
     """Reads a number above 0."""
     value = float(text)

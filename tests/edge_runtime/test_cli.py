@@ -295,6 +295,43 @@ class TestBenchmark:
         for words in ("tiny_int8.tflite", "tiny_fp32.tflite", "p50", "98.3%"):
             assert words in done.stdout
 
+    def test_writes_a_picture_and_a_line_for_each_model(self, tiny_models: TinyModels, tmp_path: Path) -> None:
+        done = run(
+            "benchmark", tiny_models.int8, tiny_models.fp32, "--rounds", 1, "--int8-kernels", "both",
+            "--num-threads", 1, "--picture", tmp_path / "report.svg", "--csv", "-",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert len(done.stdout.splitlines()) == 1 + 2 + 1
+        assert (tmp_path / "report.svg").read_text().startswith("<svg")
+
+    def test_a_model_that_fails_is_a_row_and_an_exit_status(self, tiny_int8: Path, tmp_path: Path) -> None:
+        done = run("benchmark", tiny_int8, tmp_path / "none.tflite", "--rounds", 1, "--num-threads", 1)
+        assert done.returncode == 1
+        assert "none.tflite" in done.stdout
+        assert "FAILED: " in done.stdout
+        assert "Traceback" not in done.stderr
+
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [
+            (["--json", "-", "--markdown", "-"], "at most one output to go to stdout"),
+            (["--csv", "-", "--picture", "-"], "at most one output to go to stdout"),
+            (["--picture", "report.png"], "ends in .svg"),
+            (["--precision", "2"], "Expected a baseline"),
+            (["--threads", "1,4096"], "no more threads than"),
+            (["--data", "/no/such/folder"], "there is none"),
+            (["--source", "/no/such/clip.mp4"], "Check the spelling"),
+        ],
+        ids=lambda value: value[0] if isinstance(value, list) else "",
+    )
+    def test_what_makes_no_sense_is_told_before_anything_is_measured(
+        self, tiny_int8: Path, options: list[str], words: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["benchmark", str(tiny_int8), "--seconds", "500", *options]) == 1
+        captured = capsys.readouterr()
+        assert words in captured.err
+        assert captured.out == ""
+
     def test_a_baseline_among_the_models_is_measured_once(
         self, tiny_models: TinyModels, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -366,6 +403,11 @@ class TestErrors:
             ["run", "model.tflite", "--score-threshold", "high"],
             ["run", "model.tflite", "--pace", "slow"],
             ["benchmark", "model.tflite", "--seconds", "0"],
+            ["benchmark", "model.tflite", "--threads", "1,0"],
+            ["benchmark", "model.tflite", "--threads", "many"],
+            ["benchmark", "model.tflite", "--minutes", "-1"],
+            ["compare", "a.json"],
+            ["info", "model.tflite", "--backend", "all"],
         ],
         ids=" ".join,
     )
@@ -383,7 +425,7 @@ class TestHelp:
         assert ended.value.code == 0
         out = capsys.readouterr().out
         commands = {line.split()[0] for line in out.splitlines() if line.strip()}
-        assert commands >= {"info", "verify", "classify", "run", "record", "benchmark"}
+        assert commands >= {"info", "verify", "classify", "run", "serve", "record", "benchmark", "compare", "doctor"}
 
     @pytest.mark.parametrize("command", ["info", "verify", "classify", "run", "benchmark"])
     def test_shows_the_defaults(self, command: str, capsys: pytest.CaptureFixture[str]) -> None:

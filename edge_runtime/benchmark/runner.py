@@ -1,0 +1,289 @@
+"""The whole benchmark, in its order: fresh processes, warm-up, rounds, and what follows from them."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_runtime.benchmark.accuracy import Photos, find_photos, measure_accuracy
+from edge_runtime.benchmark.capture import measure_capture
+from edge_runtime.benchmark.contender import Contender, timer_ms
+from edge_runtime.benchmark.energy import find_meter, measure_energy
+from edge_runtime.benchmark.names import row_names
+from edge_runtime.benchmark.result import Accuracy, BenchmarkReport, Capture, Failure, ModelResult
+from edge_runtime.benchmark.rounds import Rounds, StoppingRule, run_rounds
+from edge_runtime.benchmark.starts import measure_starts
+from edge_runtime.benchmark.statistics import share_interval, speedup, summarize
+from edge_runtime.benchmark.sustained import sustain
+from edge_runtime.benchmark.validity import LoadMeter, invalid_reasons, machine_warnings, model_warnings
+from edge_runtime.classifier import Classifier
+from edge_runtime.errors import BackendError, EdgeRuntimeError, ModelError
+from edge_runtime.interpreter import Int8Kernels
+from edge_runtime.machine import Machine, describe_machine
+from edge_runtime.setup import Setup
+from edge_runtime.sources import open_source
+from edge_runtime.sources.synthetic import SyntheticSource
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+KEEP_EVERY_S = 10.0
+
+Model = str | os.PathLike[str] | Setup | Classifier
+
+
+def benchmark(
+    models: Sequence[Model],
+    *,
+    baseline: Model | None = None,
+    seconds: float = 10.0,
+    rounds: int | None = None,
+    precision: float | None = None,
+    warmup: int | None = None,
+    processes: int = 0,
+    num_threads: int | None = None,
+    backend: str | None = None,
+    int8_kernels: Int8Kernels = "auto",
+    source: str | int | os.PathLike[str] | None = None,
+    frame: NDArray[np.uint8] | None = None,
+    photos: str | os.PathLike[str] | None = None,
+    minutes: float | None = None,
+    seed: int = 0,
+    keep: Callable[[BenchmarkReport], None] | None = None,
+) -> BenchmarkReport:
+    """Measures models against one another: inference alone, the whole pipeline and its parts.
+
+    A model that can't be measured is among the report's failures, and the others go on. An interrupt (Ctrl-C) after
+    the first round ends the rounds; the report then tells of those that there were.
+
+    Args:
+        models: Paths, setups or classifiers (to compare settings of one model, or of models that need labels).
+        baseline: What the others are compared with; it may be one of ``models``.
+        seconds: How long the rounds may take, at least five of them.
+        rounds: Exactly so many rounds instead.
+        precision: Stop before ``seconds`` are over when the 95% intervals of all ratios to the baseline are narrower
+            than this share of them, for example 0.02.
+        warmup: Runs of each model before; None is until its latency is steady, 3 s at most.
+        processes: How many fresh processes load each model, for load time, cold start and peak memory.
+        num_threads: For models given by path; as for `Classifier`.
+        backend: The same.
+        int8_kernels: The same.
+        source: Also measure how fast it delivers, and classify a frame of it; as for
+            `edge_runtime.sources.open_source`.
+        frame: uint8 (H, W, 3) BGR to classify; None is the source's, or else a drawn scene of 480×640.
+        photos: Measure each model's accuracy on them: a folder with one for each class; None tells what the files
+            state of themselves.
+        minutes: After the rounds, run the first model at full speed for so long, and watch the machine.
+        seed: Of the order of turns and of the bootstrap.
+        keep: Called every ten seconds with the report so far, to be kept should the process be killed.
+
+    Raises:
+        ModelError: No model was given, precision without a baseline, or none of the models can be used.
+        SourceError: The source gives no frame, or there are no photos of the models' classes.
+        BackendError: None of them can be run.
+    """
+    if not models:
+        raise ModelError("Expected at least one model to measure, got none.")
+    if precision is not None and baseline is None:
+        raise ModelError("Expected a baseline, whose ratio the precision is about, got none. Name one.")
+    captured = None
+    if source is not None:
+        with open_source(source) as delivering:
+            captured, its_frame = measure_capture(delivering, seed=seed)
+        frame = its_frame if frame is None else frame
+    run = _Run(frame=SyntheticSource().draw(0) if frame is None else frame, seed=seed, capture=captured)
+    given = [*models] if baseline is None or any(_same(model, baseline) for model in models) else [*models, baseline]
+    setups = [
+        Setup(os.fspath(model), num_threads, backend, int8_kernels) if isinstance(model, (str, os.PathLike)) else model
+        for model in given
+    ]
+    order = random.Random(seed)
+    with ExitStack() as opened:
+        is_baseline = [baseline is not None and _same(model, baseline) for model in given]
+        run.open(setups, is_baseline, opened, processes, order)
+        labelled = None if photos is None else find_photos([one.classifier for one in run.contenders], photos)
+        for contender in run.contenders:
+            contender.warm_up(run.frame, warmup)
+        run.machine, run.load = describe_machine(), LoadMeter.start()
+        rule = StoppingRule(seconds, rounds, precision)
+        done = run_rounds(run.contenders, run.frame, rule, order, baseline=run.baseline, after_round=_keeper(run, keep))
+        report = run.report(done)
+        try:
+            if done.ended_by != "interrupted":
+                report = run.finish(report, labelled, minutes, keep)
+        except KeyboardInterrupt:
+            report = replace(report, ended_by="interrupted")
+        return report
+
+
+@dataclass
+class _Run:
+    """What a benchmark knows so far."""
+
+    frame: NDArray[np.uint8]
+    seed: int
+    capture: Capture | None = None
+    contenders: list[Contender] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    baseline: Contender | None = None
+    machine: Machine = field(default_factory=describe_machine)
+    load: LoadMeter = field(default_factory=LoadMeter.start)
+
+    def open(
+        self,
+        models: Sequence[Setup | Classifier],
+        is_baseline: Sequence[bool],
+        opened: ExitStack,
+        processes: int,
+        order: random.Random,
+    ) -> None:
+        """Fresh processes first, then all in this one; only what worked there is let in."""
+        height, width = self.frame.shape[:2]
+        setups = [Setup.of(model) if isinstance(model, Classifier) else model for model in models]
+        starts = measure_starts(setups, processes, height=height, width=width, order=order)
+        first_error: EdgeRuntimeError | None = None
+        for model, setup, start, is_reference in zip(models, setups, starts, is_baseline, strict=True):
+            try:
+                if isinstance(start, BackendError):
+                    raise start
+                classifier = model if isinstance(model, Classifier) else opened.enter_context(model.open())
+            except EdgeRuntimeError as error:
+                first_error = first_error or error
+                self.failures.append(Failure(Path(setup.model).name, setup.model, str(error)))
+                continue
+            contender = Contender(classifier, start)
+            self.contenders.append(contender)
+            self.baseline = contender if is_reference else self.baseline
+        if first_error is not None and not self.contenders:
+            raise first_error
+
+    def report(self, done: Rounds) -> BenchmarkReport:
+        others_cores, after, contenders = self.load.others_cores(), describe_machine(), self.contenders
+        names = row_names([contender.classifier for contender in contenders])
+        results = tuple(self._result(*pair) for pair in zip(contenders, names, strict=True))
+        threads = max(result.backend.num_threads for result in results)
+        invalid = tuple(invalid_reasons(self.machine, after, others_cores, threads))
+        a_timer_ms = timer_ms()
+        return BenchmarkReport(
+            machine=self.machine,
+            models=results,
+            failures=tuple(self.failures),
+            baseline=next((name for one, name in zip(contenders, names, strict=True) if one is self.baseline), None),
+            rounds=done.count,
+            ended_by=done.ended_by,
+            frame_height=self.frame.shape[0],
+            frame_width=self.frame.shape[1],
+            seed=self.seed,
+            date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            timer_ms=a_timer_ms,
+            others_cores=others_cores,
+            capture=self.capture,
+            invalid=invalid,
+            warnings=(
+                *machine_warnings(self.machine, None if invalid else others_cores),
+                *model_warnings(self.machine, results, a_timer_ms),
+            ),
+        )
+
+    def finish(
+        self,
+        report: BenchmarkReport,
+        photos: Photos | None,
+        minutes: float | None,
+        keep: Callable[[BenchmarkReport], None] | None,
+    ) -> BenchmarkReport:
+        """What takes a while and can't change the latencies any more: energy, accuracy, the sustained run."""
+        classifiers = [contender.classifier for contender in self.contenders]
+        meter = find_meter()
+        if meter is not None:
+            energies = [measure_energy(meter, one, self.frame) for one in classifiers]
+            models = zip(report.models, energies, strict=True)
+            report = replace(report, models=tuple(replace(model, energy=energy) for model, energy in models))
+        if photos is not None:
+            baseline = self.baseline.classifier if self.baseline else None
+            found = measure_accuracy(classifiers, photos, baseline=baseline)
+            pairs = zip(report.models, found.accuracies, strict=True)
+            report = replace(
+                report,
+                models=tuple(replace(model, accuracy=accuracy) for model, accuracy in pairs),
+                warnings=(*report.warnings, *found.warnings),
+            )
+        if minutes is not None:
+            name = report.models[0].name
+            sustained = sustain(
+                classifiers[0],
+                self.frame,
+                minutes=minutes,
+                name=name,
+                keep=lambda so_far: keep(replace(report, sustained=so_far)) if keep else None,
+            )
+            report = replace(report, sustained=sustained)
+        return report
+
+    def _result(self, contender: Contender, name: str) -> ModelResult:
+        classifier, baseline = contender.classifier, self.baseline
+        model = classifier.model
+        result = ModelResult(
+            name=name,
+            path=str(model.path),
+            sha256=model.sha256,
+            size_bytes=model.size_bytes,
+            precision="INT8" if model.is_quantized else "FP32",
+            input_height=classifier.contract.height,
+            input_width=classifier.contract.width,
+            classes=classifier.labels,
+            backend=classifier.backend,
+            accuracy=_stated_accuracy(classifier),
+            inference=summarize(contender.times("inference"), seed=self.seed),
+            preprocess=summarize(contender.times("preprocess"), seed=self.seed),
+            postprocess=summarize(contender.times("postprocess"), seed=self.seed),
+            pipeline=summarize(contender.times("pipeline"), seed=self.seed),
+            warmup_runs=contender.warmup_runs,
+            steady=contender.steady,
+            start=contender.start,
+        )
+        if baseline is None or contender is baseline:
+            return result
+        return replace(
+            result,
+            inference_speedup=speedup(contender.times("inference"), baseline.times("inference"), seed=self.seed),
+            pipeline_speedup=speedup(contender.times("pipeline"), baseline.times("pipeline"), seed=self.seed),
+        )
+
+
+def _keeper(run: _Run, keep: Callable[[BenchmarkReport], None] | None) -> Callable[[int], None]:
+    kept_at = time.monotonic()
+
+    def after_round(count: int) -> None:
+        nonlocal kept_at
+        if keep is not None and time.monotonic() - kept_at >= KEEP_EVERY_S:
+            with suppress(EdgeRuntimeError):  # it is told at the end, when nothing is lost by it any more
+                keep(run.report(Rounds(count, "running")))
+            kept_at = time.monotonic()
+
+    return after_round
+
+
+def _stated_accuracy(classifier: Classifier) -> Accuracy | None:
+    """What the manifest states for this file; the test split goes first."""
+    manifest = classifier.model.manifest
+    for measured in sorted(manifest.accuracy if manifest else (), key=lambda entry: entry.split != "test"):
+        value = measured.int8 if classifier.model.is_quantized else measured.fp32
+        if value is not None:
+            low, high = share_interval(round(value * measured.count), measured.count)
+            return Accuracy(value, "manifest", measured.split, measured.count, min(low, value), max(high, value))
+    return None
+
+
+def _same(one: Model, other: Model) -> bool:
+    if isinstance(one, (str, os.PathLike)) and isinstance(other, (str, os.PathLike)):
+        return Path(one).resolve() == Path(other).resolve()
+    return one is other or (isinstance(one, Setup) and one == other)

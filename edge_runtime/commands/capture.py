@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from edge_runtime.commands.live_options import add_source, capture_rules, open_live_source
-from edge_runtime.commands.options import add_command, positive, positive_float
+from edge_runtime.commands.options import add_command, positive, positive_float, stop_event
 
 
 def add(commands: Any) -> None:
@@ -39,9 +37,7 @@ def _capture(arguments: argparse.Namespace) -> int:
 
     check_label(arguments.label)
     collector = Collector(arguments.to)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_event()
     saved = duplicates = 0
     due = float("-inf")
     with open_live_source(arguments) as source, _keys() as keys:

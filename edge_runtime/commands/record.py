@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-import threading
 import time
 from typing import Any
 
 from edge_runtime.commands.live_options import add_source, capture_rules, open_live_source
-from edge_runtime.commands.options import add_command, positive_float
+from edge_runtime.commands.options import add_command, positive_float, stop_event
 
 
 def add(commands: Any) -> None:
@@ -33,9 +31,7 @@ def _record(arguments: argparse.Namespace) -> int:
     from edge_runtime.capture import CaptureThread
     from edge_runtime.sources.recording import Recorder
 
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_event()
     limit_s = arguments.seconds or float("inf")
     with open_live_source(arguments) as source:
         description, is_live = source.describe(), source.live

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-import threading
 from typing import TYPE_CHECKING, Any
 
 from edge_runtime.commands.live_options import (
@@ -17,7 +15,7 @@ from edge_runtime.commands.live_options import (
     open_live_source,
 )
 from edge_runtime.commands.model_options import add_answer, add_model, open_classifier
-from edge_runtime.commands.options import add_command, positive
+from edge_runtime.commands.options import add_command, positive, stop_event
 from edge_runtime.commands.sink_options import add_sinks, open_sinks
 
 if TYPE_CHECKING:
@@ -44,9 +42,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from edge_runtime.stream import live
     from edge_runtime.watchdog import Watchdog
 
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_event()
     frames, result = 0, None
     with (
         open_classifier(arguments) as classifier,

@@ -81,18 +81,13 @@ def describe() -> str:
     from edge_runtime.machine import describe_machine
 
     machine = describe_machine()
-    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    avx512 = " with AVX-512" + (" VNNI" if "avx512_vnni" in flags else "") if "avx512f" in flags else ""
-    return f"{machine.cpu or 'unknown processor'}, {machine.architecture}{avx512}, {machine.cores} cores"
+    features = f" with {' and '.join(machine.features)}" if machine.features else ""
+    return f"{machine.cpu or 'unknown processor'}, {machine.architecture}{features}, {machine.cores} cores"
 
 
 def default_path() -> Path:
-    """Where this machine's results are kept."""
-    from edge_runtime.machine import describe_machine
-
-    machine = describe_machine()
-    slug = re.sub(r"[^a-z0-9]+", "-", (machine.cpu or machine.architecture).lower()).strip("-")
-    return FOLDER / f"{slug}-{machine.cores}-cores.json"
+    """Where this machine's results are kept. Another processor, by its features, has another file."""
+    return FOLDER / f"{re.sub(r'[^a-z0-9]+', '-', describe().lower()).strip('-')}.json"
 
 
 def record(figures: Sequence[Figure], load: float | None) -> Measurement:

@@ -53,7 +53,12 @@ class TestRounds:
                 # In the middle of a later round, as a hand at the keyboard does.
                 threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT)).start()
 
-        done = run_rounds(contenders, frame, StoppingRule(seconds=500.0), random.Random(0), after_round=interrupt)
+        # A program that was started in the background is deaf to it.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            done = run_rounds(contenders, frame, StoppingRule(seconds=500.0), random.Random(0), after_round=interrupt)
+        finally:
+            signal.signal(signal.SIGINT, before)
         assert done.ended_by == "interrupted"
         assert done.count >= 3
         assert [len(contender.turns) for contender in contenders] == [done.count] * 2

@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3.11 python3.10 python3.12 python3; do \
 
 # Debian's. Without those of the tests, the tests that need them are skipped, and say so.
 TEST_PACKAGES := mosquitto openssl chromium chromium-driver systemd
-PI_PACKAGES := qemu-user-static qemu-system-arm cpio kmod
+PI_PACKAGES := qemu-user-static qemu-user gcc libc6-dev qemu-system-arm cpio kmod
 need = dpkg --status $(1) >/dev/null 2>&1 || if [ "$$(id -u)" = 0 ]; \
 	then echo "Installing $(1)" && apt-get update -qq && \
 		apt-get install -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 $(1) >/dev/null; \

@@ -31,6 +31,7 @@ MEASUREMENTS = (
     "channel_pruning",
     "weight_pruning",
     "int8_ladder",
+    "arm_counts",
 )
 SLOW = MEASUREMENTS[MEASUREMENTS.index("accuracy") :]
 

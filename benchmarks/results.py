@@ -107,6 +107,13 @@ def read(path: Path) -> Results:
     return Results.from_dict(json.loads(path.read_text(encoding="utf-8")))
 
 
+def newest_figure(name: str, folder: Path = FOLDER) -> Figure | None:
+    """What was measured last under a name, on whichever machine: for what doesn't depend on it."""
+    stored = [one for path in folder.glob("*.json") for one in read(path).measurements.values()]
+    by_date = sorted(stored, key=lambda one: one.date)
+    return next((figure for one in reversed(by_date) for figure in one.figures if figure.name == name), None)
+
+
 def write(results: Results, path: Path) -> None:
     """Writes results, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)

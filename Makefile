@@ -18,7 +18,7 @@ help:
 	@echo "make demo    train, quantize, verify, benchmark and play a clip, on handwritten digits"
 	@echo "make test    lint, type check and all the tests"
 	@echo "make test-packages   the broker, browser and service manager that some tests need; as root"
-	@echo "make test-pi the wheel on emulated Raspberry Pi processors, and with a kernel's camera; needs $(PI_PACKAGES)"
+	@echo "make test-pi the wheel on emulated Raspberry Pi processors, its instructions counted, and with a kernel's camera; needs $(PI_PACKAGES)"
 	@echo "make bench   measure what README.md promises"
 	@echo "make clean   remove .venv, runs and build"
 

@@ -13,6 +13,8 @@ from typing import Any
 from benchmarks.figure import Figure
 
 FOLDER = Path(__file__).with_name("results")
+ARM_COUNTS = FOLDER / "emulated-arm.json"
+"""Results of ``arm_counts``: they are the same on each machine that emulates."""
 
 
 @dataclass(frozen=True)
@@ -76,20 +78,24 @@ class Results:
         )
 
 
-def describe() -> str:
-    """This machine: what decides its figures, and nothing that tells whose it is."""
+def describe(path: Path) -> str:
+    """The machine whose results a file keeps: what decides its figures, and nothing that tells whose it is."""
     from edge_runtime.machine import describe_machine
 
+    if path == ARM_COUNTS:
+        return "Emulated processors of Raspberry Pis"
     machine = describe_machine()
     flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     avx512 = " with AVX-512" + (" VNNI" if "avx512_vnni" in flags else "") if "avx512f" in flags else ""
     return f"{machine.cpu or 'unknown processor'}, {machine.architecture}{avx512}, {machine.cores} cores"
 
 
-def default_path() -> Path:
-    """Where this machine's results are kept."""
+def default_path(measurement: str) -> Path:
+    """Where results are kept: this machine's, but for those that no machine changes."""
     from edge_runtime.machine import describe_machine
 
+    if measurement == "arm_counts":
+        return ARM_COUNTS
     machine = describe_machine()
     slug = re.sub(r"[^a-z0-9]+", "-", (machine.cpu or machine.architecture).lower()).strip("-")
     return FOLDER / f"{slug}-{machine.cores}-cores.json"
@@ -105,13 +111,6 @@ def record(figures: Sequence[Figure], load: float | None) -> Measurement:
 def read(path: Path) -> Results:
     """Reads stored results."""
     return Results.from_dict(json.loads(path.read_text(encoding="utf-8")))
-
-
-def newest_figure(name: str, folder: Path = FOLDER) -> Figure | None:
-    """What was measured last under a name, on whichever machine: for what doesn't depend on it."""
-    stored = [one for path in folder.glob("*.json") for one in read(path).measurements.values()]
-    by_date = sorted(stored, key=lambda one: one.date)
-    return next((figure for one in reversed(by_date) for figure in one.figures if figure.name == name), None)
 
 
 def write(results: Results, path: Path) -> None:

@@ -30,9 +30,11 @@ def render(results: Results) -> str:
     named = ", ".join(f"{name} {versions[name]}" for name in _VERSIONS if name in versions)
     figures = [figure for one in measured for figure in one.figures]
     counts = [figure for figure in figures if is_count(figure)]
-    tables = [figures_table(figure for figure in figures if not is_count(figure))]
+    tables = []
+    if len(counts) < len(figures):
+        tables.append(figures_table(figure for figure in figures if not is_count(figure)))
     if counts:
-        tables.append(f"Counted on emulated processors, by `{counts[0].command}`; counts are not times:")
+        tables.append(f"Counted, not timed, with one thread, by `{counts[0].command}`; in brackets, against FP32:")
         tables.append(counts_table(counts))
     return "\n\n".join((f"{results.machine}; {named}; measured {when}:", *tables))
 

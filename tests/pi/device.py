@@ -119,7 +119,8 @@ class Device:
         # A static program can't load a plugin.
         qemu = ("qemu-aarch64-static",) if plugin is None else ("qemu-aarch64", "-plugin", plugin)
         emulator = (*qemu, "-L", prefix, "-cpu", cpu.name)
-        environment = {**CLEAN, "PYTHONPATH": os.pathsep.join(map(str, paths))}
+        # Hashes are not random, so that what is counted is the same each time.
+        environment = {**CLEAN, "PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join(map(str, paths))}
         command = (*emulator, prefix / "usr/bin" / f"python{self.release.python}", *arguments)
         # Anywhere but here, where Python would find the sources before the wheel.
         return subprocess.run(

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.arm_counts import WAYS, figure_name
 from benchmarks.models import build_pair
-from benchmarks.results import newest_figure
+from benchmarks.results import ARM_COUNTS, read
 from tests.pi.device import PI_4, PI_5, Cpu, Device
 from tests.pi.instructions import build_plugin, count_instructions
 
@@ -39,8 +39,8 @@ def test_an_inference_takes_the_instructions_that_were_counted(
     device = devices[way.release].result()
     counted = count_instructions(device, cpu, plugin, int8_model, int8_kernels=way.int8_kernels)
     millions = counted.instructions / 1e6
-    reference = newest_figure(figure_name(name, cpu.name, BACKBONE))
-    assert reference is not None
+    stored = read(ARM_COUNTS).measurements["arm_counts"].figures
+    (reference,) = (figure for figure in stored if figure.name == figure_name(name, cpu.name, BACKBONE))
     logger.info("%s, %s: %.3f million instructions, %.3f stored", way.title, cpu.name, millions, reference.value)
     assert millions == pytest.approx(reference.value, rel=TOLERANCE), (
         f"Expected {reference.value:.3f} million instructions for an inference ({reference.conditions}), "

@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3.11 python3.10 python3.12 python3; do \
 
 # Debian's. Without those of the tests, the tests that need them are skipped, and say so.
 TEST_PACKAGES := mosquitto openssl chromium chromium-driver systemd
-PI_PACKAGES := qemu-user-static qemu-system-arm cpio kmod
+PI_PACKAGES := qemu-user-static qemu-user gcc libc6-dev qemu-system-arm cpio kmod
 need = dpkg --status $(1) >/dev/null 2>&1 || if [ "$$(id -u)" = 0 ]; \
 	then echo "Installing $(1)" && apt-get update -qq && \
 		apt-get install -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 $(1) >/dev/null; \
@@ -18,7 +18,7 @@ help:
 	@echo "make demo    train, quantize, verify, benchmark and play a clip, on handwritten digits"
 	@echo "make test    lint, type check and all the tests"
 	@echo "make test-packages   the broker, browser and service manager that some tests need; as root"
-	@echo "make test-pi the wheel on emulated Raspberry Pi processors, and with a kernel's camera; needs $(PI_PACKAGES)"
+	@echo "make test-pi the wheel on emulated Raspberry Pi processors, its instructions counted, and with a kernel's camera; needs $(PI_PACKAGES)"
 	@echo "make bench   measure what README.md promises"
 	@echo "make clean   remove .venv, runs and build"
 

@@ -31,6 +31,7 @@ MEASUREMENTS = (
     "channel_pruning",
     "weight_pruning",
     "int8_ladder",
+    "arm_counts",
 )
 SLOW = MEASUREMENTS[MEASUREMENTS.index("accuracy") :]
 
@@ -41,7 +42,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.render:
         return _render()
     names = arguments.names or [name for name in MEASUREMENTS if arguments.full or name not in SLOW]
-    target: Path | None = arguments.out or (None if arguments.quick else stored.default_path())
     measured: list[Figure] = []
     failed = False
     for name in names:
@@ -59,8 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             continue
         _say(f"{name}: done in {monotonic() - start:.0f} s")
         measured += figures
-        if target is not None:
-            _store(target, name, figures, load)
+        if arguments.out or not arguments.quick:
+            _store(arguments.out or stored.default_path(name), name, figures, load)
     print(figures_table(measured))
     return 1 if failed else 0
 
@@ -84,7 +84,7 @@ def _name(text: str) -> str:
 
 
 def _store(path: Path, name: str, figures: Sequence[Figure], load: float | None) -> None:
-    results = stored.read(path) if path.exists() else stored.Results(stored.describe())
+    results = stored.read(path) if path.exists() else stored.Results(stored.describe(path))
     stored.write(results.with_measurement(name, stored.record(figures, load), MEASUREMENTS), path)
 
 

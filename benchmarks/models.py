@@ -10,7 +10,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.inputs import ROOT, SHARED
 
@@ -50,6 +50,8 @@ def _paths(folder: Path, backbone: str, input_size: int) -> ModelPair:
 
 
 def _build(folder: Path, backbone_name: str, input_size: int) -> None:
+    import numpy as np
+
     from edge_runtime import InputContract
     from trainer.backbones import build_model, get_backbone
     from trainer.calibration import representative_set
@@ -63,6 +65,8 @@ def _build(folder: Path, backbone_name: str, input_size: int) -> None:
     model = build_model(backbone, num_classes=len(LABELS), input_size=input_size, weights_file=weights)
     contract = InputContract(input_size, input_size, mean=backbone.mean, std=backbone.std)
     pixels = _pixels(contract)
+    if weights is None:
+        _settle(model, (pixels.images - np.float32(backbone.mean)) / np.float32(backbone.std))
     images, calibration = representative_set(pixels, samples=_SAMPLES, seed=0, num_classes=len(LABELS))
     pair = _paths(folder, backbone_name, input_size)
     for path, content, calibrated in (
@@ -71,6 +75,19 @@ def _build(folder: Path, backbone_name: str, input_size: int) -> None:
     ):
         export_model(path, content, labels=LABELS, contract=contract, calibration=calibrated)
         _stamp(path, pixels)
+
+
+def _settle(model: Any, images: NDArray[np.float32]) -> None:
+    """Gives a network with random weights the statistics of its pictures.
+
+    Without them, what goes through it fades from layer to layer, to scales that the INT8 kernels refuse.
+    """
+    import tf_keras
+
+    for layer in model.layers:
+        if isinstance(layer, tf_keras.layers.BatchNormalization):
+            layer.trainable, layer.momentum = True, 0.0
+    model(images, training=True)
 
 
 def _pixels(contract: object) -> Pixels:

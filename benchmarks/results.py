@@ -13,6 +13,8 @@ from typing import Any
 from benchmarks.figure import Figure
 
 FOLDER = Path(__file__).with_name("results")
+ARM_COUNTS = FOLDER / "emulated-arm.json"
+"""Results of ``arm_counts``: they are the same on each machine that emulates."""
 
 
 @dataclass(frozen=True)
@@ -76,18 +78,24 @@ class Results:
         )
 
 
-def describe() -> str:
-    """This machine: what decides its figures, and nothing that tells whose it is."""
+def describe(path: Path) -> str:
+    """The machine whose results a file keeps: what decides its figures, and nothing that tells whose it is."""
+    return "Emulated processors of Raspberry Pis" if path == ARM_COUNTS else _this_machine()
+
+
+def default_path(measurement: str) -> Path:
+    """Where results are kept: in the file of this processor with its features, but for those that no machine changes."""
+    if measurement == "arm_counts":
+        return ARM_COUNTS
+    return FOLDER / f"{re.sub(r'[^a-z0-9]+', '-', _this_machine().lower()).strip('-')}.json"
+
+
+def _this_machine() -> str:
     from edge_runtime.machine import describe_machine
 
     machine = describe_machine()
     features = f" with {' and '.join(machine.features)}" if machine.features else ""
     return f"{machine.cpu or 'unknown processor'}, {machine.architecture}{features}, {machine.cores} cores"
-
-
-def default_path() -> Path:
-    """Where this machine's results are kept. Another processor, by its features, has another file."""
-    return FOLDER / f"{re.sub(r'[^a-z0-9]+', '-', describe().lower()).strip('-')}.json"
 
 
 def record(figures: Sequence[Figure], load: float | None) -> Measurement:

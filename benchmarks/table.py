@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from benchmarks.arm_counts import counts_table, is_count
 from benchmarks.figure import Figure
 from benchmarks.results import FOLDER, Results, read
 
@@ -27,8 +28,15 @@ def render(results: Results) -> str:
     for one in measured:
         versions |= one.versions
     named = ", ".join(f"{name} {versions[name]}" for name in _VERSIONS if name in versions)
-    table = figures_table(figure for one in measured for figure in one.figures)
-    return f"{results.machine}; {named}; measured {when}:\n\n{table}"
+    figures = [figure for one in measured for figure in one.figures]
+    counts = [figure for figure in figures if is_count(figure)]
+    tables = []
+    if len(counts) < len(figures):
+        tables.append(figures_table(figure for figure in figures if not is_count(figure)))
+    if counts:
+        tables.append(f"Counted, not timed, with one thread, by `{counts[0].command}`; in brackets, against FP32:")
+        tables.append(counts_table(counts))
+    return "\n\n".join((f"{results.machine}; {named}; measured {when}:", *tables))
 
 
 def figures_table(figures: Iterable[Figure]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.arm_counts import UNIT, WAYS, figure_name
 from benchmarks.figure import Figure
 from benchmarks.pairs import median_interval, ratio, take_turns
 from benchmarks.results import FOLDER, Measurement, Results, read, write
@@ -102,3 +103,16 @@ def test_the_interval_of_a_median_covers_it_as_often_as_it_says() -> None:
     intervals = [median_interval(rng.exponential(1.0, 40).tolist()) for _ in range(500)]
     covered = np.mean([one.low <= np.log(2) <= one.high for one in intervals])
     assert 0.92 <= covered <= 0.99
+
+
+def test_counts_have_a_table_of_their_own_with_the_share_of_fp32() -> None:
+    figures = [
+        Figure(figure_name(way.name, "cortex-a72", "mobilenet_v2_1.0"), "Instructions", float(100 + number), UNIT, "")
+        for number, way in enumerate(WAYS)
+    ]
+    results = Results("emulated", {"arm_counts": Measurement("2026-01-02", None, {}, tuple(figures))})
+    assert render(results).endswith(
+        "| MobileNetV2 1.0, Cortex-A72 | 100.0 | 101.0 (1.01×) | 102.0 (1.02×) | 103.0 | 104.0 (1.01×) |"
+    )
+    assert "| Instructions |" in figures_table(figures)
+    assert "| Instructions |" not in render(results)

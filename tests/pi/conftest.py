@@ -6,22 +6,15 @@ A proof is a file here. None is left out by itself: ``--skip-proof NAME=REASON``
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
-from tests.pi import machine
-from tests.pi.debian import Release
-from tests.pi.device import Device, make_device
-from tests.wheel import ROOT
+from tests.pi.device import Device
+from tests.pi.devices import make_devices
 
 HERE = Path(__file__).parent
-CACHE = ROOT / "build" / "pi"
-RELEASES = (
-    Release("bookworm", "3.11", (*machine.PACKAGES, "v4l-utils")),  # Debian 12, with what test_v4l2_camera.py boots
-    Release("trixie", "3.13"),  # Debian 13
-)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -43,7 +36,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def devices(wheel: Path) -> Iterator[Mapping[str, Future[Device]]]:
-    """By release. They are made side by side, and waited for by whoever needs one."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(len(RELEASES)) as pool:
-        yield {release.name: pool.submit(make_device, release, wheel, CACHE) for release in RELEASES}
+    """By release."""
+    with make_devices(wheel) as devices:
+        yield devices

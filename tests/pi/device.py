@@ -45,6 +45,7 @@ class Cpu:
         return "".join(_CPUINFO.format(number=number, **facts) for number in range(4))
 
 
+PI_3 = Cpu("cortex-a53", "fp asimd evtstrm crc32 cpuid", "0xd03", 0, 4)  # a Zero 2 W too
 PI_4 = Cpu("cortex-a72", "fp asimd evtstrm crc32 cpuid", "0xd08", 0, 3)
 PI_5 = Cpu(
     "cortex-a76",
@@ -53,6 +54,7 @@ PI_5 = Cpu(
     4,
     1,
 )
+CPUS = (PI_3, PI_4, PI_5)
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,14 @@ class Device:
     # The wheel as it is built now, before what pip installed when its dependencies were last changed.
     PYTHON_PATH = ("opt/wheel", "opt/packages")
 
-    def python(self, cpu: Cpu, *arguments: str | os.PathLike[str]) -> subprocess.CompletedProcess[str]:
-        """Runs its Python. Child processes can't be started there: the kernel is this machine's."""
-        return self._python(cpu, *arguments, paths=[self.root / path for path in self.PYTHON_PATH])
+    def python(
+        self, cpu: Cpu, *arguments: str | os.PathLike[str], plugin: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs its Python, under a plugin of QEMU if one is given.
+
+        Child processes can't be started there: the kernel is this machine's.
+        """
+        return self._python(cpu, *arguments, paths=[self.root / path for path in self.PYTHON_PATH], plugin=plugin)
 
     def install(self, wheel: Path, cache: Path) -> None:
         """Installs a wheel with its dependencies, by a pip that runs on the emulated processor itself.
@@ -106,11 +113,14 @@ class Device:
         stamp.write_text(key)
 
     def _python(
-        self, cpu: Cpu, *arguments: str | os.PathLike[str], paths: list[Path]
+        self, cpu: Cpu, *arguments: str | os.PathLike[str], paths: list[Path], plugin: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
         prefix = _prefix(self.root, cpu)
-        emulator = ("qemu-aarch64-static", "-L", prefix, "-cpu", cpu.name)
-        environment = {**CLEAN, "PYTHONPATH": os.pathsep.join(map(str, paths))}
+        # A static program can't load a plugin.
+        qemu = ("qemu-aarch64-static",) if plugin is None else ("qemu-aarch64", "-plugin", plugin)
+        emulator = (*qemu, "-L", prefix, "-cpu", cpu.name)
+        # Hashes are not random, so that what is counted is the same each time.
+        environment = {**CLEAN, "PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join(map(str, paths))}
         command = (*emulator, prefix / "usr/bin" / f"python{self.release.python}", *arguments)
         # Anywhere but here, where Python would find the sources before the wheel.
         return subprocess.run(
@@ -121,7 +131,7 @@ class Device:
 def make_device(release: Release, wheel: Path, cache: Path) -> Device:
     """Makes what isn't there yet: a few seconds, or a minute with nothing in the cache."""
     device = Device(release, unpack(release, cache))
-    for cpu in (PI_4, PI_5):
+    for cpu in CPUS:
         _add_cpuinfo(device.root, _prefix(device.root, cpu), cpu)
     device.install(wheel, cache)
     return device

@@ -84,7 +84,7 @@ def describe(path: Path) -> str:
 
 
 def default_path(measurement: str) -> Path:
-    """Where results are kept: in the file of this processor with its features, but for those that no machine changes."""
+    """Where results are kept: in this processor's file, but for those that no machine changes."""
     if measurement == "arm_counts":
         return ARM_COUNTS
     return FOLDER / f"{re.sub(r'[^a-z0-9]+', '-', _this_machine().lower()).strip('-')}.json"

@@ -57,14 +57,20 @@ class Interpreter:
         threads_from = "caller"
         if num_threads is None:
             num_threads, threads_from = _choose_threads(model, name, version)
-        options: dict[str, Any] = {"model_path": str(model.path), "num_threads": num_threads}
+        plain: dict[str, Any] = {"model_path": str(model.path), "num_threads": num_threads}
+        options = dict(plain)
         kernels, reason = _add_int8_kernels(options, module, name, model, int8_kernels)
         try:
-            self._interpreter: Any = module.Interpreter(**options)
-            self._interpreter.allocate_tensors()
+            self._interpreter = _loaded(module, options)
         except (ValueError, RuntimeError) as error:
-            first = (str(error).strip().splitlines() or ["no reason given"])[0]
-            raise BackendError(f"{name} {version} refuses {model.path.name}: {first}") from error
+            if kernels != "on" or int8_kernels == "on":
+                raise _refusal(name, version, model, error) from error
+            # They don't take every network: one with a layer whose outputs are all but zero is refused.
+            kernels, reason = "off", f"they don't take this model: {_first_line(error)}"
+            try:
+                self._interpreter = _loaded(module, plain)
+            except (ValueError, RuntimeError) as second:
+                raise _refusal(name, version, model, second) from second
         self._input: Callable[[], NDArray[Any]] = self._interpreter.tensor(
             self._interpreter.get_input_details()[0]["index"]
         )
@@ -152,6 +158,20 @@ def _choose_threads(model: ModelFile, name: str, version: str) -> tuple[int, str
 
 def _version_of(name: str) -> str:
     return str(getattr(import_module(name), "__version__", "unknown"))
+
+
+def _loaded(module: Any, options: dict[str, Any]) -> Any:
+    interpreter = module.Interpreter(**options)
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+def _refusal(name: str, version: str, model: ModelFile, error: Exception) -> BackendError:
+    return BackendError(f"{name} {version} refuses {model.path.name}: {_first_line(error)}")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or ["no reason given"])[0]
 
 
 def _add_int8_kernels(

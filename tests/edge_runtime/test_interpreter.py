@@ -11,6 +11,7 @@ import pytest
 from edge_runtime.classifier import Classifier
 from edge_runtime.errors import BackendError
 from edge_runtime.interpreter import choose_backend, default_num_threads
+from edge_runtime.types import InputContract
 from tests.tiny import LABELS, TinyModels, picture
 
 
@@ -38,6 +39,25 @@ class TestInt8Kernels:
             backend = classifier.backend
         assert (backend.int8_kernels, backend.int8_kernels_reason) == ("off", "switched off by the caller")
         assert backend.delegated_ops == 0
+
+    @pytest.mark.slow
+    def test_are_off_for_a_model_that_they_do_not_take(self, tmp_path: Path) -> None:
+        from trainer.backbones import build_model, get_backbone
+        from trainer.quantize import convert_int8
+
+        # Untrained, its activations fade away from layer to layer, until the kernels refuse their scale.
+        contract = InputContract(96, 96)
+        network = build_model(get_backbone("mobilenet_v2_0.35"), num_classes=3, input_size=96)
+        images = np.random.default_rng(0).integers(0, 256, (16, 96, 96, 3)).astype(np.uint8)
+        path = tmp_path / "untrained.tflite"
+        path.write_bytes(convert_int8(network, images, contract=contract))
+        options: dict[str, Any] = {"backend": "tflite_runtime", "labels": ["a", "b", "c"], "contract": contract}
+        with Classifier(path, **options) as classifier:
+            assert classifier.backend.int8_kernels == "off"
+            assert "they don't take this model" in classifier.backend.int8_kernels_reason
+            assert classifier.classify(images[0]).top is not None
+        with pytest.raises(BackendError, match=r"refuses untrained\.tflite"):
+            Classifier(path, int8_kernels="on", **options)
 
     def test_a_float_model_does_not_need_them(self, tiny_fp32: Path) -> None:
         for wish in ("auto", "on", "off"):

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -159,7 +160,7 @@ def _compare(file: str, inputs: _Inputs, backends: Sequence[str], quick: bool) -
 
         samples = take_turns(
             f"rivals {file}",
-            {key: (lambda worker=worker: worker.turn(inputs.frames)) for key, worker in workers.items()},
+            {key: partial(worker.turn, inputs.frames) for key, worker in workers.items()},
             rounds=6 if quick else 80,
             warmup=1,
         )

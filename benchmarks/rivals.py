@@ -1,8 +1,8 @@
 """`Classifier.classify` from frame to best class, against what else runs the same file, each in its own environment.
 
 Every program has a process, its packages and one thread; they take turns on the same frames. Where a program runs
-TensorFlow Lite inside, ours runs the generation that it has: tflite-runtime 2.14 or LiteRT. One that can't open the
-file is a row that says why.
+TensorFlow Lite inside, ours runs the generation that it has, tflite-runtime 2.14 or LiteRT; others meet ours on both.
+One that can't open the file is a row that says why.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -30,7 +30,6 @@ _FRAMES = 8
 _BACKENDS = {"tflite_runtime": "tflite-runtime", "ai_edge_litert": "LiteRT"}
 _FILES = {"int8": "INT8", "uint8": "INT8, uint8 in and out", "fp32": "FP32"}
 _NUMPY_1 = ("numpy<2", "opencv-python-headless<4.12")  # what OpenCV 4.12 and later don't want
-_BUSY = 1.2  # more processors than this at a time is more than one thread
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Rival:
         name: As the table calls it.
         script: Of ``scripts/rivals``.
         requirements: Its packages.
-        generation: The backend that it has inside; empty: none of ours, it meets the one that ours takes by default.
+        generation: The backend that it has inside; empty: neither, it meets both.
         files: On which it is measured.
         converted: How ``to_onnx.py`` makes its file of each of those; empty: it reads ours.
     """
@@ -161,32 +160,33 @@ def _compare(file: str, inputs: _Inputs, backends: Sequence[str], quick: bool) -
         samples = take_turns(
             f"rivals {file}",
             {key: partial(worker.turn, inputs.frames) for key, worker in workers.items()},
-            rounds=6 if quick else 80,
+            rounds=6 if quick else 60,
             warmup=1,
         )
         versions = {key: worker.version for key, worker in workers.items()}
 
-    def figure(rival: Rival) -> Figure:
-        named, what = f"rivals.{rival.key}_{file}", f"Speed of `classify` against {rival.name} ({_FILES[file]})"
+    def figures(rival: Rival) -> Iterator[Figure]:
+        what = f"against {rival.name} ({_FILES[file]})"
         if rival.key in refused:
-            return Figure(named, what, None, "×", refused[rival.key])
-        ours = rival.generation or backends[0]
-        mine, theirs = samples[ours], samples[rival.key]
-        compared = ratio([turn.ms for turn in theirs], [turn.ms for turn in mine])
-        return Figure(
-            name=named,
-            what=what,
-            value=compared.value,
-            low=compared.low,
-            high=compared.high,
-            unit="×",
-            at_least=1.0,
-            conditions=f"{_ms(mine)} in {versions[ours]} against {_ms(theirs)} in {versions[rival.key]}"
-            f"{_busy(theirs)}, 640×480 frame to best class, MobileNetV2 1.0, 224 px, 1 thread, "
-            f"{_agreement(answers[ours], answers[rival.key])}, {len(mine)} pairs of {_FRAMES} frames",
-        )
+            yield Figure(f"rivals.{rival.key}_{file}", f"Speed of `classify` {what}", None, "×", refused[rival.key])
+            return
+        for ours in backends if not rival.generation else (rival.generation,):
+            mine, theirs = samples[ours], samples[rival.key]
+            compared = ratio([turn.ms for turn in theirs], [turn.ms for turn in mine])
+            yield Figure(
+                name=f"rivals.{rival.key}_{file}" + ("" if rival.generation else f"_{ours}"),
+                what=f"Speed of `classify` in {_BACKENDS[ours]} {what}",
+                value=compared.value,
+                low=compared.low,
+                high=compared.high,
+                unit="×",
+                at_least=1.0,
+                conditions=f"{_times(mine)} in {versions[ours]} against {_times(theirs)} in {versions[rival.key]}, "
+                f"640×480 frame to best class, MobileNetV2 1.0, 224 px, 1 thread, "
+                f"{_agreement(answers[ours], answers[rival.key])}, {len(mine)} pairs of {_FRAMES} frames",
+            )
 
-    return [figure(rival) for rival in rivals]
+    return [figure for rival in rivals for figure in figures(rival)]
 
 
 def _ours(model: Path, backend: str) -> Worker:
@@ -221,14 +221,10 @@ def _to_onnx(model: Path, pictures: Path | None = None) -> Path:
     return target
 
 
-def _ms(turns: Sequence[Turn]) -> str:
-    return f"{median(turn.ms for turn in turns):.2f} ms"
-
-
-def _busy(turns: Sequence[Turn]) -> str:
-    """Says so where more than one thread worked, whatever was asked for."""
-    busy = median(turn.cpu_ms / turn.ms for turn in turns)
-    return f" ({busy:.1f} processors busy)" if busy > _BUSY else ""
+def _times(turns: Sequence[Turn]) -> str:
+    """More of the processors than of the clock is more than one thread; much less, a machine that was busy."""
+    ms, cpu_ms = (median(times) for times in zip(*((turn.ms, turn.cpu_ms) for turn in turns), strict=True))
+    return f"{ms:.2f} ms ({cpu_ms:.2f} of processors)"
 
 
 def _agreement(ours: Sequence[int], theirs: Sequence[int]) -> str:

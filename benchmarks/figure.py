@@ -17,7 +17,7 @@ class Figure:
     Attributes:
         name: ``measurement.detail``.
         what: What was measured, for the table.
-        value: The number.
+        value: The number; None: it couldn't be measured, and the conditions say why.
         unit: Such as ``"×"``, ``"ms"``, ``"%"``.
         conditions: What a reader must know to judge it: models, threads, absolute times, how many.
         low: Lower end of the value's 95% interval; None where it has none.
@@ -28,7 +28,7 @@ class Figure:
 
     name: str
     what: str
-    value: float
+    value: float | None
     unit: str
     conditions: str
     low: float | None = None
@@ -51,7 +51,7 @@ class Figure:
     @property
     def met(self) -> str:
         """``"yes"``, ``"no"``, ``"within the interval"`` where the measurement can't tell, or empty without target."""
-        if not self.target:
+        if not self.target or self.value is None:
             return ""
         if self._keeps(self.value):
             return "yes"
@@ -61,6 +61,8 @@ class Figure:
     @property
     def result(self) -> str:
         """The value with its interval."""
+        if self.value is None:
+            return "not measured"
         spread = "" if self.low is None or self.high is None else f" ({_digits(self.low)}–{_digits(self.high)})"
         return f"{_digits(self.value)}{_joined(self.unit)}{spread}"
 

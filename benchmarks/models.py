@@ -10,7 +10,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from benchmarks.inputs import ROOT, SHARED
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from trainer.types import Pixels
 
+Io = Literal["int8", "uint8"]
 LABELS = ("cardboard", "glass", "metal", "paper", "plastic", "trash")
 _SAMPLES = 24
 
@@ -32,9 +33,16 @@ class ModelPair:
     int8: Path
 
 
-def build_pair(folder: Path, backbone: str, input_size: int = 224) -> ModelPair:
-    """Makes both files of a network in a folder, with the shared ImageNet weights where they are."""
-    command = [sys.executable, "-m", "benchmarks.models", str(folder), backbone, str(input_size)]
+def build_pair(folder: Path, backbone: str, input_size: int = 224, *, io: Io = "int8") -> ModelPair:
+    """Makes both files of a network in a folder, with the shared ImageNet weights where they are.
+
+    Args:
+        folder: For the files.
+        backbone: By the trainer's name.
+        input_size: Height and width.
+        io: dtype of the INT8 file's input and output.
+    """
+    command = [sys.executable, "-m", "benchmarks.models", str(folder), backbone, str(input_size), io]
     environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
     if SHARED.exists():
         environment["KERAS_HOME"] = str(SHARED / "keras")
@@ -42,14 +50,14 @@ def build_pair(folder: Path, backbone: str, input_size: int = 224) -> ModelPair:
     done = subprocess.run(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
     if done.returncode != 0:
         raise RuntimeError(f"Expected a {backbone} model, but making it failed:\n{done.stderr}")
-    return _paths(folder, backbone, input_size)
+    return _paths(folder, backbone, input_size, io)
 
 
-def _paths(folder: Path, backbone: str, input_size: int) -> ModelPair:
-    return ModelPair(*(folder / f"{backbone}_{input_size}_{kind}.tflite" for kind in ("fp32", "int8")))
+def _paths(folder: Path, backbone: str, input_size: int, io: Io) -> ModelPair:
+    return ModelPair(*(folder / f"{backbone}_{input_size}_{kind}.tflite" for kind in ("fp32", io)))
 
 
-def _build(folder: Path, backbone_name: str, input_size: int) -> None:
+def _build(folder: Path, backbone_name: str, input_size: int, io: Io) -> None:
     import numpy as np
 
     from edge_runtime import InputContract
@@ -68,10 +76,10 @@ def _build(folder: Path, backbone_name: str, input_size: int) -> None:
     if weights is None:
         _settle(model, (pixels.images - np.float32(backbone.mean)) / np.float32(backbone.std))
     images, calibration = representative_set(pixels, samples=_SAMPLES, seed=0, num_classes=len(LABELS))
-    pair = _paths(folder, backbone_name, input_size)
+    pair = _paths(folder, backbone_name, input_size, io)
     for path, content, calibrated in (
         (pair.fp32, convert_fp32(model), None),
-        (pair.int8, convert_int8(model, images, contract=contract), calibration),
+        (pair.int8, convert_int8(model, images, contract=contract, io=io), calibration),
     ):
         export_model(path, content, labels=LABELS, contract=contract, calibration=calibrated)
         _stamp(path, pixels)
@@ -125,4 +133,4 @@ def _stamp(path: Path, pixels: Pixels) -> None:
 
 
 if __name__ == "__main__":
-    _build(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    _build(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), "uint8" if sys.argv[4] == "uint8" else "int8")

@@ -156,8 +156,9 @@ class TestPrediction:
 
 
 def test_backend_info_is_made_of_what_json_holds() -> None:
-    info = BackendInfo("tflite_runtime", "2.14.0", 2, "off", "no reason", 3, 7, ("a note",))
-    assert BackendInfo(**{**json.loads(json.dumps(info.to_dict())), "notes": ("a note",)}) == info
+    tuples = {"notes": ("a note",), "undelegated": ("SOFTMAX",)}
+    info = BackendInfo("tflite_runtime", "2.14.0", 2, "off", "no reason", 3, 7, **tuples)
+    assert BackendInfo(**{**json.loads(json.dumps(info.to_dict())), **tuples}) == info
 
 
 EXAMPLE = Manifest(

@@ -91,7 +91,9 @@ def _at_camera_pace(classifier: Classifier, quick: bool) -> list[Figure]:
     fps = (len(results) - 1) / (results[-1][0] - results[0][0])
     age_ms = median(result.age_ms for _, result in results)
     inference_ms = median(result.prediction.inference_ms for _, result in results)
-    conditions = f"{_NAME.format(_CAMERA_SIZE)}, 640×480 at {_CAMERA_FPS:g} fps, {len(results)} frames, {results[-1][1].counters.dropped} dropped"
+    dropped = results[-1][1].counters.dropped
+    network = _NAME.format(_CAMERA_SIZE)
+    conditions = f"{network}, 640×480 at {_CAMERA_FPS:g} fps, {len(results)} frames, {dropped} dropped"
     return [
         Figure("live.camera_fps", "Frame rate at a camera's pace", fps, "fps", conditions, at_least=29.7),
         Figure(

@@ -5,7 +5,6 @@ A run that was killed goes on where it stopped: finished stages are kept, the on
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -70,7 +69,7 @@ def open_run(folder: Path, photos: Path, recipe: Recipe, weights: Path | None) -
     request = folder / "run.json"
     asked = {"photos": str(photos.resolve()), "recipe": recipe.to_dict()}
     if request.exists():
-        if _read_request(request) != json.loads(json.dumps(asked)):
+        if not _asks_for(_read_request(request), photos, recipe):
             raise OutputFolderError(
                 f"Expected {folder} to be new or to hold this very run, but it holds one with other photos or "
                 "settings: choose another folder with --to, or delete that one."
@@ -139,6 +138,14 @@ def stage_records(run: Run) -> dict[str, dict[str, Any]]:
     files = (run.folder / "stages").glob("*/stage.json")
     records = {file.parent.name: read_json(file) for file in files}
     return dict(sorted(records.items(), key=lambda item: item[1]["started"]))
+
+
+def _asks_for(request: Any, photos: Path, recipe: Recipe) -> bool:
+    """Whether a run was asked to do this. A setting that is newer than the run had its default then."""
+    try:
+        return bool(request["photos"] == str(photos.resolve()) and Recipe.from_dict(request["recipe"]) == recipe)
+    except (KeyError, TypeError, ValueError):  # of settings that there are no more, among others
+        return False
 
 
 def _read_request(path: Path) -> Any:

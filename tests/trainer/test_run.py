@@ -78,6 +78,16 @@ class TestOpening:
         recipe = Recipe().updated({"augment": {"scale": list(run.recipe.augment.scale)}})
         assert open_run(run.folder, photos, recipe, None) == run
 
+    def test_a_run_from_before_there_was_a_setting_goes_on(self, run: Run, photos: Path) -> None:
+        request = json.loads((run.folder / "run.json").read_text())
+        del request["recipe"]["data"]["group"]
+        (run.folder / "run.json").write_text(json.dumps(request))
+        assert open_run(run.folder, photos, run.recipe, None) == run
+        request["recipe"]["data"]["no_more"] = 1
+        (run.folder / "run.json").write_text(json.dumps(request))
+        with pytest.raises(OutputFolderError, match="other photos or settings"):
+            open_run(run.folder, photos, run.recipe, None)
+
     def test_other_settings_or_photos_are_refused(self, run: Run, photos: Path, tmp_path: Path) -> None:
         before = (run.folder / "recipe.toml").read_bytes()
         with pytest.raises(OutputFolderError, match="other photos or settings"):

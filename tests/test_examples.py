@@ -28,28 +28,26 @@ def output(name: str, *arguments: object) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten green frames, ten red, ten green, at 30 per second."""
-    path = tmp_path_factory.mktemp("clip") / "clip.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 30.0, (64, 48))
+def video(path: Path, *, fps: float, frames: int) -> Path:
+    """Green, red and green again, so many frames each."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), fps, (64, 48))
     for color in ((60, 160, 60), (60, 60, 160), (60, 160, 60)):
-        for _ in range(10):
+        for _ in range(frames):
             writer.write(np.full((48, 64, 3), color, np.uint8))
     writer.release()
     return path
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A third of a second of each colour."""
+    return video(tmp_path_factory.mktemp("clip") / "clip.avi", fps=30.0, frames=10)
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two seconds of green, two of red, two of green."""
-    path = tmp_path_factory.mktemp("scene") / "scene.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 15.0, (64, 48))
-    for color in ((60, 160, 60), (60, 60, 160), (60, 160, 60)):
-        for _ in range(30):
-            writer.write(np.full((48, 64, 3), color, np.uint8))
-    writer.release()
-    return path
+    """Two seconds of each colour."""
+    return video(tmp_path_factory.mktemp("scene") / "scene.avi", fps=15.0, frames=30)
 
 
 def test_classify_picture(tiny_int8: Path, tmp_path: Path) -> None:

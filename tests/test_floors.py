@@ -24,7 +24,7 @@ FLOORS = {
         ("types", "user_cache"),
         (
             *("flatbuffer", "manifest", "preprocess", "postprocess", "xnnpack", "machine", "progress", "sources.base"),
-            *("watchdog", "service", "collect", "server", "doctor.finding"),
+            *("watchdog", "service", "collect", "server", "server.answers", "doctor.finding"),
         ),
         (
             *("appended_zip", "metadata", "benchmark.result", "sources.opencv", "decision", "gate", "capture"),

@@ -10,11 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
-from pydantic import BaseModel
 from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect
@@ -22,6 +21,7 @@ from starlette.requests import ClientDisconnect
 from edge_runtime import __version__
 from edge_runtime.collect import check_label
 from edge_runtime.errors import OutputError
+from edge_runtime.server.answers import ClassCounts, CollectAnswer, CollectRequest, Detail, PredictAnswer
 from edge_runtime.server.hub import message
 from edge_runtime.server.metrics import CONTENT_TYPE, render_metrics
 from edge_runtime.server.picture import decode_picture
@@ -71,53 +71,6 @@ class Predictions:
     answers: Counter[int] = field(default_factory=Counter)
     seconds: float = 0.0
     under_way: int = 0
-
-
-class CategoryAnswer(BaseModel):
-    """One class and its score, 0–1."""
-
-    index: int
-    label: str
-    score: float
-
-
-class PredictAnswer(BaseModel):
-    """What the network says about a picture, and what that took."""
-
-    categories: list[CategoryAnswer]
-    height: int
-    width: int
-    decode_ms: float
-    preprocess_ms: float
-    inference_ms: float
-    postprocess_ms: float
-
-
-class Detail(BaseModel):
-    """Why a request is refused."""
-
-    detail: str
-
-
-class CollectRequest(BaseModel):
-    """Which class the newest frame belongs to."""
-
-    label: str
-
-
-class ClassCounts(BaseModel):
-    """How a class stands: pictures in its folder, near-duplicates left out since the server was started."""
-
-    label: str
-    pictures: int
-    duplicates: int
-
-
-class CollectAnswer(BaseModel):
-    """What became of a frame, and how the classes stand."""
-
-    outcome: Literal["saved", "duplicate", "no new frame"]
-    classes: list[ClassCounts]
 
 
 def create_app(

@@ -56,12 +56,12 @@ def _answers(teacher: Path, seed: int, quick: bool) -> dict[str, Any]:
     from dataclasses import replace
 
     from trainer.artifacts import input_contract, read_dataset, read_model, read_pixels
-    from trainer.backbones import build_model, get_backbone
     from trainer.compression.distillation import Teacher
-    from trainer.finetune import finetune
     from trainer.run import Run, load_run
-    from trainer.transfer import train_head
-    from trainer.weights import resolve_weights
+    from trainer.training.backbones import build_model, get_backbone
+    from trainer.training.finetune import finetune
+    from trainer.training.transfer import train_head
+    from trainer.training.weights import resolve_weights
 
     run = load_run(teacher)
     recipe = replace(_recipe(teacher), seed=seed)
@@ -106,7 +106,7 @@ def _answers(teacher: Path, seed: int, quick: bool) -> dict[str, Any]:
 
 
 def _accuracy(network: Any, pixels: Any, contract: Any) -> float:
-    from trainer.augment import normalize
+    from trainer.training.augment import normalize
 
     right = 0
     for start in range(0, len(pixels), 64):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import tf_keras
 
-    from trainer.backbones import Backbone
+    from trainer.training.backbones import Backbone
     from trainer.types import Pixels
 
 _BACKBONE = "mobilenet_v2_0.35"
@@ -25,9 +25,9 @@ _CLASSES, _BATCH_SIZE = 6, 64
 def measure(quick: bool) -> list[Figure]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from edge_runtime import InputContract
-    from trainer.backbones import get_backbone
     from trainer.config import HeadConfig
-    from trainer.transfer import compute_features, train_head
+    from trainer.training.backbones import get_backbone
+    from trainer.training.transfer import compute_features, train_head
 
     backbone = get_backbone(_BACKBONE)
     contract = InputContract(backbone.input_size, backbone.input_size, mean=backbone.mean, std=backbone.std)
@@ -66,7 +66,7 @@ def measure(quick: bool) -> list[Figure]:
 
 
 def _model(backbone: Backbone) -> tf_keras.Model:
-    from trainer.backbones import build_model
+    from trainer.training.backbones import build_model
 
     return build_model(backbone, num_classes=_CLASSES)
 
@@ -76,9 +76,9 @@ def _usual_recipe(backbone: Backbone, train: Pixels, val: Pixels) -> Callable[[]
     import tensorflow as tf
     import tf_keras
 
-    from trainer.augment import normalize
-    from trainer.backbones import HEAD_LAYER
-    from trainer.training import batches
+    from trainer.training.augment import normalize
+    from trainer.training.backbones import HEAD_LAYER
+    from trainer.training.fit import batches
 
     model = _model(backbone)
     for layer in model.layers:

@@ -61,11 +61,11 @@ def _build(folder: Path, backbone_name: str, input_size: int, io: Io) -> None:
     import numpy as np
 
     from edge_runtime import InputContract
-    from trainer.backbones import build_model, get_backbone
-    from trainer.calibration import representative_set
-    from trainer.export import export_model
-    from trainer.quantize import convert_fp32, convert_int8
-    from trainer.weights import resolve_weights
+    from trainer.conversion.calibration import representative_set
+    from trainer.conversion.export import export_model
+    from trainer.conversion.quantize import convert_fp32, convert_int8
+    from trainer.training.backbones import build_model, get_backbone
+    from trainer.training.weights import resolve_weights
 
     backbone = get_backbone(backbone_name)
     here = SHARED / "keras/models" / backbone.weights_name(input_size)
@@ -121,7 +121,7 @@ def _stamp(path: Path, pixels: Pixels) -> None:
 
     from edge_runtime import Classifier, MeasuredAccuracy
     from edge_runtime.golden import make_sample
-    from trainer.export import restamp
+    from trainer.conversion.export import restamp
 
     small = [cv2.resize(image, (72, 72), interpolation=cv2.INTER_AREA) for image in pixels.images[:2]]
     with Classifier(path) as classifier:

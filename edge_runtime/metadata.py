@@ -1,6 +1,7 @@
 """Reads TensorFlow Lite Metadata: the standard's own description of a model's picture input and score output.
 
-Slots are those of ``metadata_schema.fbs`` of tensorflow/tflite-support; the writing side is `trainer.metadata`.
+Slots are those of ``metadata_schema.fbs`` of tensorflow/tflite-support; what writes it is
+`trainer.conversion.metadata`.
 """
 
 from __future__ import annotations

@@ -16,6 +16,12 @@ import trainer
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("edge_runtime", "trainer", "benchmarks")
 
+
+def of(package: str, modules: str) -> tuple[str, ...]:
+    """Modules of one package inside of ours."""
+    return tuple(f"{package}.{module}" for module in modules.split())
+
+
 # From the ground up. A file may import, anywhere in it, from lower floors only; what stands under
 # `if TYPE_CHECKING` doesn't count. A new file needs a floor here.
 FLOORS = {
@@ -64,27 +70,36 @@ FLOORS = {
         ("__main__",),
     ),
     "trainer": (
-        ("", "errors", "types", "pareto", "compression", "measures"),
-        ("config", "environment", "files", "quiet", "images", "split", "metrics", "networks", "training", "compact"),
-        ("sheet", "recipe", "augment", "backbones", "pixels", "metadata", "compatibility", "converted", "figures"),
-        ("weights", "calibration", "conversion", "equalization", "rounding", "scene", "transfer"),
-        ("formats.listing", "grouping"),
-        tuple(f"formats.{kind}" for kind in ("folders", "lists", "edge_impulse", "teachable_machine")),
-        ("formats.roboflow", "doctor"),
-        ("formats", *(f"doctor.{kind}" for kind in ("faults", "near_duplicates", "sessions", "suspects"))),
-        ("dataset", "quantize", "preparation", "finetune", "scatter_figure"),
-        ("compression.macs", "compression.distillation"),
-        ("keras_models", "export", "report_content", "run", "evaluate", "gate", "digits", "layer_errors"),
-        ("compression.channels", "compression.folding"),
+        ("data", "training", "compression", "conversion", "evaluation", "reports", "demo", "commands"),
+        ("", "errors", "types", "evaluation.pareto", "data.measures"),
+        ("config.require",),
+        of("config", "data training augmentation compression quantization"),
+        ("config", "environment", "files", "quiet", "data.images", "data.split", "evaluation.metrics"),
+        (*of("training", "networks fit"), "conversion.compact"),
+        ("recipe", "demo.sheet", "data.pixels", "reports.figures", *of("training", "augment backbones")),
+        of("conversion", "metadata compatibility converted"),
+        ("demo.scene", *of("training", "weights transfer"), *of("conversion", "calibration tflite")),
+        of("conversion", "equalization rounding"),
+        ("data.formats.listing", "data.grouping"),
+        of("data.formats", "folders lists edge_impulse teachable_machine"),
+        ("data.formats.roboflow", "doctor"),
+        ("data.formats", *of("doctor", "faults near_duplicates sessions suspects")),
+        ("data.dataset", *of("conversion", "quantize preparation"), "training.finetune", "reports.scatter_figure"),
+        of("compression", "macs distillation"),
+        ("run", *of("conversion", "keras_models export layer_errors"), "reports.report_content"),
+        ("demo.digits", *of("evaluation", "evaluate gate")),
+        of("compression", "channels folding"),
         ("compression.fake_quantization",),
-        ("compression.importance", "compression.qat", "compression.sparsity", "compression.clustering"),
-        ("compression.channel_pruning", "report_page", "artifacts"),
-        ("report", "compression_page", "stamp", "external", "teachers", "ladder", "doctor.features"),
-        ("summary", "plan", "variants", "check"),
-        ("run_report", "compress", "check_text"),
-        ("network_stages", "file_stages", "check_page"),
+        of("compression", "importance qat sparsity clustering"),
+        ("artifacts", "compression.channel_pruning", "reports.report_page"),
+        ("external", "training.teachers", *of("conversion", "stamp ladder"), "doctor.features"),
+        ("plan", "evaluation.variants", "doctor.check", *of("reports", "report compression_page summary")),
+        ("compress", "doctor.check_text", "reports.run_report"),
+        ("network_stages", "file_stages", "doctor.check_page"),
         ("pipeline",),
-        ("demo",),
+        ("demo.run",),
+        ("commands.options",),
+        of("commands", "train check evaluate quantize compress backbones demo"),
         ("cli",),
         ("__main__",),
     ),

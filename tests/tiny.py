@@ -96,8 +96,8 @@ def train_network(pixels: Pixels) -> tf_keras.Model:
 
 def make_models(folder: Path) -> TinyModels:
     """Trains the network and exports it in both kinds, with golden samples and measured accuracy."""
-    from trainer.calibration import representative_set
-    from trainer.quantize import convert_fp32, convert_int8
+    from trainer.conversion.calibration import representative_set
+    from trainer.conversion.quantize import convert_fp32, convert_int8
 
     pixels = training_pixels()
     network = train_network(pixels)
@@ -113,7 +113,7 @@ def make_models(folder: Path) -> TinyModels:
 
 
 def export(path: Path, content: bytes, **options: Any) -> None:
-    from trainer.export import export_model
+    from trainer.conversion.export import export_model
 
     export_model(path, content, labels=LABELS, contract=CONTRACT, provenance={"backbone": "tiny"}, **options)
 
@@ -122,7 +122,7 @@ def stamp(path: Path, accuracy: MeasuredAccuracy) -> None:
     """Adds what is known once the file is there, as a run of the trainer does."""
     from edge_runtime.classifier import Classifier
     from edge_runtime.golden import make_sample
-    from trainer.export import restamp
+    from trainer.conversion.export import restamp
 
     with Classifier(path) as classifier:
         golden = (make_sample(classifier, picture("red", seed=1)), make_sample(classifier, 1))

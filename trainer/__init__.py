@@ -21,10 +21,10 @@ _os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 _os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 if TYPE_CHECKING:
-    from trainer.check import check as check_photos
     from trainer.config import Recipe
+    from trainer.doctor.check import check as check_photos
     from trainer.errors import TrainerError
-    from trainer.evaluate import evaluate_photos
+    from trainer.evaluation.evaluate import evaluate_photos
     from trainer.external import quantize_keras_model
     from trainer.pipeline import RunResult, train
     from trainer.recipe import read_recipe
@@ -44,7 +44,7 @@ _MODULE_OF = {
     "Recipe": "config",
     "RunResult": "pipeline",
     "TrainerError": "errors",
-    "evaluate_photos": "evaluate",
+    "evaluate_photos": "evaluation.evaluate",
     "quantize_keras_model": "external",
     "read_recipe": "recipe",
     "train": "pipeline",
@@ -55,7 +55,7 @@ def __getattr__(name: str) -> object:
     from importlib import import_module
 
     if name == "check_photos":  # its module has a function `check`, which here would hide the module of that name
-        return import_module("trainer.check").check
+        return import_module("trainer.doctor.check").check
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'trainer' has no attribute {name!r}")
     return getattr(import_module(f"trainer.{_MODULE_OF[name]}"), name)

@@ -7,11 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from trainer.backbones import get_backbone
 from trainer.config import Recipe
 from trainer.files import read_json, write_json
 from trainer.quiet import load_tensorflow
 from trainer.run import Run
+from trainer.training.backbones import get_backbone
 from trainer.types import Dataset, Epoch, Evaluation, Pixels, Rung, Split, Variant, Verdict
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def read_dataset(run: Run) -> Dataset:
 
 def read_pixels(run: Run, dataset: Dataset, split: Split, contract: InputContract | None = None) -> Pixels:
     """A split's pictures, from the user's cache, which all runs share; for another network by its contract."""
-    from trainer.pixels import load_pixels
+    from trainer.data.pixels import load_pixels
 
     return load_pixels(dataset, split, contract or input_contract(run.recipe), cache_folder())
 

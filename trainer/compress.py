@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from trainer.artifacts import MODEL_FILES
-from trainer.compression_page import CompressionContent, write_compression_report
 from trainer.errors import CompressionError, RecipeError
+from trainer.evaluation.variants import Candidate, describe_variants, speed_conditions, time_candidates
 from trainer.external import ExternalModel, open_external
-from trainer.report_page import KIND_NAMES
+from trainer.reports.compression_page import CompressionContent, write_compression_report
+from trainer.reports.report_page import KIND_NAMES
 from trainer.types import Evaluation, Rung, Variant, Verdict
-from trainer.variants import Candidate, describe_variants, speed_conditions, time_candidates
 
 if TYPE_CHECKING:
     from edge_runtime.manifest import Calibration
@@ -141,8 +141,8 @@ class _Search:
         from trainer.compression.channel_pruning import least_share
         from trainer.compression.channels import channel_groups
         from trainer.compression.importance import channel_importance
-        from trainer.evaluate import evaluate_pixels
-        from trainer.quantize import convert_fp32
+        from trainer.conversion.quantize import convert_fp32
+        from trainer.evaluation.evaluate import evaluate_pixels
 
         _check_prunable(opened)
         self._opened, self._to, self._announce = opened, to, announce
@@ -174,8 +174,8 @@ class _Search:
             CompressionError: None does; the message says what the least reaches.
         """
         from edge_runtime.benchmark import benchmark
-        from trainer.calibration import representative_set
-        from trainer.quantize import convert_int8
+        from trainer.conversion.calibration import representative_set
+        from trainer.conversion.quantize import convert_int8
 
         opened, probe = self._opened, self._to / "stages" / "probe.tflite"
         train = opened.pixels("train")
@@ -212,9 +212,9 @@ class _Search:
     def try_share(self, share: float) -> _Trial:
         """Prunes, trains and quantizes, unless that was done before."""
         from trainer.compression.distillation import Teacher
-        from trainer.evaluate import evaluate_pixels
-        from trainer.finetune import finetune
-        from trainer.ladder import Subject, climb
+        from trainer.conversion.ladder import Subject, climb
+        from trainer.evaluation.evaluate import evaluate_pixels
+        from trainer.training.finetune import finetune
 
         if share in self._trials:
             return self._trials[share]
@@ -252,8 +252,8 @@ class _Search:
     def finish(self, share: float) -> CompressedModel:
         """Writes the model of a share, and the page about all that were tried."""
         from trainer.compression.macs import layer_widths
+        from trainer.evaluation.gate import judge
         from trainer.files import write_bytes
-        from trainer.gate import judge
 
         best = self.try_share(share)
         int8 = self._to / MODEL_FILES["int8"]

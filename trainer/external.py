@@ -10,8 +10,8 @@ import numpy as np
 
 from trainer.artifacts import MODEL_FILES, cache_folder
 from trainer.config import DataConfig, GateConfig
+from trainer.data.pixels import load_pixels
 from trainer.errors import ConversionError, DatasetError, OutputFolderError, RecipeError
-from trainer.pixels import load_pixels
 from trainer.quiet import load_tensorflow
 from trainer.types import Dataset, Evaluation, Pixels, Split, Verdict
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edge_runtime import InputContract
     from edge_runtime.manifest import Calibration
     from edge_runtime.types import Activation
-    from trainer.conversion import Network
+    from trainer.conversion.tflite import Network
 
 _RANGES = {
     "0..255": ((0.0,), (1.0,)),
@@ -84,11 +84,11 @@ def quantize_keras_model(
     Raises:
         TrainerError: Network, photos or folder can't be used.
     """
-    from trainer.calibration import representative_set
-    from trainer.evaluate import evaluate_pixels
-    from trainer.gate import judge
-    from trainer.preparation import prepare_for_int8
-    from trainer.quantize import convert_fp32, convert_int8
+    from trainer.conversion.calibration import representative_set
+    from trainer.conversion.preparation import prepare_for_int8
+    from trainer.conversion.quantize import convert_fp32, convert_int8
+    from trainer.evaluation.evaluate import evaluate_pixels
+    from trainer.evaluation.gate import judge
 
     opened = open_external(model, representative, to, normalize=normalize, crop=crop, labels=labels, seed=seed)
     network, contract = opened.network, opened.contract
@@ -141,8 +141,8 @@ class ExternalModel:
         calibration: Calibration | None = None,
     ) -> None:
         """Writes a model that was made of the network."""
+        from trainer.conversion.export import export_model
         from trainer.environment import package_versions
-        from trainer.export import export_model
 
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -178,9 +178,9 @@ def open_external(
         TrainerError: Network, photos or folder can't be used.
     """
     from edge_runtime import InputContract
-    from trainer.dataset import scan
+    from trainer.conversion.keras_models import load_keras
+    from trainer.data.dataset import scan
     from trainer.environment import check_packages
-    from trainer.keras_models import load_keras
 
     check_packages()
     mean, std = parse_normalization(normalize)

@@ -24,7 +24,7 @@ from trainer.artifacts import (
 from trainer.environment import package_versions
 from trainer.files import write_bytes, write_json
 from trainer.run import Run
-from trainer.teachers import read_teacher
+from trainer.training.teachers import read_teacher
 from trainer.types import Evaluation
 
 if TYPE_CHECKING:
@@ -38,10 +38,10 @@ _BENCHMARK_S = 5.0
 
 def quantize(run: Run, folder: Path) -> None:
     """The last network in FP32, the ladder to its INT8 model, and what to compare it with."""
-    from trainer.calibration import stable_samples
-    from trainer.evaluate import evaluate_pixels
-    from trainer.ladder import Subject, climb
-    from trainer.quantize import convert_fp32
+    from trainer.conversion.calibration import stable_samples
+    from trainer.conversion.ladder import Subject, climb
+    from trainer.conversion.quantize import convert_fp32
+    from trainer.evaluation.evaluate import evaluate_pixels
 
     dataset, contract, network, seed = read_dataset(run), input_contract(run.recipe), read_latest(run), run.recipe.seed
     train, val = read_pixels(run, dataset, "train"), read_pixels(run, dataset, "val")
@@ -71,15 +71,15 @@ def quantize(run: Run, folder: Path) -> None:
 
 
 def _layer_errors(network: Any, images: Any, contract: InputContract) -> tuple[tuple[str, float], ...]:
-    from trainer.layer_errors import layer_errors
-    from trainer.preparation import prepare_for_int8
+    from trainer.conversion.layer_errors import layer_errors
+    from trainer.conversion.preparation import prepare_for_int8
 
     prepared = prepare_for_int8(network, images, contract=contract)
     return tuple((e.name, e.rmse_over_scale) for e in layer_errors(prepared, images, contract=contract))
 
 
 def _other_precisions(run: Run, folder: Path, network: Any, images: Any) -> None:
-    from trainer.quantize import convert_dynamic_range, convert_float16, convert_int16
+    from trainer.conversion.quantize import convert_dynamic_range, convert_float16, convert_int16
 
     contract = input_contract(run.recipe)
     conversions = {
@@ -93,8 +93,8 @@ def _other_precisions(run: Run, folder: Path, network: Any, images: Any) -> None
 
 
 def _earlier_networks(run: Run, folder: Path, images: Any) -> None:
-    from trainer.preparation import prepare_for_int8
-    from trainer.quantize import convert_fp32, convert_int8
+    from trainer.conversion.preparation import prepare_for_int8
+    from trainer.conversion.quantize import convert_fp32, convert_int8
 
     contract = input_contract(run.recipe)
     for stage, name in list(finished_networks(run).items())[:-1]:
@@ -110,8 +110,8 @@ def _earlier_networks(run: Run, folder: Path, images: Any) -> None:
 def evaluate(run: Run, folder: Path) -> None:
     """All files through the runtime: the validation split decides, the test split is measured this once."""
     from edge_runtime.benchmark import benchmark
-    from trainer.gate import judge
-    from trainer.variants import describe_variants, list_candidates, time_candidates
+    from trainer.evaluation.gate import judge
+    from trainer.evaluation.variants import describe_variants, list_candidates, time_candidates
 
     candidates = list_candidates(run)
     evaluations = {one.name: one.evaluations(run) for one in candidates}
@@ -131,10 +131,10 @@ def evaluate(run: Run, folder: Path) -> None:
 
 def report(run: Run, folder: Path) -> None:
     """The files that ship, which now carry what was measured, and the two pages about them."""
-    from trainer.compression_page import write_compression_report
-    from trainer.report import write_report
-    from trainer.run_report import compression_content, report_content
-    from trainer.stamp import stamp
+    from trainer.conversion.stamp import stamp
+    from trainer.reports.compression_page import write_compression_report
+    from trainer.reports.report import write_report
+    from trainer.reports.run_report import compression_content, report_content
 
     for name in MODEL_FILES.values():
         write_bytes(folder / name, (run.stage("quantize") / name).read_bytes())
@@ -147,7 +147,7 @@ def report(run: Run, folder: Path) -> None:
 def _export(
     run: Run, file: Path, content: bytes, contract: InputContract, calibration: Calibration | None = None
 ) -> None:
-    from trainer.export import export_model
+    from trainer.conversion.export import export_model
 
     export_model(
         file,

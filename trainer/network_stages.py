@@ -17,10 +17,10 @@ from trainer.artifacts import (
     write_trained,
     write_widths,
 )
-from trainer.backbones import get_backbone
 from trainer.quiet import load_tensorflow
 from trainer.run import Run
-from trainer.teachers import open_teacher, teacher_recipe
+from trainer.training.backbones import get_backbone
+from trainer.training.teachers import open_teacher, teacher_recipe
 from trainer.types import SPLITS, Dataset, Epoch, Pixels
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 def data(run: Run, folder: Path) -> None:
     """Reads and resizes the photos."""
-    from trainer.dataset import scan
+    from trainer.data.dataset import scan
 
     dataset = scan(run.photos, data=run.recipe.data, seed=run.recipe.seed)
     for split in SPLITS:
@@ -43,7 +43,7 @@ def data(run: Run, folder: Path) -> None:
 
 def teacher(run: Run, folder: Path) -> None:
     """Trains another network, which is to teach the run's own; it takes the place of the FP32 baseline, too."""
-    from trainer.weights import resolve_weights
+    from trainer.training.weights import resolve_weights
 
     recipe, dataset = teacher_recipe(run.recipe), read_dataset(run)
     backbone = get_backbone(recipe.model.backbone)
@@ -131,8 +131,8 @@ def _reshape_weights(run: Run, folder: Path, step: Callable[..., Any], settings:
 
 
 def _head_trained(run: Run, dataset: Dataset) -> tuple[Any, list[Epoch]]:
-    from trainer.backbones import build_model
-    from trainer.transfer import train_head
+    from trainer.training.backbones import build_model
+    from trainer.training.transfer import train_head
 
     load_tensorflow()
     recipe, contract = run.recipe, input_contract(run.recipe)
@@ -154,7 +154,7 @@ def _trained(
     run: Run, model: Any, recipe: Recipe, stage: str, by: Teacher | None = None, *, from_scratch: bool = False
 ) -> list[Epoch]:
     """Trains a model in place, on the run's photos, as the recipe's fine-tuning says."""
-    from trainer.finetune import finetune as train_network
+    from trainer.training.finetune import finetune as train_network
 
     train, val = _pixels(run)
     return train_network(

@@ -18,15 +18,15 @@ from trainer.artifacts import (
     read_variants,
     read_verdict,
 )
-from trainer.backbones import get_backbone
-from trainer.compression_page import PAGE_NAME
 from trainer.config import Recipe
 from trainer.environment import check_packages
 from trainer.errors import OutputFolderError
-from trainer.gate import require_kept
+from trainer.evaluation.gate import require_kept
 from trainer.plan import check_plan
+from trainer.reports.compression_page import PAGE_NAME
 from trainer.run import Stage, open_run, run_stages
-from trainer.teachers import trains_teacher
+from trainer.training.backbones import get_backbone
+from trainer.training.teachers import trains_teacher
 from trainer.types import Evaluation, Rung, Variant, Verdict
 
 if TYPE_CHECKING:
@@ -83,8 +83,8 @@ def train(
         TrainerError: Photos, settings, weights or folder can't be used; said before anything is written.
     """
     check_packages()
-    from trainer.dataset import scan
-    from trainer.weights import resolve_weights
+    from trainer.data.dataset import scan
+    from trainer.training.weights import resolve_weights
 
     recipe, photos = recipe or Recipe(), Path(photos).resolve()
     dataset = scan(photos, data=recipe.data, seed=recipe.seed)

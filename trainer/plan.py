@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trainer.artifacts import input_size
-from trainer.backbones import build_model, get_backbone
 from trainer.errors import RecipeError
 from trainer.quiet import load_tensorflow
-from trainer.teachers import check_teacher
+from trainer.training.backbones import build_model, get_backbone
+from trainer.training.teachers import check_teacher
 
 if TYPE_CHECKING:
     from trainer.config import Recipe

@@ -39,7 +39,7 @@ def noisy(pixels: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
 
 class TestCollector:
     def test_the_folder_is_what_the_trainer_takes(self, tmp_path: Path) -> None:
-        from trainer.dataset import survey
+        from trainer.data.dataset import survey
 
         collector = Collector(tmp_path / "photos")
         for label in ("cup", "T-shirt 2.0"):

@@ -14,7 +14,7 @@ from edge_runtime.errors import ManifestError
 from edge_runtime.golden import SCORE_TOLERANCE, SampleCheck, all_passed, draw_pattern, make_sample, verify_model
 from edge_runtime.manifest import GoldenSample
 from tests.tiny import CONTRACT, LABELS, TinyModels, export, picture
-from trainer.export import restamp
+from trainer.conversion.export import restamp
 
 
 @pytest.fixture(params=["fp32", "int8"])

@@ -42,8 +42,8 @@ class TestInt8Kernels:
 
     @pytest.mark.slow
     def test_are_off_for_a_model_that_they_do_not_take(self, tmp_path: Path) -> None:
-        from trainer.backbones import build_model, get_backbone
-        from trainer.quantize import convert_int8
+        from trainer.conversion.quantize import convert_int8
+        from trainer.training.backbones import build_model, get_backbone
 
         # Untrained, its activations fade away from layer to layer, until the kernels refuse their scale.
         contract = InputContract(96, 96)

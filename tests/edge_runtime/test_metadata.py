@@ -8,7 +8,7 @@ from edge_runtime.errors import ModelError
 from edge_runtime.metadata import read_metadata
 from edge_runtime.model_file import read_model_file
 from edge_runtime.types import InputContract, TensorSpec
-from trainer.metadata import write_metadata
+from trainer.conversion.metadata import write_metadata
 
 _TENSOR = TensorSpec("float32", (1, 8, 8, 3))
 

@@ -14,7 +14,7 @@ from tests.tiny import LABELS, build_network, picture
 from trainer.compress import SHARES, CompressedModel, Target, compress
 from trainer.config import Recipe
 from trainer.errors import CompressionError, RecipeError
-from trainer.summary import format_compressed
+from trainer.reports.summary import format_compressed
 
 if TYPE_CHECKING:
     from tests.tiny import TinyModels

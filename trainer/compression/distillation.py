@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trainer.augment import normalize
-from trainer.backbones import FEATURES_LAYER
 from trainer.config import DistillConfig
-from trainer.training import batches, of_any_size, train_size
+from trainer.training.augment import normalize
+from trainer.training.backbones import FEATURES_LAYER
+from trainer.training.fit import batches, of_any_size, train_size
 
 if TYPE_CHECKING:
     import tensorflow as tf

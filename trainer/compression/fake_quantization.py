@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trainer.augment import normalize
 from trainer.compression.folding import is_depthwise, kernel_name
+from trainer.training.augment import normalize
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -120,7 +120,7 @@ def _is_operator(layer: Any) -> bool:
 
 
 def round_kernel(kernel: tf.Tensor, *, depthwise: bool) -> tf.Tensor:
-    """`trainer.rounding.round_to_grid` with a gradient: that of the kernel itself (straight-through).
+    """`trainer.conversion.rounding.round_to_grid` with a gradient: that of the kernel itself (straight-through).
 
     Args:
         kernel: float32 (…, inputs, outputs), or (height, width, channels, multiplier) of a depthwise layer.

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from trainer.augment import normalize
 from trainer.compression.channels import ChannelGroup, followers
 from trainer.errors import CompressionError
-from trainer.training import batches
+from trainer.training.augment import normalize
+from trainer.training.fit import batches
 from trainer.types import Pixels
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.compression.fake_quantization import Range, fake_quantized, learned_range, measure_ranges
 from trainer.compression.folding import fold_batch_norms, is_depthwise, kernel_name
-from trainer.equalization import equalize
+from trainer.conversion.equalization import equalize
+from trainer.conversion.rounding import round_to_grid
 from trainer.errors import CompressionError
-from trainer.finetune import fit_augmented
-from trainer.rounding import round_to_grid
-from trainer.training import of_any_size
+from trainer.training.finetune import fit_augmented
+from trainer.training.fit import of_any_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,9 +62,9 @@ def train_quantized(
         progress: Whether a bar is drawn on stderr.
 
     Returns:
-        A network of the model's input size for `trainer.quantize.convert_int8`, which computes nearly what the INT8
-        model will: kernels on the converter's grid, batch normalizations folded, outputs rounded. And the learning
-        curve.
+        A network of the model's input size for `trainer.conversion.quantize.convert_int8`, which computes nearly what
+        the INT8 model will: kernels on the converter's grid, batch normalizations folded, outputs rounded. And the
+        learning curve.
 
     Raises:
         CompressionError: The network has layers that can't be trained so.

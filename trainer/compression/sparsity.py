@@ -15,8 +15,8 @@ import numpy as np
 
 from trainer.compression.folding import kernel_name
 from trainer.errors import CompressionError
-from trainer.finetune import fit_augmented
-from trainer.training import of_any_size
+from trainer.training.finetune import fit_augmented
+from trainer.training.fit import of_any_size
 
 if TYPE_CHECKING:
     import tf_keras

@@ -1,1 +1,1 @@
-"""What is wrong with photos, one kind of finding a file; `trainer.check` puts them together."""
+"""What is wrong with photos, one kind of finding a file; `trainer.doctor.check` puts them together."""

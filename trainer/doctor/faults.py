@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from trainer.images import ImageFacts
+from trainer.data.images import ImageFacts
 
 FAULTS = ("blank", "dark", "bright", "blurred", "tiny")
 """Kinds of faults, the worst first."""

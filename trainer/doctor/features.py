@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainer.artifacts import cache_folder, input_contract, input_size
-from trainer.backbones import build_model, get_backbone
 from trainer.config import Recipe
-from trainer.pixels import load_pixels
+from trainer.data.pixels import load_pixels
 from trainer.quiet import load_tensorflow
-from trainer.transfer import compute_features
+from trainer.training.backbones import build_model, get_backbone
+from trainer.training.transfer import compute_features
 from trainer.types import SPLITS, Dataset
 
 if TYPE_CHECKING:

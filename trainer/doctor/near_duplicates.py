@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from trainer.measures import Measures
+from trainer.data.measures import Measures
 
 if TYPE_CHECKING:
     import numpy as np

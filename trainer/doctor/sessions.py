@@ -15,8 +15,8 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from trainer.grouping import bursts
-from trainer.measures import Measures
+from trainer.data.grouping import bursts
+from trainer.data.measures import Measures
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_runtime.types import InputContract
-from trainer.backbones import build_model, get_backbone
 from trainer.compression.channel_pruning import least_share, plan_widths, prune, rebuild
 from trainer.compression.channels import ChannelGroup, channel_groups
 from trainer.compression.importance import channel_importance
 from trainer.compression.macs import count_macs, layer_widths
 from trainer.config import PruneConfig
+from trainer.conversion.preparation import prepare_for_int8
+from trainer.conversion.quantize import convert_fp32, convert_int8
 from trainer.errors import CompressionError
-from trainer.preparation import prepare_for_int8
-from trainer.quantize import convert_fp32, convert_int8
+from trainer.training.backbones import build_model, get_backbone
 from trainer.types import Pixels
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.trainer.test_transfer import CONTRACT, accuracy, coloured, small_model
-from trainer.backbones import build_model, get_backbone
+from tests.trainer.training.test_transfer import CONTRACT, accuracy, coloured, small_model
 from trainer.compression.distillation import Teacher, distillation_loss
 from trainer.config import AugmentConfig, DistillConfig, FinetuneConfig
-from trainer.finetune import finetune
+from trainer.training.backbones import build_model, get_backbone
+from trainer.training.finetune import finetune
 from trainer.types import Pixels
 
 if TYPE_CHECKING:

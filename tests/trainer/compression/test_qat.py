@@ -11,16 +11,16 @@ from hypothesis.extra.numpy import arrays
 
 from edge_runtime import Classifier
 from tests.tiny import CONTRACT, LABELS, SIZE, export, train_network, training_pixels
-from trainer.augment import normalize
-from trainer.backbones import build_model, get_backbone
 from trainer.compression.distillation import Teacher
 from trainer.compression.fake_quantization import fake_quantized, measure_ranges, round_kernel
 from trainer.compression.folding import fold_batch_norms, kernel_name
 from trainer.compression.qat import train_quantized
 from trainer.config import AugmentConfig, DistillConfig, FinetuneConfig
+from trainer.conversion.quantize import convert_int8
+from trainer.conversion.rounding import round_to_grid
 from trainer.errors import CompressionError
-from trainer.quantize import convert_int8
-from trainer.rounding import round_to_grid
+from trainer.training.augment import normalize
+from trainer.training.backbones import build_model, get_backbone
 from trainer.types import Pixels
 
 if TYPE_CHECKING:

@@ -1,0 +1,199 @@
+"""Lists and other programs' exports are read as they are, or one sentence says what is wrong with them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.trainer.pictures import save, scene
+from trainer.config import DataConfig
+from trainer.data.dataset import scan, survey
+from trainer.data.formats import find_photos
+from trainer.errors import DatasetError
+
+
+def _write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _entries(source: Path) -> list[tuple[object, ...]]:
+    return [(entry.path, *entry.labels, entry.given, entry.group) for entry in find_photos(source).entries]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path,label,split,group\na/1.jpg,cat,train,mon\nb 2.jpg,dog,test,tue\n",
+        "\ufeffFile Name;Class;Subset;Session ID\r\na/1.jpg;cat;Training;mon\r\nb 2.jpg;dog;testing;tue\r\n",
+        "split\tgroup\timage_path\tcategory\ntrain\tmon\ta\\1.jpg\tcat\ntest\ttue\tb 2.jpg\tdog\n",
+        "a/1.jpg,cat,train,mon\n\nb 2.jpg,dog,test,tue\n",
+    ],
+    ids=["plain", "from a spreadsheet", "tabs", "no header"],
+)
+def test_csv_lists(tmp_path, text):
+    found = find_photos(_write(tmp_path / "list.csv", text))
+    assert _entries(tmp_path / "list.csv") == [("a/1.jpg", "cat", "train", "mon"), ("b 2.jpg", "dog", "test", "tue")]
+    assert (found.root, found.kind) == (tmp_path, "CSV list")
+    assert found.classes == {"train": ("cat",), "test": ("dog",)}
+    assert not found.multi_label
+
+
+def test_json_lines(tmp_path):
+    lines = ['{"path": "1.jpg", "label": "cat", "session": 7}', "", '{"filename": "2.jpg", "labels": ["dog"]}']
+    assert _entries(_write(tmp_path / "list.jsonl", "\n".join(lines))) == [
+        ("1.jpg", "cat", None, "7"),
+        ("2.jpg", "dog", None, ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", "path,labels\n1.jpg,cat|dog\n2.jpg,dog\n3.jpg,\n"),
+        ("b.csv", "path,label\n1.jpg,cat;dog\n2.jpg,dog\n3.jpg,\n"),
+        (
+            "c.jsonl",
+            '{"path":"1.jpg","labels":["cat","dog"]}\n{"path":"2.jpg","label":"dog"}\n{"path":"3.jpg","labels":[]}',
+        ),
+        ("d.csv", "filename, cat, dog\n1.jpg, 1, 1\n2.jpg, 0, 1\n3.jpg, 0, 0\n"),
+    ],
+)
+def test_multi_label_lists_are_read_and_refused_before_training(tmp_path, name, text):
+    found = find_photos(_write(tmp_path / name, text))
+    assert [entry.labels for entry in found.entries] == [("cat", "dog"), ("dog",), ()]
+    assert found.multi_label
+    for number in (1, 2, 3):
+        save(tmp_path / f"{number}.jpg", scene(number))
+    with pytest.raises(DatasetError, match=r"one label for each photo .* got 2 for 1.jpg \(cat \+ dog\)"):
+        scan(tmp_path / name, data=DataConfig(), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.csv", "", "found none"),
+        ("a.csv", "path,label\n", "found none. A line is: path,label"),
+        ("a.csv", "name,label\n1,cat\n", "a column of paths .* got name, label"),
+        ("a.csv", "path,weight\n1.jpg,3.5\n", "a column of labels .* or a column of 0 and 1"),
+        ("a.csv", "path,label\n1.jpg\n", "2 fields on line 2 .* got 1"),
+        ("a.csv", "path,label,split\n1.jpg,cat,somewhere\n", "train, val or test as split on line 2 .* 'somewhere'"),
+        ("a.csv", "path,label,split\n1.jpg,cat,train\n2.jpg,cat,\n", "a split for each .* none for 2.jpg"),
+        ("a.csv", "path,label\n1.jpg,cat\n1.jpg,dog\n", r"each photo once .* line 2 \(cat\) .* line 3 \(dog\)"),
+        ("a.csv", "path,label\n,cat\n", "a path on line 2"),
+        ("a.jsonl", "[1]\n", "Expected an object as"),
+        ("a.jsonl", '{"path": "1.jpg"\n', "JSON object on line 1"),
+    ],
+)
+def test_a_bad_list_is_told_by_its_line(tmp_path, name, text, message):
+    with pytest.raises(DatasetError, match=message):
+        find_photos(_write(tmp_path / name, text))
+
+
+def test_a_list_that_is_no_text(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"\xff\xfe\x00path")
+    with pytest.raises(DatasetError, match="a list of photos in UTF-8"):
+        find_photos(tmp_path / "a.csv")
+
+
+def test_listed_files_that_are_missing_or_without_label_are_named(tmp_path):
+    save(tmp_path / "1.jpg", scene(1))
+    save(tmp_path / "2.jpg", scene(2))
+    found = survey(_write(tmp_path / "a.csv", "path,label\n1.jpg,cat\n2.jpg,\ngone.jpg,dog\n"))
+    assert dict(found.unreadable) == {
+        "2.jpg": "a photo without a label",
+        "gone.jpg": "a file that can't be opened (No such file or directory)",
+    }
+
+
+def test_a_list_is_trained_on_with_its_splits_and_absolute_paths(tmp_path):
+    lines = ["path,label,split"]
+    for number in range(12):
+        file = save(tmp_path / "elsewhere" / f"{number}.jpg", scene(number))
+        lines.append(f"{file},{'cat' if number % 2 else 'dog'},{('train', 'train', 'val', 'test')[number // 3]}")
+    dataset = scan(_write(tmp_path / "lists" / "a.csv", "\n".join(lines)), data=DataConfig(), seed=0)
+    assert dataset.given_split
+    assert [len(dataset.split(split)) for split in ("train", "val", "test")] == [6, 3, 3]
+    assert (dataset.root / dataset.photos[0].path).is_file()
+
+
+def test_teachable_machine(tmp_path):
+    for name in ("Class 1-!-0.jpg", "Class 1-!-1.jpg", "hand-!-made-!-0.png"):
+        save(tmp_path / name, scene(1))
+    _write(tmp_path / "manifest.json", "{}")
+    found = find_photos(tmp_path)
+    assert found.kind == "Teachable Machine project"
+    assert [entry.labels for entry in found.entries] == [("Class 1",), ("Class 1",), ("hand-!-made",)]
+
+
+def test_roboflow_folders_keep_the_versions_of_a_picture_together(tmp_path):
+    _write(tmp_path / "README.roboflow.txt", "")
+    for split, name in (("train", "a_jpg.rf.1f.jpg"), ("train", "a_jpg.rf.2e.jpg"), ("valid", "plain.jpg")):
+        save(tmp_path / split / "cat" / name, scene(1))
+    assert find_photos(tmp_path).kind == "Roboflow export"
+    assert _entries(tmp_path) == [
+        ("train/cat/a_jpg.rf.1f.jpg", "cat", "train", "a_jpg"),
+        ("train/cat/a_jpg.rf.2e.jpg", "cat", "train", "a_jpg"),
+        ("valid/cat/plain.jpg", "cat", "val", ""),
+    ]
+
+
+def test_roboflow_tables(tmp_path):
+    _write(tmp_path / "train" / "_classes.csv", "filename, cat, dog\na_jpg.rf.1f.jpg, 1, 0\nb.jpg, 0, 1\n")
+    _write(tmp_path / "test" / "_classes.csv", "filename, cat, dog\nc.jpg, 0, 1\n")
+    found = find_photos(tmp_path)
+    assert _entries(tmp_path) == [
+        ("test/c.jpg", "dog", "test", ""),
+        ("train/a_jpg.rf.1f.jpg", "cat", "train", "a_jpg"),
+        ("train/b.jpg", "dog", "train", ""),
+    ]
+    assert (found.kind, found.multi_label) == ("Roboflow export", False)
+
+
+def test_edge_impulse_with_its_list(tmp_path):
+    files = [
+        {"path": "training/cat.1.jpg", "category": "training", "label": {"type": "label", "label": "cat"}},
+        {"path": "testing/odd name.jpg", "category": "testing", "label": {"type": "label", "label": "dog"}},
+        {"path": "training/what.jpg", "category": "training", "label": {"type": "unlabeled"}},
+        {"path": "training/sound.wav", "category": "training", "label": {"type": "label", "label": "cat"}},
+    ]
+    _write(tmp_path / "info.labels", json.dumps({"version": 1, "files": files}))
+    assert _entries(tmp_path) == [
+        ("testing/odd name.jpg", "dog", "test", ""),
+        ("training/cat.1.jpg", "cat", "train", ""),
+        ("training/what.jpg", "train", ""),
+    ]
+
+
+def test_edge_impulse_by_names(tmp_path):
+    for name in ("training/cat.1.abc.jpg", "training/big dog.2.jpg", "testing/cat.jpg"):
+        save(tmp_path / name, scene(1))
+    assert _entries(tmp_path) == [
+        ("testing/cat.jpg", "cat", "test", ""),
+        ("training/big dog.2.jpg", "big dog", "train", ""),
+        ("training/cat.1.abc.jpg", "cat", "train", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "{}", '{"files": [{"path": 3}]}', '{"files": [{"path": "a.jpg", "label": "cat"}]}']
+)
+def test_edge_impulse_with_a_damaged_list(tmp_path, text):
+    with pytest.raises(DatasetError, match="Edge Impulse's list of files"):
+        find_photos(_write(tmp_path / "info.labels", text).parent)
+
+
+def test_class_folders_called_training_stay_class_folders(tmp_path):
+    save(tmp_path / "training" / "easy" / "1.jpg", scene(1))
+    save(tmp_path / "testing" / "hard" / "2.jpg", scene(2))
+    assert find_photos(tmp_path).classes == {None: ("testing", "training")}
+
+
+def test_a_file_that_is_no_list(tmp_path):
+    with pytest.raises(DatasetError, match=r"got the file .*a.jpg. Name the folder"):
+        find_photos(save(tmp_path / "a.jpg", scene(1)))
+    with pytest.raises(DatasetError, match=r"which is packed. Unzip it"):
+        find_photos(_write(tmp_path / "project.tm", ""))

@@ -1,0 +1,122 @@
+"""The cache of pixels: the device's own bytes, made once, whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edge_runtime.preprocess import resize_frame
+from edge_runtime.types import InputContract
+from trainer.config import DataConfig
+from trainer.data.dataset import scan
+from trainer.data.images import read_image
+from trainer.data.pixels import load_pixels
+from trainer.errors import DatasetError, OutputFolderError
+from trainer.types import Dataset
+
+CONTRACT = InputContract(16, 24)
+
+
+@pytest.fixture
+def dataset(tmp_path) -> Dataset:
+    rng = np.random.default_rng(0)
+    for label in ("cat", "dog"):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for number in range(40):
+            pixels = rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / label / f"{number}.jpg")
+    return scan(tmp_path / "photos", data=DataConfig(), seed=0)
+
+
+def _spoil(path: Path) -> None:
+    """Turns the quantization tables into comments: header and end are as they were, so that `scan` finds nothing."""
+    path.write_bytes(path.read_bytes().replace(b"\xff\xdb", b"\xff\xfe"))
+
+
+@pytest.mark.parametrize("contract", [CONTRACT, replace(CONTRACT, crop="stretch"), replace(CONTRACT, color="gray")])
+def test_pixels_are_those_of_the_device(dataset, tmp_path, contract):
+    pixels = load_pixels(dataset, "train", contract, tmp_path / "cache")
+    photos = dataset.split("train")
+    assert pixels.images.shape == (len(photos), 16, 24, contract.channels)
+    assert pixels.paths == tuple(photo.path for photo in photos)
+    assert pixels.labels.tolist() == [photo.label for photo in photos]
+    for image, photo in zip(pixels.images, photos, strict=True):
+        assert np.array_equal(image, resize_frame(read_image(dataset.root / photo.path), contract, color="rgb"))
+
+
+def test_a_second_call_reads_no_photo(dataset, tmp_path):
+    first = load_pixels(dataset, "val", CONTRACT, tmp_path / "cache")
+    for photo in dataset.photos:
+        (dataset.root / photo.path).unlink()
+    second = load_pixels(dataset, "val", replace(CONTRACT, mean=(1.0,), std=(2.0,)), tmp_path / "cache")
+    assert np.array_equal(first.images, second.images)
+    assert isinstance(second.images, np.memmap)
+    assert not second.images.flags.writeable
+
+
+@pytest.mark.parametrize("change", [{"height": 20}, {"crop": "stretch"}, {"interpolation": "area"}, {"color": "bgr"}])
+def test_another_contract_has_another_cache(dataset, tmp_path, change):
+    load_pixels(dataset, "val", CONTRACT, tmp_path / "cache")
+    load_pixels(dataset, "val", replace(CONTRACT, **change), tmp_path / "cache")
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def test_another_photo_has_another_cache(dataset, tmp_path):
+    load_pixels(dataset, "test", CONTRACT, tmp_path / "cache")
+    path = dataset.root / dataset.split("test")[0].path
+    Image.new("RGB", (40, 40), "red").save(path)
+    changed = replace(
+        dataset,
+        photos=tuple(replace(p, sha256="0" * 64) if dataset.root / p.path == path else p for p in dataset.photos),
+    )
+    assert load_pixels(changed, "test", CONTRACT, tmp_path / "cache").images[0, 0, 0].tolist() == [254, 0, 0]
+
+
+def test_a_photo_that_can_not_be_decoded_after_all_is_left_out(dataset, tmp_path, caplog):
+    photos = dataset.split("train")
+    _spoil(dataset.root / photos[3].path)
+    for _ in "made", "reused":
+        pixels = load_pixels(dataset, "train", CONTRACT, tmp_path / "cache")
+        assert len(pixels) == len(pixels.images) == len(photos) - 1
+        assert pixels.paths == tuple(photo.path for photo in photos if photo is not photos[3])
+    last = resize_frame(read_image(dataset.root / photos[-1].path), CONTRACT, color="rgb")
+    assert np.array_equal(pixels.images[-1], last)
+    assert photos[3].path in caplog.text
+
+
+def test_too_many_of_them_stop_the_run_and_leave_nothing(dataset, tmp_path):
+    for photo in dataset.split("train")[:5]:
+        _spoil(dataset.root / photo.path)
+    with pytest.raises(
+        DatasetError, match=r"5 of the 48 train photos can't be decoded. The first: .*truncated or damaged"
+    ):
+        load_pixels(dataset, "train", CONTRACT, tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_folder_that_can_not_be_made(dataset, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputFolderError, match="Expected to write pixels to"):
+        load_pixels(dataset, "train", CONTRACT, tmp_path / "file" / "cache")
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system can't reserve room")
+def test_a_full_disk_is_an_error_and_leaves_nothing(dataset, tmp_path, monkeypatch):
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)  # a real full disk needs root
+    with pytest.raises(OutputFolderError, match=r"No space left on device. Make room"):
+        load_pixels(dataset, "train", CONTRACT, tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_an_empty_split(dataset, tmp_path):
+    with pytest.raises(DatasetError, match="photos in the val split"):
+        load_pixels(replace(dataset, photos=dataset.split("train")), "val", CONTRACT, tmp_path)

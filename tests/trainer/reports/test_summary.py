@@ -1,0 +1,35 @@
+"""The terminal's tables: columns that line up, and every model and rung in them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.trainer.reports.test_compression_page import made
+from trainer.reports.summary import format_ladder, format_variants
+
+
+def squeezed(line: str) -> str:
+    return " ".join(line.split())
+
+
+def test_variants_are_a_table_of_what_each_step_brought():
+    lines = format_variants(made().variants).splitlines()
+    assert squeezed(lines[0]) == "What each step brought validation test file gzip M mult-adds ms speed"
+    assert squeezed(lines[1]) == "Teacher, FP32 91.6% 90.6% 8691 KiB 8047 KiB 300.8 3.43 baseline"
+    assert squeezed(lines[-1]) == "Sparse, INT8 (ships) 88.3% 87.3% 420 KiB 157 KiB 15.2 0.27 ×12.61"
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_a_split_that_was_not_measured_has_no_column():
+    variants = [replace(variant, accuracies={"val": 0.5}) for variant in made().variants]
+    assert "test" not in format_variants(variants)
+    some = [replace(variants[0], accuracies={"val": 0.5, "test": 0.25}), *variants[1:]]
+    assert format_variants(some).count("25.0%") == 1
+
+
+def test_the_ladder_tells_what_each_rung_brought_and_which_was_chosen():
+    header, plain, qat = format_ladder(made().rungs).splitlines()
+    assert header.startswith("Ways to INT8, on validation")
+    assert squeezed(plain) == "Plain quantization 86.1% -2.80 91.2% 14 not kept"
+    assert qat.endswith("kept, chosen")
+    assert plain.index("86.1%") == qat.index("88.3%")

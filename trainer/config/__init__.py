@@ -1,0 +1,108 @@
+"""The settings of a run: frozen dataclasses, one a stage, checked when made. A recipe is these as TOML."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from trainer.config.augmentation import AugmentConfig
+from trainer.config.compression import ClusterConfig, DistillConfig, PruneConfig, SparsifyConfig
+from trainer.config.data import DataConfig
+from trainer.config.quantization import GateConfig, QatConfig, QuantizeConfig
+from trainer.config.training import FinetuneConfig, HeadConfig, ModelConfig
+from trainer.errors import RecipeError
+
+__all__ = [
+    "AugmentConfig",
+    "ClusterConfig",
+    "DataConfig",
+    "DistillConfig",
+    "FinetuneConfig",
+    "GateConfig",
+    "HeadConfig",
+    "ModelConfig",
+    "PruneConfig",
+    "QatConfig",
+    "QuantizeConfig",
+    "Recipe",
+    "SparsifyConfig",
+]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All the settings of a run."""
+
+    seed: int = 0
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    head: HeadConfig = field(default_factory=HeadConfig)
+    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    distill: DistillConfig = field(default_factory=DistillConfig)
+    prune: PruneConfig = field(default_factory=PruneConfig)
+    sparsify: SparsifyConfig = field(default_factory=SparsifyConfig)
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    quantize: QuantizeConfig = field(default_factory=QuantizeConfig)
+    qat: QatConfig = field(default_factory=QatConfig)
+    gate: GateConfig = field(default_factory=GateConfig)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested tables, as TOML holds them."""
+        return asdict(self)
+
+    def finetune_for(self, epochs: int, learning_rate: float, *, gentle: bool = False) -> FinetuneConfig:
+        """The settings by which a compression stage trains: those of fine-tuning, for as long and as fast as it says.
+
+        Args:
+            epochs: Of the stage.
+            learning_rate: Of the stage; 0: fine-tuning's, or a tenth of it.
+            gentle: A tenth.
+        """
+        usual = self.finetune.learning_rate / (10 if gentle else 1)
+        return replace(self.finetune, epochs=epochs, learning_rate=learning_rate or usual)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Recipe:
+        """Makes a recipe from nested tables; what isn't named keeps its default.
+
+        Raises:
+            RecipeError: An unknown name, a value of the wrong type or out of range.
+        """
+        recipe: Recipe = _updated(cls(), values, "")
+        return recipe
+
+    def updated(self, values: dict[str, Any]) -> Recipe:
+        """Returns a recipe with the settings in ``values`` (nested tables) replaced."""
+        recipe: Recipe = _updated(self, values, "")
+        return recipe
+
+
+def _updated(config: Any, values: dict[str, Any], prefix: str) -> Any:
+    known = {f.name: getattr(config, f.name) for f in fields(config)}
+    changes: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in known:
+            raise RecipeError(f"Expected one of {', '.join(prefix + k for k in known)}, got {prefix + name!r}.")
+        current = known[name]
+        if hasattr(current, "__dataclass_fields__"):
+            if not isinstance(value, dict):
+                raise RecipeError(f"Expected {prefix + name} to be a table of settings, got {value!r}.")
+            changes[name] = _updated(current, value, f"{prefix}{name}.")
+        else:
+            changes[name] = _converted(value, current, prefix + name)
+    return replace(config, **changes)
+
+
+def _converted(value: Any, current: Any, name: str) -> Any:
+    kind = type(current)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is tuple and isinstance(value, (list, tuple)):
+        # An empty default stands for names, any other one for numbers.
+        wanted, convert = ((int, float), float) if current and isinstance(current[0], float) else ((str,), str)
+        if all(isinstance(v, wanted) and not isinstance(v, bool) for v in value):
+            return tuple(convert(v) for v in value)
+    if type(value) is not kind:
+        raise RecipeError(f"Expected {name} to be {kind.__name__}, for example {current!r}, got {value!r}.")
+    return value

@@ -1,0 +1,1 @@
+"""From a trained network to TensorFlow Lite files: calibration, quantization, export, proof."""

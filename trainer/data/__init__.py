@@ -1,0 +1,1 @@
+"""From photos to pixels: which there are, how they are split, and the arrays that training reads."""

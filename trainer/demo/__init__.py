@@ -1,0 +1,1 @@
+"""The demo on handwritten digits: the photos it draws, and the run."""

@@ -1,0 +1,156 @@
+"""Measures a model file on pictures, through the runtime that ships it."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trainer.errors import DatasetError
+from trainer.evaluation.metrics import evaluation_from_answers
+from trainer.types import Evaluation, Pixels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from edge_runtime import BackendInfo, Classifier
+
+
+def evaluate_pixels(model: Path, pixels: Pixels, split: str, **options: Any) -> Evaluation:
+    """Measures a model on cached pictures.
+
+    Args:
+        model: The ``.tflite`` file, whose classes are those of the pictures.
+        pixels: The pictures, at the size of the network's input.
+        split: Their name.
+        **options: Of `edge_runtime.Classifier`.
+    """
+    from edge_runtime import Classifier
+
+    with Classifier(model, **{"num_threads": 1, **options}) as classifier:  # any number gives the same answers
+        return _evaluate(classifier, pixels.images, pixels.labels.tolist(), split)
+
+
+def evaluate_folder(
+    classifier: Classifier, root: Path, photos: Iterable[tuple[str, str]], split: str
+) -> tuple[Evaluation, tuple[tuple[str, str], ...]]:
+    """Measures a model on photos whose folders name their classes.
+
+    Args:
+        classifier: The model.
+        root: The data set's folder.
+        photos: Path relative to it and class name of each.
+        split: Their name.
+
+    Returns:
+        The evaluation, and path and reason of the photos that can't be decoded.
+
+    Raises:
+        DatasetError: A class is not one of the model's labels, or no photo can be decoded.
+    """
+    from trainer.data.images import read_image
+
+    index = {label: number for number, label in enumerate(classifier.labels)}
+    photos = list(photos)
+    strangers = sorted({label for _, label in photos} - set(index))
+    if strangers:
+        raise DatasetError(
+            f"Expected class folders named like the model's labels ({_some(list(index))}), got {_some(strangers)}. "
+            "Rename the folders, or evaluate another model."
+        )
+    readable: list[int] = []
+    unreadable: list[tuple[str, str]] = []
+
+    def frames() -> Iterable[NDArray[np.uint8]]:
+        for path, label in photos:
+            try:
+                frame = read_image(root / path)
+            except DatasetError as error:
+                unreadable.append((path, str(error)))
+                continue
+            readable.append(index[label])
+            yield frame
+
+    # `readable` grows while the frames are drawn, so it is complete when `_evaluate` reads it.
+    evaluation = _evaluate(classifier, frames(), readable, split, total=len(photos))
+    return evaluation, tuple(unreadable)
+
+
+def evaluate_photos(
+    model: str | Path, photos: str | Path, *, split: str | None = None, **options: Any
+) -> tuple[Evaluation, tuple[tuple[str, str], ...]]:
+    """Measures any ``.tflite`` classifier on a folder of photos.
+
+    Args:
+        model: The file.
+        photos: ``<class>/*`` or ``{train,val,test}/<class>/*``, with classes named like the model's labels.
+        split: ``"train"``, ``"val"``, ``"test"`` (where the folder holds it) or ``"all"``; None: test where the folder
+            holds it, else all.
+        **options: Of `edge_runtime.Classifier`.
+
+    Returns:
+        The evaluation, and path and reason of the photos that can't be decoded.
+
+    Raises:
+        DatasetError: The folder holds no photos, no such split, or a class that the model doesn't know.
+    """
+    from edge_runtime import Classifier
+    from trainer.data.dataset import survey
+
+    with Classifier(model, **options) as classifier:
+        found = survey(photos)
+        given = {photo.given for photo in found.photos}
+        if split is None:
+            split = "test" if "test" in given else "all"
+        if split != "all" and split not in given:
+            raise DatasetError(f"Expected a folder {split} in {photos}, there is none. Use --split all.")
+        chosen = [(photo.path, photo.label) for photo in found.photos if split in ("all", photo.given)]
+        return evaluate_folder(classifier, found.root, chosen, split)
+
+
+def describe_kernels(backend: BackendInfo) -> str:
+    """What ran a model, in words."""
+    kernels = {
+        "on": ", XNNPACK INT8 kernels on",
+        "off": f", XNNPACK INT8 kernels off ({backend.int8_kernels_reason})",
+        "built in": ", INT8 kernels built in",
+    }.get(backend.int8_kernels, "")
+    threads = f"{backend.num_threads} thread{'s' if backend.num_threads > 1 else ''}"
+    return f"{backend.name} {backend.version}, {threads}{kernels}"
+
+
+def _evaluate(
+    classifier: Classifier, frames: Iterable[NDArray[np.uint8]], labels: list[int], split: str, total: int | None = None
+) -> Evaluation:
+    from tqdm import tqdm
+
+    predicted: list[int] = []
+    scores: list[float] = []
+    times: list[float] = []
+    bar = tqdm(
+        frames, f"Measuring {classifier.model.path.name} on {split}", total or len(labels), delay=0.5, leave=False
+    )
+    for frame in bar:
+        prediction = classifier.classify(frame, color="rgb", top_k=1)
+        best = prediction.categories[0]
+        predicted.append(best.index)
+        scores.append(best.score)
+        times.append(prediction.inference_ms)
+    return evaluation_from_answers(
+        classifier.model.path.name,
+        split,
+        labels,
+        predicted,
+        scores,
+        classifier.labels,
+        median(times) if times else 0.0,
+        describe_kernels(classifier.backend),
+    )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:6]) + (", …" if len(names) > 6 else "")

@@ -1,0 +1,306 @@
+"""Makes ``report.html``: one page that a person likes to read, complete in itself."""
+
+from __future__ import annotations
+
+import base64
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from trainer.evaluation.metrics import accuracy_interval, agreement, changed_answers, right_answers
+from trainer.reports.figures import confusion_svg, curve_svg
+from trainer.reports.report_content import Mistake, ReportContent
+from trainer.types import Evaluation
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jinja2 import Template
+    from numpy.typing import NDArray
+
+KIND_NAMES = {
+    "fp32": "FP32",
+    "int8": "INT8",
+    "mixed": "INT8 with layers in float",
+    "float16": "float16",
+    "dynamic_range": "dynamic range",
+    "int16": "INT8, 16-bit activations",
+}
+SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
+
+
+def render_page(content: ReportContent) -> str:
+    """The whole page: styles, figures and thumbnails inside, nothing fetched, no script."""
+    from markupsafe import Markup
+
+    main = content.evaluations[content.main_kind][content.main_split]
+    beside = content.evaluations.get("fp32", {}).get(content.main_split) if content.main_kind == "int8" else None
+    matrix = confusion_svg(main)
+    return page_template("report.html.j2").render(
+        content=content,
+        kind_names=KIND_NAMES,
+        split_names=SPLIT_NAMES,
+        main=main,
+        main_name=KIND_NAMES[content.main_kind],
+        split_name=SPLIT_NAMES.get(main.split, main.split),
+        headline=headline(content),
+        rows=_comparison_rows(content),
+        decided=_decided(content),
+        changed=changed_answers(beside, main) if beside else None,
+        classes=_class_rows(main, beside),
+        confusions=_frequent_confusions(main),
+        confusion=Markup(matrix),
+        matrix_width=_css_width(matrix),
+        curves=[(q, Markup(curve_svg(content.history, q))) for q in ("accuracy", "loss")] if content.history else [],
+        mistakes=[(mistake, thumbnail_uri(mistake)) for mistake in content.mistakes],
+        wrong=sum(t != a for t, a in zip(main.labels, main.predicted, strict=True)),
+        kernels=[(kind, _measured(content.evaluations[kind], content.main_split).kernels) for kind in content.kinds],
+        settings=_flattened(content.recipe),
+        file=content.files.get(content.main_kind),
+        baseline=content.files.get("fp32") if content.main_kind == "int8" else None,
+    )
+
+
+def page_template(name: str) -> Template:
+    """A page of the trainer's, which escapes what is set into it and knows the number formats of this file."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,  # labels and paths are the user's
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        percent=percent,
+        signed=signed_points,
+        size=size_text,
+        duration=duration_text,
+        number=number_text,
+        setting=setting_text,
+    )
+    return environment.get_template(name)
+
+
+def headline(content: ReportContent) -> str:
+    """The result in one or two sentences."""
+    kind, split = content.main_kind, content.main_split
+    main = content.evaluations[kind][split]
+    fp32 = content.evaluations.get("fp32", {}).get(split)
+    pictures = photos_text(main.count, SPLIT_NAMES.get(split, split))
+    if kind != "int8" or fp32 is None:
+        return f"{KIND_NAMES[kind]} gets {percent(main.accuracy)} of {pictures} right."
+    figures = f"{percent(main.accuracy)} against FP32’s {percent(fp32.accuracy)} on {pictures}"
+    if {"fp32", "int8"} <= set(content.files):
+        share = content.files["int8"].size_bytes / content.files["fp32"].size_bytes
+        figures += f", in a file {100 * share:.0f}% of FP32’s size"
+    if content.verdict is None:
+        return f"INT8 reaches {figures}."
+    if content.verdict.passed:
+        return f"INT8 keeps the promise: {figures}."
+    return f"INT8 breaks the promise: {figures}."
+
+
+def _decided(content: ReportContent) -> str:
+    """What the gate's verdict rests on."""
+    if content.verdict is None:
+        return ""
+    gate = content.recipe.get("gate", {})
+    drop = content.verdict.drop
+    text = f"{points(abs(drop))} {'lost' if drop >= 0 else 'gained'}"
+    if "max_drop" in gate:
+        text += f" ({gate['max_drop']:g} may be lost)"
+    text += f", {content.verdict.agreement:.1f}% of the answers equal"
+    if "min_agreement" in gate:
+        text += f" (at least {gate['min_agreement']:g}% asked for)"
+    val = content.evaluations.get("int8", {}).get("val")
+    where = f"the {val.count:,} validation photos" if val else "the validation photos"
+    return f"Decided on {where}: {text}."
+
+
+class Row(NamedTuple):
+    """A row of FP32 beside INT8. A figure has small print under it, or none."""
+
+    group: str
+    name: str
+    figures: Mapping[str, tuple[str, str]]
+    change: tuple[str, str] = ("", "")
+
+
+def _comparison_rows(content: ReportContent) -> list[Row]:
+    rows = [row for split in content.splits for row in _accuracy_rows(content, split)]
+    files = {kind: content.files[kind] for kind in content.kinds if kind in content.files}
+    if files:
+        share = f"{100 * files['int8'].size_bytes / files['fp32'].size_bytes:.0f}%" if len(files) == 2 else ""
+        sizes = {kind: (size_text(facts.size_bytes), "") for kind, facts in files.items()}
+        rows.append(Row("The file", "Size", sizes, (share, "")))
+    return rows + _speed_rows(content)
+
+
+def _accuracy_rows(content: ReportContent, split: str) -> list[Row]:
+    here = {kind: content.evaluations[kind][split] for kind in content.kinds if split in content.evaluations[kind]}
+    count = next(iter(here.values())).count
+    name = SPLIT_NAMES.get(split, split)
+    group = f"{name[:1].upper()}{name[1:]}, {photos_text(count)}"
+    accuracies = {}
+    for kind, evaluation in here.items():
+        low, high = accuracy_interval(evaluation)
+        accuracies[kind] = (percent(evaluation.accuracy), f"{100 * low:.1f}–{100 * high:.1f}")
+    macro_f1 = {kind: (percent(evaluation.macro_f1), "") for kind, evaluation in here.items()}
+    if len(here) == 1:
+        return [Row(group, "Accuracy", accuracies), Row(group, "Macro F1", macro_f1)]
+    difference = 100 * (right_answers(here["int8"]) - right_answers(here["fp32"])) / count
+    equal = f"{agreement(here['fp32'], here['int8']):.1f}%"
+    return [
+        Row(group, "Accuracy", accuracies, (signed_points(difference), "")),
+        Row(group, "Macro F1", macro_f1),
+        Row(group, "Same answer as FP32", {"int8": (equal, "")}),
+    ]
+
+
+def _speed_rows(content: ReportContent) -> list[Row]:
+    group = "Speed on the machine that made this report"
+    if not (content.speed and content.speed.models):
+        here = {kind: _measured(content.evaluations[kind], content.main_split) for kind in content.kinds}
+        latency = {kind: (f"{number_text(evaluation.latency_ms)} ms", "") for kind, evaluation in here.items()}
+        return [Row(group, "Latency while measuring, median", latency)]
+    models = {kind: content.speed.models[kind] for kind in content.kinds if kind in content.speed.models}
+    ratio, interval = content.speed.ratio, content.speed.ratio_interval
+    times = f"×{ratio:.2f}" if ratio else ""
+    between = f"{interval[0]:.2f}–{interval[1]:.2f}" if ratio and interval else ""
+    inference = {kind: (f"{number_text(speed.fps_inference)} FPS", "") for kind, speed in models.items()}
+    pipeline = {kind: (f"{number_text(speed.fps_pipeline)} FPS", "") for kind, speed in models.items()}
+    latency = {kind: (f"{number_text(speed.p50_ms)} ms", "") for kind, speed in models.items()}
+    return [
+        Row(group, "Inference alone", inference, (times, between)),
+        Row(group, "Frame to answer", pipeline),
+        Row(group, "Latency, median", latency),
+    ]
+
+
+def _measured(splits: Mapping[str, Evaluation], split: str) -> Evaluation:
+    """A model's evaluation on the split that the page is about, or on another where it has none."""
+    return splits.get(split) or next(iter(splits.values()))
+
+
+def _css_width(svg: str) -> int:
+    """Width that Matplotlib gave an SVG (points), in CSS pixels."""
+    match = re.search(r'width="([\d.]+)pt"', svg)
+    assert match, "Matplotlib's SVG states its width in points"
+    return round(float(match[1]) * 96 / 72)
+
+
+def _class_rows(main: Evaluation, beside: Evaluation | None) -> list[dict[str, Any]]:
+    """Per class, weakest first; classes without a picture in the split last."""
+    rows = [
+        {"metrics": metrics, "beside_f1": beside.classes[index].f1 if beside else None}
+        for index, metrics in enumerate(main.classes)
+    ]
+    return sorted(rows, key=lambda row: (not row["metrics"].support, row["metrics"].f1))
+
+
+def _frequent_confusions(main: Evaluation, limit: int = 5) -> list[tuple[str, str, int, int]]:
+    """The commonest mistakes: true class, answer, how often, out of how many."""
+    names = [metrics.label for metrics in main.classes]
+    cells = [
+        (names[true], names[answer], count, sum(row))
+        for true, row in enumerate(main.confusion)
+        for answer, count in enumerate(row)
+        if true != answer and count
+    ]
+    return sorted(cells, key=lambda cell: -cell[2])[:limit]
+
+
+def thumbnail_uri(mistake: Mistake, side: int = 160) -> str:
+    """The picture as a ``data:`` address, no larger than ``side`` pixels."""
+    return picture_uri(mistake.thumbnail, side)
+
+
+def picture_uri(image: NDArray[np.uint8], side: int) -> str:
+    """A picture, uint8 (H, W, 3) RGB, as a ``data:`` address, no larger than ``side`` pixels."""
+    import cv2
+
+    height, width = image.shape[:2]
+    if max(height, width) > side:
+        factor = side / max(height, width)
+        shape = (max(1, round(width * factor)), max(1, round(height * factor)))
+        image = cv2.resize(image, shape, interpolation=cv2.INTER_AREA)
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    # JPEG blurs what is only a few pixels wide, and saves nothing there.
+    kind, options = ("png", []) if max(height, width) <= 64 else ("jpeg", [cv2.IMWRITE_JPEG_QUALITY, 88])
+    _, data = cv2.imencode(f".{kind}", bgr, options)
+    return f"data:image/{kind};base64,{base64.b64encode(data.tobytes()).decode('ascii')}"
+
+
+def _flattened(settings: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, Any]]]]:
+    """Tables of a recipe with their entries; entries of the top level under an empty name, first."""
+    top = [(name, value) for name, value in settings.items() if not isinstance(value, Mapping)]
+    tables = [(name, list(value.items())) for name, value in settings.items() if isinstance(value, Mapping)]
+    return ([("", top)] if top else []) + tables
+
+
+def percent(share: float) -> str:
+    """A share as percent with one decimal; 100.0% only where it is all of it, 0.0% only where it is nothing."""
+    value = round(100 * share, 1)
+    if value == 100 and share < 1:
+        value = 99.9
+    if value == 0 and share > 0:
+        value = 0.1
+    return f"{value:.1f}%"
+
+
+def points(value: float) -> str:
+    """Percentage points with up to two decimals."""
+    text = f"{value:.2f}".rstrip("0").rstrip(".")
+    return f"{text} point{'' if text == '1' else 's'}"
+
+
+def signed_points(value: float) -> str:
+    """Points with their sign, a true minus; never rounded to nothing unless they are nothing."""
+    if not value:
+        return "±0 points"
+    return f"{'−' if value < 0 else '+'}{points(abs(value))}"
+
+
+def photos_text(count: int, kind: str = "") -> str:
+    """A number of photos, of a kind or of any: ``505 test photos``."""
+    return f"{count:,} {kind}{' ' * bool(kind)}photo{'' if count == 1 else 's'}"
+
+
+def number_text(value: float) -> str:
+    """Three figures that count; more only before the point."""
+    if not math.isfinite(value):
+        return "–"
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.{1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3}f}"
+
+
+def size_text(size_bytes: int) -> str:
+    """A size in bytes, KiB (1024 bytes) or MiB."""
+    if size_bytes < 1024:
+        return f"{size_bytes} bytes"
+    if size_bytes < 1024 * 1024:
+        return f"{number_text(size_bytes / 1024)} KiB"
+    return f"{number_text(size_bytes / 1024 / 1024)} MiB"
+
+
+def duration_text(seconds: float) -> str:
+    """A duration as people say it."""
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def setting_text(value: Any) -> str:
+    """A setting's value as a reader wants it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(setting_text(entry) for entry in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,125 @@
+"""Gathers what a run's two pages tell from what its stages left behind."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainer.artifacts import (
+    MODEL_FILES,
+    read_dataset,
+    read_evaluations,
+    read_history,
+    read_int8_costs,
+    read_latest,
+    read_pixels,
+    read_rungs,
+    read_speed,
+    read_variants,
+    read_verdict,
+    read_widths,
+    was_pretrained,
+)
+from trainer.environment import package_versions
+from trainer.evaluation.variants import speed_conditions
+from trainer.reports.compression_page import PAGE_NAME, CompressionContent
+from trainer.reports.report_content import (
+    DatasetFacts,
+    FileFacts,
+    ModelSpeed,
+    ReportContent,
+    Speed,
+    StageTime,
+    worst_mistakes,
+)
+from trainer.run import stage_records
+from trainer.training.backbones import get_backbone
+
+if TYPE_CHECKING:
+    from trainer.run import Run
+
+
+def report_content(run: Run, models: Path) -> ReportContent:
+    """What the report of a run tells.
+
+    Args:
+        run: The run; its stages but the report are done.
+        models: The folder of the model files that ship.
+    """
+    dataset, evaluations = read_dataset(run), read_evaluations(run)
+    times = tuple(StageTime(name, record["seconds"], record["started"]) for name, record in stage_records(run).items())
+    return ReportContent(
+        title=run.photos.resolve().name,
+        labels=dataset.labels,
+        evaluations=evaluations,
+        files={kind: _file_facts(models / name) for kind, name in MODEL_FILES.items()},
+        recipe=run.recipe.to_dict(),
+        history=read_history(run),
+        verdict=read_verdict(run),
+        speed=_speed(read_speed(run)),
+        dataset=DatasetFacts.of(dataset),
+        mistakes=worst_mistakes(
+            read_pixels(run, dataset, "test"), evaluations["int8"]["test"], evaluations["fp32"]["test"]
+        ),
+        versions=package_versions(),
+        stages=times,
+        started=times[0].started if times else "",
+        notes=_notes(run),
+        compression_page=PAGE_NAME,
+    )
+
+
+def compression_content(run: Run) -> CompressionContent:
+    """What the compression report of a run tells.
+
+    Args:
+        run: The run; its stages but the report are done.
+    """
+    from trainer.compression.sparsity import layer_sparsity
+
+    calibration, errors = read_int8_costs(run)
+    sparse = run.recipe.sparsify.sparsity > 0
+    return CompressionContent(
+        title=run.photos.resolve().name,
+        variants=read_variants(run),
+        rungs=read_rungs(run),
+        max_drop=run.recipe.gate.max_drop,
+        layer_errors=errors,
+        layer_sparsity=layer_sparsity(read_latest(run)) if sparse else {},
+        layer_widths=read_widths(run),
+        calibration=calibration,
+        conditions=speed_conditions(read_speed(run, "variants"), Path(MODEL_FILES["int8"])),
+        count=read_evaluations(run)["fp32"]["val"].count,
+        notes=_notes(run),
+    )
+
+
+def _file_facts(path: Path) -> FileFacts:
+    content = path.read_bytes()
+    return FileFacts(path.name, len(content), hashlib.sha256(content).hexdigest())
+
+
+def _notes(run: Run) -> tuple[str, ...]:
+    backbone = get_backbone(run.recipe.model.backbone)
+    notes = [f"{backbone.name}: {backbone.int8_warning}."] if backbone.int8_warning else []
+    if not was_pretrained(run):
+        notes.append("Trained from scratch, without pretrained ImageNet weights.")
+    return tuple(notes)
+
+
+def _speed(report: dict[str, Any]) -> Speed:
+    """The benchmark's report as the page shows it."""
+    by_name = {Path(model["path"]).name: model for model in report["models"]}
+    models = {kind: by_name[name] for kind, name in MODEL_FILES.items()}
+    speedup = models["int8"]["inference_speedup"]
+    return Speed(
+        models={
+            kind: ModelSpeed(model["inference"]["fps"], model["pipeline"]["fps"], model["inference"]["p50_ms"])
+            for kind, model in models.items()
+        },
+        conditions=speed_conditions(report, Path(MODEL_FILES["int8"])),
+        ratio=speedup["ratio"],
+        ratio_interval=(speedup["low"], speedup["high"]),
+        details=report,
+    )

@@ -1,0 +1,178 @@
+"""Training on augmented pictures: of the network itself after the head, and of what compression makes of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from trainer.config import AugmentConfig, FinetuneConfig
+from trainer.training.augment import augment, changes_pictures, normalize
+from trainer.training.backbones import FEATURES_LAYER
+from trainer.training.fit import batches, cosine_with_warmup, fit, of_any_size, train_size
+from trainer.types import Epoch, Pixels
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import tensorflow as tf
+    import tf_keras
+
+    from edge_runtime.types import InputContract
+    from trainer.compression.distillation import Teacher
+
+_VALIDATION_BATCH = 64
+
+
+def finetune(
+    model: tf_keras.Model,
+    train: Pixels,
+    val: Pixels,
+    config: FinetuneConfig,
+    augmentation: AugmentConfig,
+    *,
+    contract: InputContract,
+    seed: int,
+    from_scratch: bool = False,
+    teacher: Teacher | None = None,
+    stage: str = "finetune",
+    progress: bool = True,
+) -> list[Epoch]:
+    """Trains the model on augmented pictures and leaves the weights of its best epoch in it.
+
+    Batch normalization is in training mode in every layer that is trained, with the momentum that
+    `trainer.training.backbones` sets. Frozen, it makes fine-tuning fragile: MobileNetV2 has channels of tiny variance,
+    which turn a small step of a weight into a large one of the output.
+
+    Args:
+        model: From `trainer.training.backbones.build_model`, its head trained already unless from scratch.
+        train: Pictures to train on.
+        val: Pictures that choose the best epoch and end the training.
+        config: How long and how fast.
+        augmentation: Random changes to the training pictures.
+        contract: Its mean and std.
+        seed: On a CPU, the same seed gives the same weights.
+        from_scratch: The model holds no pretrained weights.
+        teacher: Whose answers are learned beside the labels; None: the labels alone.
+        stage: Name in the learning curve.
+        progress: Whether a bar is drawn on stderr.
+
+    Returns:
+        The learning curve; empty when ``config.epochs`` is 0.
+    """
+    if config.epochs == 0:
+        return []
+    network = of_any_size(model)
+    _freeze_below(network, 1.0 if from_scratch else config.unfreeze)
+    student = teacher.student_of(network) if teacher else network
+    curve = fit_augmented(
+        student,
+        train,
+        val,
+        config,
+        augmentation,
+        contract=contract,
+        seed=seed,
+        teacher=teacher,
+        stage=stage,
+        progress=progress,
+    )
+    model.set_weights(network.get_weights())
+    return curve
+
+
+def fit_augmented(
+    network: tf_keras.Model,
+    train: Pixels,
+    val: Pixels,
+    config: FinetuneConfig,
+    augmentation: AugmentConfig,
+    *,
+    contract: InputContract,
+    seed: int,
+    teacher: Teacher | None = None,
+    stage: str = "finetune",
+    callbacks: Sequence[Any] = (),
+    start_epoch: int = 0,
+    progress: bool = True,
+) -> list[Epoch]:
+    """Trains a network as it stands, for those that have wrapped its layers; the best epoch's weights stay in it.
+
+    With a teacher, the validation loss by the labels alone is not what training minimizes: it can be lowest while the
+    learning rate is high and the network far from learned. Only the last third of the epochs may then be the best.
+
+    Args:
+        network: Takes pictures of any size (`of_any_size`), or of the training size alone where
+            ``config.train_size`` is 1; gives scores (N, classes).
+        train: Pictures to train on.
+        val: Pictures that choose the best epoch and end the training.
+        config: How long and how fast; ``unfreeze`` plays no part.
+        augmentation: Random changes to the training pictures.
+        contract: Its size, mean and std.
+        seed: On a CPU, the same seed gives the same weights.
+        teacher: Whose answers are learned beside the labels; None: the labels alone.
+        stage: Name in the learning curve.
+        callbacks: Further Keras callbacks.
+        start_epoch: The first epoch that may be the best one.
+        progress: Whether a bar is drawn on stderr.
+
+    Returns:
+        The learning curve.
+    """
+    import tensorflow as tf
+    import tf_keras
+
+    tf_keras.utils.set_random_seed(seed)
+    steps = -(-len(train) // config.batch_size)
+    schedule = cosine_with_warmup(
+        config.learning_rate, steps=steps * config.epochs, warmup_steps=round(steps * config.warmup_epochs)
+    )
+    optimizer = tf_keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    classes, size = network.output_shape[-1], train_size(contract.height, config.train_size)
+    if teacher is not None:
+        start_epoch = max(start_epoch, 2 * config.epochs // 3)
+    if teacher is None:
+        loss = tf_keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing)
+        network.compile(optimizer, loss=loss, metrics=["accuracy"])
+        training = batches(train, config.batch_size, shuffle_seed=seed)
+    else:
+        teacher.compile(network, optimizer, label_smoothing=config.label_smoothing)
+        fixed = not changes_pictures(augmentation)
+        training = teacher.training_batches(train, config.batch_size, seed=seed, share=config.train_size, fixed=fixed)
+
+    def change(number: tf.Tensor, batch: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, Any]:
+        images, *shown, targets = batch
+        seeds = tf.stack([tf.constant(seed, tf.int64), number])
+        pictures = augment(images, seeds, augmentation, size=size)
+        if teacher is None:
+            targets = tf.one_hot(targets, classes)
+        elif shown:  # the same draws at the teacher's own size: the same picture
+            targets = teacher.targets(targets, augment(shown[0], seeds, augmentation, size=teacher.size))
+        return normalize(pictures, contract.mean, contract.std), targets
+
+    def prepare(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        truth = teacher.no_answer(labels) if teacher else tf.one_hot(labels, classes)
+        return normalize(images, contract.mean, contract.std), truth
+
+    return fit(
+        network,
+        training.repeat().enumerate().map(change).prefetch(2),
+        batches(val, _VALIDATION_BATCH).map(prepare).prefetch(2),
+        stage=stage,
+        epochs=config.epochs,
+        steps=steps,
+        patience=config.patience,
+        progress=progress,
+        callbacks=callbacks,
+        start_epoch=start_epoch,
+        steps_per_epoch=steps,
+    )
+
+
+def _freeze_below(model: tf_keras.Model, unfreeze: float) -> None:
+    """Freezes the backbone's lower layers."""
+    names = [layer.name for layer in model.layers]
+    if unfreeze == 1.0 or FEATURES_LAYER not in names:
+        return
+    first = round(names.index(FEATURES_LAYER) * (1.0 - unfreeze))
+    for index, layer in enumerate(model.layers):
+        layer.trainable = index >= first

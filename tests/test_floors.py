@@ -33,8 +33,9 @@ FLOORS = {
             *("watchdog", "service", "collect", "server", "server.answers", "doctor.finding"),
         ),
         (
-            *("appended_zip", "metadata", "benchmark.result", "sources.opencv", "decision", "gate", "capture"),
-            *("commands", "doctor.software", "doctor.cameras", "doctor.board", "doctor.model"),
+            *("appended_zip", "metadata", "operators", "benchmark.result", "sources.opencv"),
+            *("decision", "gate", "capture", "commands"),
+            *("doctor.software", "doctor.cameras", "doctor.board", "doctor.model"),
         ),
         (
             *("model_graph", "thread_memory"),

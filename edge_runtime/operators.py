@@ -21,7 +21,7 @@ class Operator(NamedTuple):
         least: Inputs that it has at least.
         most: Inputs that it has at most.
         options: Number of its table in the union BuiltinOptions; 0: it needs none.
-        positive: Slots of that table that hold numbers of at least 1.
+        positive: Slots of that table that hold numbers of at least 1; where there are any, slot 0 is the padding.
         defaults: What those slots hold where they are not stored.
         required: The first inputs that may not be left out.
     """
@@ -52,6 +52,8 @@ class Operator(NamedTuple):
         if self.options and (kind != self.options or options is None):
             return "no options of its own"
         if options is not None and self.positive:
+            if options.scalar(0, "b") not in (0, 1):  # enum Padding
+                return "padding of no known kind"
             held = (
                 options.scalar(slot, "i", default) for slot, default in zip(self.positive, self.defaults, strict=True)
             )

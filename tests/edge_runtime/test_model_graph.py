@@ -45,6 +45,10 @@ def no_stride(model: Any) -> None:
     convolution(model).builtinOptions.strideW = 0
 
 
+def odd_padding(model: Any) -> None:
+    convolution(model).builtinOptions.padding = -7
+
+
 def no_options(model: Any) -> None:
     operator = convolution(model)
     operator.builtinOptions, operator.builtinOptionsType = None, 0
@@ -104,6 +108,7 @@ def sparse(model: Any) -> None:
     ("spoil", "reason"),
     [
         (no_stride, "CONV_2D with a stride, filter or dilation that is no such number"),
+        (odd_padding, "CONV_2D with padding of no known kind"),
         (no_options, "CONV_2D with no options of its own"),
         (one_input, "CONV_2D with 1 inputs"),
         (no_weights, "CONV_2D with an input left out"),

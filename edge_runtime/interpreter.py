@@ -63,14 +63,14 @@ class Interpreter:
         kernels, reason = _add_int8_kernels(options, module, name, model, int8_kernels)
         self._described = name, version, model.path.name
         try:
-            self._interpreter, self._input, self._output = _loaded(module, options, model.output_index)
+            self._interpreter, self._input, self._output = _loaded(module, options, model)
         except _REFUSALS as error:
             if kernels != "on" or int8_kernels == "on":
                 raise self._refusal(error) from error
             # They don't take every network: one with a layer whose outputs are all but zero is refused.
             kernels, reason = "off", f"they don't take this model: {_first_line(error)}"
             try:
-                self._interpreter, self._input, self._output = _loaded(module, plain, model.output_index)
+                self._interpreter, self._input, self._output = _loaded(module, plain, model)
             except _REFUSALS as second:
                 raise self._refusal(second) from second
         self._info = BackendInfo(name, version, num_threads, kernels, reason, notes=notes, threads_from=threads_from)
@@ -170,13 +170,17 @@ def _version_of(name: str) -> str:
 
 
 def _loaded(
-    module: Any, options: dict[str, Any], output: int
+    module: Any, options: dict[str, Any], model: ModelFile
 ) -> tuple[Any, Callable[[], NDArray[Any]], Callable[[], NDArray[Any]]]:
     """The interpreter, and views of its input and of the output that is meant."""
     interpreter = module.Interpreter(**options)
     interpreter.allocate_tensors()
-    indices = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[output]["index"]
-    return interpreter, interpreter.tensor(indices[0]), interpreter.tensor(indices[1])
+    picture = interpreter.get_input_details()[0]
+    scores = interpreter.get_output_details()[model.output_index]
+    for details, tensor in ((picture, model.input_tensor), (scores, model.output_tensor)):
+        if tuple(details["shape"]) != tensor.shape:  # computed anew, whatever the file says
+            raise ValueError(f"the file says {tensor.shape} where the network has {tuple(details['shape'])}")
+    return interpreter, interpreter.tensor(picture["index"]), interpreter.tensor(scores["index"])
 
 
 def _first_line(error: Exception) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_runtime.errors import ModelError
+from edge_runtime import Classifier
+from edge_runtime.errors import BackendError, ModelError
 from edge_runtime.model_file import read_model_file
 from edge_runtime.operators import OPERATORS
 from edge_runtime.types import InputContract
@@ -150,3 +151,11 @@ def test_operators_are_those_of_the_schema() -> None:
         table = getattr(schema, f"{options[operator.options]}T")() if operator.options else None
         assert len(operator.positive) == len(operator.defaults)
         assert not operator.positive or table is not None
+
+
+def test_a_network_of_another_shape_than_its_file_says_is_refused(model: Any, tmp_path: Path) -> None:
+    scores = model.subgraphs[0].outputs[0]
+    model.subgraphs[0].tensors[scores].shape = np.array([1, len(LABELS) + 1], np.int32)
+    path = written(model, tmp_path / "taller.tflite")
+    with pytest.raises(BackendError, match="the file says"):
+        Classifier(path, labels=(*LABELS, "more"), contract=CONTRACT)

@@ -70,7 +70,17 @@ FLOORS = {
         ("__main__",),
     ),
     "trainer": (
-        ("data", "training", "training.augmentation", "compression", "conversion", "evaluation", "reports", "demo", "commands"),
+        (
+            "data",
+            "training",
+            "training.augmentation",
+            "compression",
+            "conversion",
+            "evaluation",
+            "reports",
+            "demo",
+            "commands",
+        ),
         ("", "errors", "types", "evaluation.pareto", "data.measures"),
         ("config.require",),
         of("config", "data training augmentation compression quantization"),

@@ -19,7 +19,7 @@ def check_plan(recipe: Recipe, labels: tuple[str, ...]) -> None:
     """Raises an error that says what can't work.
 
     Raises:
-        RecipeError: There is no such teacher, or it knows other classes; or steps undo each other; or a mirrored picture
+        RecipeError: There is no such teacher, or it knows other classes, steps undo each other, or a mirrored picture
             would be of another class.
         CompressionError: The network has nothing to prune, or not so much, or can't be trained for INT8.
     """

@@ -32,8 +32,8 @@ _BATCH = 64
 class Teacher:
     """A trained network and how its answers are learned from.
 
-    A *target* is what the student's loss reads: the label's one-hot vector (or mixed labels' shares) followed by the teacher's scores,
-    float32 (N, 2 × classes); scores of zero stand for no answer.
+    A *target* is what the student's loss reads: the label's one-hot vector (of a mixed picture, the labels' shares)
+    followed by the teacher's scores, float32 (N, 2 × classes); scores of zero stand for no answer.
 
     Attributes:
         contract: How pictures become the teacher's input.

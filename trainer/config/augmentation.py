@@ -40,13 +40,12 @@ SETS: dict[str, dict[str, Any]] = {
     "default": _DEFAULT,
     "strong": {
         **_DEFAULT,
-        **dict.fromkeys(_COLORS, 0.3),
         **{"hue": 10.0, "rand_augment": 6.0, "mixup": 0.2, "cutmix": 1.0},
     },
     "camera": {
         **_DEFAULT,
-        **{"exposure": 1.0, "white_balance": 0.2},
-        **{"motion_blur": 0.05, "blur": 0.01, "noise": 0.04, "jpeg": 0.7},
+        **{"brightness": 0.1, "exposure": 1.0, "white_balance": 0.2},
+        **{"motion_blur": 0.04, "blur": 0.01, "noise": 0.04, "jpeg": 0.7},
     },
     "digits": {**_NONE, **_COLORS, "rotation": 10.0, "shift": 0.05, "scale": (0.85, 1.15)},
 }

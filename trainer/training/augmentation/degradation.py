@@ -18,9 +18,10 @@ _LEAST_SIGMA = 0.01  # pixels; below, the neighbours' weights are zero anyway
 
 
 def motion_blur(pixels: tf.Tensor, seed: tf.Tensor, length: float) -> tf.Tensor:
-    """Moves each picture in a straight line during its exposure, as far as ``length``, in any direction.
+    """Moves each picture in a straight line during its exposure, as far as ``length``.
 
-    The mean over eight points of the way comes from three means of two, each half as far apart as the one before.
+    The mean over eight points of the way comes from three means of two: of a picture and itself half a way on, a
+    quarter, an eighth. The way begins where the picture is, and leads in any direction.
 
     Args:
         pixels: float32 (N, height, width, 3) RGB, 0–255.
@@ -34,20 +35,12 @@ def motion_blur(pixels: tf.Tensor, seed: tf.Tensor, length: float) -> tf.Tensor:
 
     height, width = pixels.shape[1:3]
     draw = tf.random.stateless_uniform([2, tf.shape(pixels)[0]], seed)
-    way, direction = length * draw[0], math.pi * draw[1]
+    way, direction = length * draw[0], 2.0 * math.pi * draw[1]
     x, y = way * tf.cos(direction) * width, way * tf.sin(direction) * height
     one, zero = tf.ones_like(x), tf.zeros_like(x)
-    for halving in range(_HALVINGS):
-        step = 0.25 / 2**halving
-        there, back = (
-            resample(
-                pixels,
-                tf.stack([one, zero, side * step * x, zero, one, side * step * y, zero, zero], axis=1),
-                (height, width),
-            )
-            for side in (1.0, -1.0)
-        )
-        pixels = (there + back) / 2.0
+    for halving in range(1, _HALVINGS + 1):
+        move = tf.stack([one, zero, x / 2**halving, zero, one, y / 2**halving, zero, zero], axis=1)
+        pixels = (pixels + resample(pixels, move, (height, width))) / 2.0
     return pixels
 
 

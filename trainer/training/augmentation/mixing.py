@@ -94,6 +94,8 @@ def _draw(count: tf.Tensor, seed: tf.Tensor, config: AugmentConfig) -> _Draw:
     alpha = tf.where(cuts, config.cutmix or 1.0, config.mixup or 1.0)
     one, other = (tf.maximum(tf.random.stateless_gamma([count], seeds[n], alpha), _LEAST) for n in (1, 2))
     own = one / (one + other)
+    # A blend is the same whichever is called its own; so each stays the larger part of one, and none drops out.
+    own = tf.where(cuts, own, tf.maximum(own, 1.0 - own))
     half = tf.sqrt(1.0 - own) / 2.0
     top, bottom, left, right = (tf.clip_by_value(at, 0.0, 1.0) for at in (y - half, y + half, x - half, x + half))
     return _Draw(cuts, tf.where(cuts, 1.0 - (bottom - top) * (right - left), own), (top, bottom, left, right))

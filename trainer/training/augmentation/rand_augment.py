@@ -48,7 +48,7 @@ def rand_augment(pixels: tf.Tensor, seed: tf.Tensor, magnitude: float) -> tf.Ten
     return tf.ensure_shape(tf.map_fn(change, (pixels, draw), fn_output_signature=tf.float32), pixels.shape)
 
 
-# Each takes a picture, float32 (height, width, 3), and a strength, -1 to 1, whose sign is a direction where there is one.
+# Each takes a picture, float32 (height, width, 3), and a strength, -1 to 1; its sign is a direction where there is one.
 
 
 def _keep(picture: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:

@@ -25,20 +25,18 @@ _WAYS = {"none": ("augment.set=none", "finetune.train_size=1.0"), "default": ("a
 def measure(quick: bool) -> list[Figure]:
     use_shared_weights()
     seeds = _SEEDS[:1] if quick else _SEEDS
-    found = [_accuracies(seed, quick) for seed in seeds]
-    gains = [100 * (one["default"] - one["none"]) for one in found]
-    each = "; ".join(
-        f"seed {s}: {one['none']:.1%} to {one['default']:.1%}" for s, one in zip(seeds, found, strict=True)
-    )
-    recipe = _recipe("default", 0)
+    found = {seed: {way: _measured(way, seed, quick) for way in _WAYS} for seed in seeds}
+    tests = {seed: [ways[way]["test"] for way in ("none", "default")] for seed, ways in found.items()}
+    each = "; ".join(f"seed {seed}: {without:.1%} to {with_it:.1%}" for seed, (without, with_it) in tests.items())
+    recipe, counts = _recipe("default", 0), found[0]["default"]
     return [
         Figure(
             "augmentation.gain",
             f"What augmentation brings on {_DATA} with {_SHARE:.0%} of the training photos",
-            mean(gains),
+            mean(100 * (with_it - without) for without, with_it in tests.values()),
             "points",
             f"mean of {len(seeds)} seeds, FP32, {recipe.model.backbone}, the default recipe with augmentation and "
-            f"without; {each}; {found[0]['photos']} training photos, {found[0]['count']} test photos",
+            f"without; {each}; {counts['photos']} training photos, {counts['count']} test photos",
             at_least=2.0,
         )
     ]
@@ -50,23 +48,20 @@ def _recipe(way: str, seed: int) -> Recipe:
     return read_recipe("default", [f"seed={seed}", *_WAYS[way]])
 
 
-def _accuracies(seed: int, quick: bool) -> dict[str, Any]:
-    """Trains both ways, unless that was done before."""
+def _measured(way: str, seed: int, quick: bool) -> dict[str, Any]:
+    """Trains one way, unless that was done before, and measures it."""
     from trainer.files import write_json
 
-    record = ROOT / "runs/augmentation" / ("quick" if quick else "full") / f"{_DATA}-{seed}.json"
-    if record.exists():
-        return dict(json.loads(record.read_text()))
-    found: dict[str, Any] = {}
-    for way in _WAYS:
-        found |= _trained(way, seed, quick)
-        print(f"seed {seed}, {way}: {found[f'{way}_val']:.1%} on validation", file=sys.stderr)
-    record.parent.mkdir(parents=True, exist_ok=True)
-    write_json(record, found)
-    return found
+    record = ROOT / "runs/augmentation" / ("quick" if quick else "full") / f"{_DATA}-{way}-{seed}.json"
+    if not record.exists():
+        found = _train(way, seed, quick)
+        print(f"seed {seed}, {way}: {found['val']:.1%} on validation", file=sys.stderr)
+        record.parent.mkdir(parents=True, exist_ok=True)
+        write_json(record, found)
+    return dict(json.loads(record.read_text()))
 
 
-def _trained(way: str, seed: int, quick: bool) -> dict[str, Any]:
+def _train(way: str, seed: int, quick: bool) -> dict[str, Any]:
     from trainer.artifacts import cache_folder, input_contract
     from trainer.data.dataset import scan
     from trainer.data.pixels import load_pixels
@@ -77,7 +72,7 @@ def _trained(way: str, seed: int, quick: bool) -> dict[str, Any]:
 
     recipe = _recipe(way, seed)
     if quick:
-        recipe = recipe.updated({"head": {"epochs": 1}, "finetune": {"epochs": 1}})
+        recipe = recipe.updated({"model": {"input_size": 96}, "head": {"epochs": 1}, "finetune": {"epochs": 1}})
     contract, backbone = input_contract(recipe), get_backbone(recipe.model.backbone)
     dataset = scan(shared(f"data/{_DATA}"), data=recipe.data, seed=seed)
     train, val, test = (load_pixels(dataset, split, contract, cache_folder()) for split in ("train", "val", "test"))
@@ -92,7 +87,7 @@ def _trained(way: str, seed: int, quick: bool) -> dict[str, Any]:
     )
     train_head(network, few, val, recipe.head, contract=contract, seed=seed)
     finetune(network, few, val, recipe.finetune, recipe.augment, contract=contract, seed=seed, stage=way)
-    measured = {way: accuracy(network, test, contract), f"{way}_val": accuracy(network, val, contract)}
+    measured = {"test": accuracy(network, test, contract), "val": accuracy(network, val, contract)}
     return {**measured, "photos": len(few), "count": len(test)}
 
 

@@ -15,12 +15,13 @@ def add(commands: Any) -> None:
     preview = add_command(commands, "preview", "show what the network will see in training", _preview)
     preview.add_argument("photos", metavar="PHOTOS", help=PHOTOS)
     preview.add_argument("--to", required=True, metavar="FILE", help="the picture to write, as sheet.png")
-    preview.add_argument("--per-class", type=_count, default=2, metavar="N", help="rows for each class (%(default)s)")
-    preview.add_argument("--draws", type=_count, default=6, metavar="N", help="columns of changes (%(default)s)")
+    preview.add_argument("--per-class", type=count, default=2, metavar="N", help="rows for each class (%(default)s)")
+    preview.add_argument("--draws", type=count, default=6, metavar="N", help="columns of changes (%(default)s)")
     add_recipe(preview, "augment.set=camera")
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """A whole number of at least 1; argparse names this function where the text is none."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected at least 1, got {text}")

@@ -112,7 +112,7 @@ def check_flip(config: AugmentConfig, labels: Sequence[str]) -> None:
     Raises:
         RecipeError: Pictures are mirrored, and classes are named after digits, letters, or left and right.
     """
-    characters = [label for label in labels if len(label) == 1 and label.isalnum()]
+    characters = [label for label in labels if label.isdigit() or (len(label) == 1 and label.isalpha())]
     sides = [label for label in labels if re.search(r"(?<![a-z])(left|right)(?![a-z])", label.lower())]
     for named, kind in ((sides, "sides"), (characters if len(characters) > 1 else [], "characters")):
         if config.flip and named:

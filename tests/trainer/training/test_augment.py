@@ -287,7 +287,15 @@ def test_only_where_nothing_changes_is_the_same_picture_seen_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "labels", [("left", "right"), ("turn_left", "stop"), ("Right-hand", "other"), ("0", "1", "2"), ("A", "B", "space")]
+    "labels",
+    [
+        ("left", "right"),
+        ("turn_left", "stop"),
+        ("Right-hand", "other"),
+        ("0", "1", "2"),
+        ("10", "20"),
+        ("A", "B", "space"),
+    ],
 )
 def test_pictures_whose_mirror_image_is_another_class_are_not_mirrored(labels: tuple[str, ...]) -> None:
     with pytest.raises(RecipeError, match=r"augment\.flip to be off .* Set augment\.flip=false"):

@@ -8,7 +8,7 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.figure import Figure
-from benchmarks.photo_runs import WORK, student_recipe, teacher_run, use_shared_weights
+from benchmarks.photo_runs import WORK, accuracy, student_recipe, teacher_run, use_shared_weights
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,21 +96,10 @@ def _answers(teacher: Path, seed: int, quick: bool) -> dict[str, Any]:
             teacher=guide if way == "distilled" else None,
             stage=way,
         )
-        accuracies[way] = _accuracy(student, test, contract)
-        accuracies[f"{way}_val"] = _accuracy(student, val, contract)
+        accuracies[way] = accuracy(student, test, contract)
+        accuracies[f"{way}_val"] = accuracy(student, val, contract)
         print(f"seed {seed}, {way}: {accuracies[f'{way}_val']:.1%} on validation", file=sys.stderr)
-    accuracies["teacher"] = _accuracy(network, read_pixels(run, dataset, "test"), input_contract(run.recipe))
+    accuracies["teacher"] = accuracy(network, read_pixels(run, dataset, "test"), input_contract(run.recipe))
     record.parent.mkdir(parents=True, exist_ok=True)
     write_json(record, accuracies)
     return accuracies
-
-
-def _accuracy(network: Any, pixels: Any, contract: Any) -> float:
-    from trainer.training.augment import normalize
-
-    right = 0
-    for start in range(0, len(pixels), 64):
-        batch = slice(start, start + 64)
-        scores = network(normalize(pixels.images[batch], contract.mean, contract.std), training=False).numpy()
-        right += int((scores.argmax(axis=1) == pixels.labels[batch]).sum())
-    return right / len(pixels)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from trainer.external import quantize_keras_model
     from trainer.pipeline import RunResult, train
     from trainer.recipe import read_recipe
+    from trainer.reports.preview import preview_photos
 
 __all__ = [
     "Recipe",
@@ -35,6 +36,7 @@ __all__ = [
     "TrainerError",
     "check_photos",
     "evaluate_photos",
+    "preview_photos",
     "quantize_keras_model",
     "read_recipe",
     "train",
@@ -45,6 +47,7 @@ _MODULE_OF = {
     "RunResult": "pipeline",
     "TrainerError": "errors",
     "evaluate_photos": "evaluation.evaluate",
+    "preview_photos": "reports.preview",
     "quantize_keras_model": "external",
     "read_recipe": "recipe",
     "train": "pipeline",

@@ -311,3 +311,11 @@ def test_a_saved_teacher_teaches_its_own_classes_only(compressed: RunResult, pho
     (others / LABELS[0]).rename(others / "mauve")
     with pytest.raises(RecipeError, match="Expected a teacher of the classes"):
         train(others, tmp_path / "refused", recipe)
+
+
+def test_mirroring_is_refused_where_left_and_right_are_classes(photos: Path, tmp_path: Path) -> None:
+    shutil.copytree(photos, tmp_path / "signs")
+    (tmp_path / "signs" / LABELS[0]).rename(tmp_path / "signs" / "left")
+    with pytest.raises(RecipeError, match=r"augment\.flip to be off"):
+        train(tmp_path / "signs", tmp_path / "run", QUICK)
+    assert not (tmp_path / "run").exists()

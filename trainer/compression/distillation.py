@@ -32,8 +32,8 @@ _BATCH = 64
 class Teacher:
     """A trained network and how its answers are learned from.
 
-    A *target* is what the student's loss reads: the label's one-hot vector followed by the teacher's scores,
-    float32 (N, 2 × classes); scores of zero stand for no answer.
+    A *target* is what the student's loss reads: the label's one-hot vector (of a mixed picture, the labels' shares)
+    followed by the teacher's scores, float32 (N, 2 × classes); scores of zero stand for no answer.
 
     Attributes:
         contract: How pictures become the teacher's input.
@@ -102,12 +102,17 @@ class Teacher:
             return batches(train, batch_size, shuffle_seed=seed, targets=targets)
         return batches(train, batch_size, shuffle_seed=seed, beside=own.images)
 
-    def targets(self, labels: tf.Tensor, pictures: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
-        """What the student is to learn from pictures, float32 (N, size, size, 3) RGB, 0–255; with the feature map."""
+    def targets(self, truth: tf.Tensor, pictures: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
+        """What the student is to learn from pictures; with the feature map where that is learned, too.
+
+        Args:
+            truth: float32 (N, classes), the labels' one-hot vectors, or the classes' shares in mixed pictures.
+            pictures: float32 (N, size, size, 3) RGB, 0–255.
+        """
         import tensorflow as tf
 
         scores, feature_map = self._look(pictures)
-        target = tf.concat([tf.one_hot(labels, scores.shape[-1]), scores], axis=-1)
+        target = tf.concat([truth, scores], axis=-1)
         return (target, feature_map) if self.hints else target
 
     def no_answer(self, labels: tf.Tensor) -> tf.Tensor:

@@ -91,6 +91,8 @@ def _updated(config: Any, values: dict[str, Any], prefix: str) -> Any:
             changes[name] = _updated(current, value, f"{prefix}{name}.")
         else:
             changes[name] = _converted(value, current, prefix + name)
+    if "set" in changes:  # a ready-made set gives all the other values, but for those that are named beside it
+        return type(config)(**changes)
     return replace(config, **changes)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trainer.config import AugmentConfig, FinetuneConfig
-from trainer.training.augment import augment, changes_pictures, normalize
+from trainer.training.augment import augment, changes_pictures, mix_targets, normalize
 from trainer.training.backbones import FEATURES_LAYER
 from trainer.training.fit import batches, cosine_with_warmup, fit, of_any_size, train_size
 from trainer.types import Epoch, Pixels
@@ -143,9 +143,9 @@ def fit_augmented(
         images, *shown, targets = batch
         seeds = tf.stack([tf.constant(seed, tf.int64), number])
         pictures = augment(images, seeds, augmentation, size=size)
-        if teacher is None:
-            targets = tf.one_hot(targets, classes)
-        elif shown:  # the same draws at the teacher's own size: the same picture
+        if teacher is None or shown:
+            targets = mix_targets(tf.one_hot(targets, classes), seeds, augmentation)
+        if teacher is not None and shown:  # the same draws at the teacher's own size: the same picture
             targets = teacher.targets(targets, augment(shown[0], seeds, augmentation, size=teacher.size))
         return normalize(pictures, contract.mean, contract.std), targets
 

@@ -82,6 +82,36 @@ def test_a_student_learns_from_answers_alone(
     assert accuracy(student, val) > 0.7
 
 
+def test_the_teacher_is_shown_mixed_pictures_beside_their_labels_shares(val: Pixels) -> None:
+    """The pictures are plain here, of a brightness that tells their label, so a mixed one tells its shares."""
+    import tensorflow as tf
+
+    shown: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
+
+    class Watched(Teacher):
+        def targets(self, truth: Any, pictures: Any) -> Any:
+            def note(truth: Any, pictures: Any) -> Any:
+                shown.append((truth, pictures))
+                return truth
+
+            truth = tf.ensure_shape(tf.numpy_function(note, [truth, pictures], tf.float32), truth.shape)
+            return super().targets(truth, pictures)
+
+    labels = np.arange(24) % CLASSES
+    plain = np.broadcast_to(100 * labels[:, None, None, None], (24, 32, 32, 3)).astype(np.uint8)
+    train = Pixels(plain, labels, tuple(map(str, labels)))
+    large = replace(train, images=plain.repeat(2, axis=1).repeat(2, axis=2))
+    contract = replace(CONTRACT, height=64, width=64)
+    teacher = Watched(small_model(seed=9), DistillConfig(), contract=contract, pixels=large)
+    mixing = AugmentConfig(set="none", mixup=1.0, cutmix=1.0)
+    config = FinetuneConfig(epochs=1, batch_size=12, train_size=1.0)
+    finetune(small_model(seed=3), train, val, config, mixing, teacher=teacher, **QUIET)
+    truth, pictures = (np.concatenate(kind) for kind in zip(*shown, strict=True))
+    assert pictures.shape[1] == 64
+    assert np.count_nonzero((truth > 0.1) & (truth < 0.9)) >= 8
+    np.testing.assert_allclose(pictures.mean(axis=(1, 2, 3)), truth @ (100 * np.arange(CLASSES)), atol=8)
+
+
 def test_a_student_is_not_left_where_it_had_hardly_begun(taught: Any, train: Pixels, val: Pixels) -> None:
     """The more it learns, the worse these labels say it is; by their loss, the first epoch would be the best."""
     misleading = replace(val, labels=(val.labels + 1) % CLASSES)

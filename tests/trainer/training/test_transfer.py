@@ -91,6 +91,13 @@ def test_training_from_scratch_learns_and_keeps_the_best_epoch(train: Pixels, va
     assert curve[-1].learning_rate < curve[1].learning_rate
 
 
+def test_mixed_pictures_are_learned_from(train: Pixels, val: Pixels) -> None:
+    model = small_model()
+    config = FinetuneConfig(epochs=6, learning_rate=5e-3, train_size=1.0)
+    finetune(model, train, val, config, AugmentConfig(set="none", mixup=1.0, cutmix=1.0), from_scratch=True, **QUIET)
+    assert accuracy(model, val) > 0.8
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(train: Pixels, val: Pixels) -> None:
     config = FinetuneConfig(epochs=1, train_size=1.0)
 

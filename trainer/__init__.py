@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from trainer.errors import TrainerError
     from trainer.evaluation.evaluate import evaluate_photos
     from trainer.external import quantize_keras_model
-    from trainer.pipeline import RunResult, train
+    from trainer.pipeline import RunResult, extend, train
     from trainer.recipe import read_recipe
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "TrainerError",
     "check_photos",
     "evaluate_photos",
+    "extend",
     "quantize_keras_model",
     "read_recipe",
     "train",
@@ -45,6 +46,7 @@ _MODULE_OF = {
     "RunResult": "pipeline",
     "TrainerError": "errors",
     "evaluate_photos": "evaluation.evaluate",
+    "extend": "pipeline",
     "quantize_keras_model": "external",
     "read_recipe": "recipe",
     "train": "pipeline",

@@ -10,6 +10,7 @@ from trainer.artifacts import (
     MODEL_FILES,
     read_dataset,
     read_evaluations,
+    read_extension,
     read_history,
     read_int8_costs,
     read_latest,
@@ -33,6 +34,7 @@ from trainer.reports.report_content import (
     StageTime,
     worst_mistakes,
 )
+from trainer.reports.summary import extension_text
 from trainer.run import stage_records
 from trainer.training.backbones import get_backbone
 
@@ -103,6 +105,12 @@ def _file_facts(path: Path) -> FileFacts:
 def _notes(run: Run) -> tuple[str, ...]:
     backbone = get_backbone(run.recipe.model.backbone)
     notes = [f"{backbone.name}: {backbone.int8_warning}."] if backbone.int8_warning else []
+    if extension := read_extension(run):
+        notes.append(
+            "An extension: the head learned the known classes from features that the extended run has kept, of "
+            f"{extension.learned:,} photos. {extension_text(extension)} Below, copies of some of the known classes' "
+            "photos, at the network's input size, stand for all of them."
+        )
     if not was_pretrained(run):
         notes.append("Trained from scratch, without pretrained ImageNet weights.")
     return tuple(notes)

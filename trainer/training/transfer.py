@@ -10,7 +10,7 @@ from trainer.config import HeadConfig
 from trainer.training.augment import normalize
 from trainer.training.backbones import FEATURES_LAYER, HEAD_LAYER
 from trainer.training.fit import fit
-from trainer.types import Epoch, Pixels
+from trainer.types import Epoch, Features, Pixels
 
 if TYPE_CHECKING:
     import tf_keras
@@ -82,14 +82,41 @@ def train_head(
     """
     if config.epochs == 0:
         return []
-    train_features = compute_features(model, train.images, contract=contract, progress=progress)
-    val_features = compute_features(model, val.images, contract=contract, progress=progress)
+    known, held_out = (
+        Features(compute_features(model, pixels.images, contract=contract, progress=progress), pixels.labels)
+        for pixels in (train, val)
+    )
+    return fit_head(model, known, held_out, config, seed=seed, progress=progress)
+
+
+def fit_head(
+    model: tf_keras.Model,
+    train: Features,
+    val: Features,
+    config: HeadConfig,
+    *,
+    seed: int,
+    progress: bool = True,
+) -> list[Epoch]:
+    """Trains the dense head on features that were computed before and puts the best one into the model.
+
+    Args:
+        model: From `trainer.training.backbones.build_model`; its head is replaced, the rest stays as it is.
+        train: Features to train on.
+        val: Features that choose the best epoch and end the training.
+        config: How long and how fast.
+        seed: The same seed gives the same weights.
+        progress: Whether a bar is drawn on stderr.
+
+    Returns:
+        The learning curve.
+    """
     head = _head_alone(model, seed)
     head.compile(_adam(config.learning_rate), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     curve = fit(
         head,
-        train_features,
-        (val_features, val.labels),
+        train.values,
+        (val.values, val.labels),
         stage="head",
         epochs=config.epochs,
         steps=-(-len(train) // config.batch_size),
@@ -100,6 +127,22 @@ def train_head(
     )
     model.get_layer(HEAD_LAYER).set_weights(head.get_layer(HEAD_LAYER).get_weights())
     return curve
+
+
+def replace_head(model: tf_keras.Model, num_classes: int) -> tf_keras.Model:
+    """The same network under a head of so many classes, of which nothing is learned yet.
+
+    Args:
+        model: From `trainer.training.backbones.build_model`, or what compression made of it. Its layers are shared.
+        num_classes: Length of the output.
+    """
+    import tf_keras
+    from tf_keras import layers
+
+    x = model.get_layer(FEATURES_LAYER).output
+    x = layers.Dropout(model.get_layer("dropout").rate, name="dropout")(x)
+    x = layers.Dense(num_classes, name=HEAD_LAYER)(x)
+    return tf_keras.Model(model.input, layers.Softmax(name="scores")(x), name=model.name)
 
 
 def _head_alone(model: tf_keras.Model, seed: int) -> tf_keras.Model:

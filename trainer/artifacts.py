@@ -88,6 +88,17 @@ def read_extension(run: Run) -> Extension | None:
     return Extension.from_dict(read_json(file)) if file.exists() else None
 
 
+def write_accuracy_by_photos(folder: Path, found: tuple[tuple[float, float], ...]) -> None:
+    """Of the head stage, where photos are few."""
+    write_json(folder / "accuracy_by_photos.json", found)
+
+
+def read_accuracy_by_photos(run: Run) -> tuple[tuple[float, float], ...]:
+    """Photos of a class and accuracy, 0–1, growing; empty where it wasn't looked for."""
+    file = run.stage("head") / "accuracy_by_photos.json"
+    return tuple((photos, accuracy) for photos, accuracy in read_json(file)) if file.exists() else ()
+
+
 def write_widths(folder: Path, before: dict[str, int], after: dict[str, int]) -> None:
     """Of the prune stage: the layers' channels before and after, by layer."""
     changed = {name: (before[name], width) for name, width in after.items() if width != before[name]}

@@ -62,6 +62,7 @@ def extension_recipe(of: Run) -> Recipe:
     return replace(
         of.recipe,
         extend=ExtendConfig(str(of.folder)),
+        head=replace(of.recipe.head, solver="lbfgs"),  # new classes have fewer photos than known ones
         distill=DistillConfig(),
         prune=PruneConfig(),
         sparsify=SparsifyConfig(),

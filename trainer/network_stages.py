@@ -14,18 +14,20 @@ from trainer.artifacts import (
     read_model,
     read_pixels,
     was_pretrained,
+    write_accuracy_by_photos,
     write_dataset,
     write_extension,
     write_trained,
     write_widths,
 )
+from trainer.data.few import FEW
 from trainer.extension import read_photos
 from trainer.kept import read_kept
 from trainer.quiet import load_tensorflow
 from trainer.run import Run, load_run
 from trainer.training.backbones import get_backbone
 from trainer.training.teachers import open_teacher, teacher_recipe
-from trainer.types import SPLITS, Dataset, Epoch, Extension, Pixels
+from trainer.types import SPLITS, Dataset, Epoch, Extension, Features, Pixels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,8 +58,24 @@ def teacher(run: Run, folder: Path) -> None:
 
 def head(run: Run, folder: Path) -> None:
     """The classifier alone, on the frozen backbone's features; from scratch there is nothing to freeze."""
-    model, history = _head_trained(run, read_dataset(run))
+    dataset = read_dataset(run)
+    model, history = _head_trained(run, dataset)
     write_trained(folder, model, history, pretrained=run.weights is not None)
+    if run.weights is not None and len(dataset.photos) < FEW * len(dataset.labels):
+        write_accuracy_by_photos(folder, _accuracy_by_photos(run, model))
+
+
+def _accuracy_by_photos(run: Run, model: Any) -> tuple[tuple[float, float], ...]:
+    """Of a head on the features of the training and validation photos, which the backbone has never seen."""
+    import numpy as np
+
+    from trainer.evaluation.more_photos import accuracy_by_photos
+    from trainer.training.transfer import compute_features
+
+    parts = _pixels(run)
+    features = [compute_features(model, pixels.images, contract=input_contract(run.recipe)) for pixels in parts]
+    pooled = Features(np.concatenate(features), np.concatenate([pixels.labels for pixels in parts]))
+    return accuracy_by_photos(pooled, seed=run.recipe.seed)
 
 
 def finetune(run: Run, folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from trainer import file_stages, network_stages
 from trainer.artifacts import (
     MODEL_FILES,
     input_size,
+    read_accuracy_by_photos,
     read_dataset,
     read_evaluations,
     read_extension,
@@ -20,6 +22,7 @@ from trainer.artifacts import (
     read_verdict,
 )
 from trainer.config import Recipe
+from trainer.data.few import RECIPE, few_photos
 from trainer.environment import check_packages
 from trainer.errors import OutputFolderError
 from trainer.evaluation.gate import require_kept
@@ -27,6 +30,7 @@ from trainer.extension import extension_recipe, open_extended, read_photos
 from trainer.kept import keep
 from trainer.plan import check_plan
 from trainer.reports.compression_page import PAGE_NAME
+from trainer.reports.few_notes import few_notes
 from trainer.run import Stage, open_run, run_stages
 from trainer.training.backbones import get_backbone
 from trainer.training.teachers import trains_teacher
@@ -51,6 +55,7 @@ class RunResult:
         rungs: The ways to quantize that were tried.
         variants: Every model file of the run: what each step brought.
         extension: How the known classes fared; None where the run extends none.
+        few: What is to be known where photos were few, each a sentence.
     """
 
     fp32: Path
@@ -63,6 +68,7 @@ class RunResult:
     rungs: tuple[Rung, ...]
     variants: tuple[Variant, ...]
     extension: Extension | None = None
+    few: tuple[str, ...] = ()
 
     def require_kept(self) -> RunResult:
         """Returns itself, or raises a GateError where INT8 lost more than the recipe allows."""
@@ -104,6 +110,10 @@ def train(
     announce = announce or _to_stderr
     if backbone.int8_warning:
         announce(f"Warning: {backbone.name}: {backbone.int8_warning}.")
+    few = few_photos(Counter(dataset.labels[photo.label] for photo in dataset.photos))
+    if few and not _extends(recipe):
+        advice = "" if recipe.gate.spare else f" --recipe {RECIPE} is made for so few."
+        announce(f"Warning: {few}: the accuracy will be known roughly only.{advice}")
     run_stages(run, STAGES, announce)
     return RunResult(
         fp32=run.folder / MODEL_FILES["fp32"],
@@ -116,6 +126,7 @@ def train(
         rungs=read_rungs(run),
         variants=read_variants(run),
         extension=read_extension(run),
+        few=few_notes(read_evaluations(run)["int8"]["test"], read_accuracy_by_photos(run)),
     )
 
 

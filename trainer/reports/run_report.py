@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.artifacts import (
     MODEL_FILES,
+    read_accuracy_by_photos,
     read_dataset,
     read_evaluations,
     read_extension,
@@ -25,6 +26,7 @@ from trainer.artifacts import (
 from trainer.environment import package_versions
 from trainer.evaluation.variants import speed_conditions
 from trainer.reports.compression_page import PAGE_NAME, CompressionContent
+from trainer.reports.few_notes import few_notes
 from trainer.reports.report_content import (
     DatasetFacts,
     FileFacts,
@@ -113,7 +115,8 @@ def _notes(run: Run) -> tuple[str, ...]:
         )
     if not was_pretrained(run):
         notes.append("Trained from scratch, without pretrained ImageNet weights.")
-    return tuple(notes)
+    test = read_evaluations(run)["int8"]["test"]
+    return (*notes, *few_notes(test, read_accuracy_by_photos(run)))
 
 
 def _speed(report: dict[str, Any]) -> Speed:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from edge_runtime.types import InputContract
 
+# On clothing and trashnet, from a tenth to ten times as much changes the accuracy by a point.
+_INVERSE_PENALTY = 0.01
+
 
 def compute_features(
     model: tf_keras.Model,
@@ -78,7 +81,7 @@ def train_head(
         progress: Whether bars are drawn on stderr.
 
     Returns:
-        The learning curve; empty when ``config.epochs`` is 0.
+        The learning curve; empty when ``config.epochs`` is 0 or its solver has none.
     """
     if config.epochs == 0:
         return []
@@ -109,8 +112,11 @@ def fit_head(
         progress: Whether a bar is drawn on stderr.
 
     Returns:
-        The learning curve.
+        The learning curve; empty where ``config.solver`` is ``"lbfgs"``.
     """
+    if config.solver == "lbfgs":
+        model.get_layer(HEAD_LAYER).set_weights(_logistic_regression(train))
+        return []
     head = _head_alone(model, seed)
     head.compile(_adam(config.learning_rate), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     curve = fit(
@@ -143,6 +149,24 @@ def replace_head(model: tf_keras.Model, num_classes: int) -> tf_keras.Model:
     x = layers.Dropout(model.get_layer("dropout").rate, name="dropout")(x)
     x = layers.Dense(num_classes, name=HEAD_LAYER)(x)
     return tf_keras.Model(model.input, layers.Softmax(name="scores")(x), name=model.name)
+
+
+def _logistic_regression(train: Features) -> list[NDArray[np.float32]]:
+    """Kernel (features, classes) and bias (classes) of the regression that weighs all classes the same."""
+    import warnings
+
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    scale = float(np.sqrt(np.mean(np.square(train.values)))) or 1.0  # so that the penalty fits any backbone
+    regression = LogisticRegression(C=_INVERSE_PENALTY, class_weight="balanced", max_iter=200)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the last iterations change no answer
+        regression.fit(train.values / scale, train.labels)
+    kernel, bias = regression.coef_.T / scale, regression.intercept_
+    if kernel.shape[1] == 1:  # of two classes it has one output, which is the second one's
+        kernel, bias = np.concatenate([-kernel, kernel], axis=1) / 2, np.concatenate([-bias, bias]) / 2
+    return [kernel.astype(np.float32), bias.astype(np.float32)]
 
 
 def _head_alone(model: tf_keras.Model, seed: int) -> tf_keras.Model:

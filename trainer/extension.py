@@ -98,4 +98,11 @@ def read_photos(photos: Path, recipe: Recipe) -> Dataset:
             f"Expected photos in {photos} that the run in {recipe.extend.run} hasn't learned from, but it knows all "
             f"{len(found.photos)}. Add new ones."
         )
+    learnable = {photo.label for photo in new if photo.split == "train"}
+    for number, label in enumerate(labels):
+        if label not in kept.labels and number not in learnable:
+            raise DatasetError(
+                f"Expected photos of class {label} in {photos} to train on that the run in {recipe.extend.run} doesn't "
+                "know under another name, found none. Add some, or take the class out."
+            )
     return Dataset(kept.folder, labels, (*kept.copies, *new), found.unreadable, found.given_split)

@@ -23,6 +23,8 @@ from trainer.types import Dataset
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_SAMPLES = 256  # calibration pictures: enough, where looking for the number takes as long as all the rest
+
 
 def open_extended(model: Path, announce: Callable[[str], None]) -> Run:
     """The run that is to be extended. One that is older than what runs keep catches up on that, from its photos.
@@ -68,6 +70,7 @@ def extension_recipe(of: Run) -> Recipe:
         sparsify=SparsifyConfig(),
         cluster=ClusterConfig(),
         qat=QatConfig(),
+        quantize=replace(of.recipe.quantize, samples=of.recipe.quantize.samples or _SAMPLES),
         gate=replace(of.recipe.gate, repair=False),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import pytest
@@ -12,104 +13,94 @@ import pytest
 from edge_runtime import Classifier, verify_model
 from edge_runtime.golden import all_passed
 from tests.tiny import LABELS, picture
+from tests.trainer.pictures import photos, scene
 from trainer.cli import main
 from trainer.config import Recipe
 from trainer.errors import DatasetError, OutputFolderError
 from trainer.kept import read_kept
 from trainer.pipeline import RunResult, extend, train
 from trainer.run import load_run
+from trainer.types import SPLITS
 
-BLUE, GREEN, RED = LABELS
-RECIPE = Recipe.from_dict(
-    {
-        "model": {"backbone": "basic_cnn", "input_size": 32, "weights": "none"},
-        "head": {"learning_rate": 0.03},
-        "finetune": {"epochs": 6, "patience": 6, "learning_rate": 3e-3},
-        "quantize": {"samples": 24},
-        "gate": {"max_drop": 100.0, "min_agreement": 0.0},
-        "keep": {"pictures": 48},
-    }
-)
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-
-def write(folder: Path, label: str, seeds: range) -> None:
-    (folder / label).mkdir(parents=True)
-    for seed in seeds:
-        cv2.imwrite(str(folder / label / f"{seed:03}.png"), picture(label, seed=seed)[:, :, ::-1])
+OLD, NEW = 20, "scene"
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("extension")
-
-
-@pytest.fixture(scope="module")
-def first(here: Path) -> RunResult:
-    """Of blue and green; the photos and the cache of their pixels are gone."""
-    photos, cache = here / "photos", here / "cache"
-    for label in (BLUE, GREEN):
-        write(photos, label, range(60))
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder, and a cache of pixels that holds none."""
+    folder = tmp_path_factory.mktemp("extension")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(cache))
-        result = train(photos, here / "first", RECIPE)
-    shutil.rmtree(photos)
-    shutil.rmtree(cache)
-    return result
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def first(tiny_run: RunResult, here: Path) -> Path:
+    """A run whose photos are gone."""
+    folder = here / "first"
+    shutil.copytree(tiny_run.fp32.parent, folder)
+    for file, name in ((folder / "run.json", "photos"), (folder / "stages/data/dataset.json", "root")):
+        file.write_text(json.dumps({**json.loads(file.read_text()), name: str(here / "gone")}))
+    return folder
 
 
 @pytest.fixture(scope="module")
 def more(here: Path) -> Path:
-    """Photos of red, which is new, and a few more of green."""
-    write(here / "more", RED, range(40))
-    write(here / "more", GREEN, range(200, 206))
+    """Photos of a class that is new, and a few more of a known one."""
+    photos(here / "more", {NEW: 40})
+    (here / "more" / LABELS[1]).mkdir()
+    for seed in range(200, 206):
+        cv2.imwrite(str(here / "more" / LABELS[1] / f"{seed}.png"), picture(LABELS[1], seed=seed)[:, :, ::-1])
     return here / "more"
 
 
 @pytest.fixture(scope="module")
-def extended(first: RunResult, more: Path, here: Path) -> RunResult:
-    return extend(first.int8, more, here / "extended")
+def extended(first: Path, more: Path, here: Path) -> RunResult:
+    return extend(first / "model_int8.tflite", more, here / "extended")
 
 
-def test_a_run_keeps_features_of_all_photos_and_copies_of_some(first: RunResult) -> None:
-    kept = read_kept(load_run(first.fp32.parent))
-    assert len(kept.photos) == len(kept.features) == 120
-    assert {split: len(kept.split(split)) for split in ("train", "val", "test")} == {"train": 72, "val": 24, "test": 24}
-    assert [photo.split for photo in kept.copies] == ["train"] * 12 + ["val"] * 24 + ["test"] * 12
+def test_a_run_keeps_features_of_all_photos_and_copies_of_some(first: Path) -> None:
+    kept = read_kept(load_run(first))
+    assert len(kept.photos) == len(kept.features) == 180
+    assert [len(kept.split(split)) for split in SPLITS] == [108, 36, 36]
+    assert [photo.split for photo in kept.copies] == ["train"] * 108 + ["val"] * 36 + ["test"] * 36
     assert all((kept.folder / photo.path).is_file() for photo in kept.copies)
 
 
 def test_the_extended_model_knows_old_and_new_classes_on_the_device(extended: RunResult) -> None:
+    frames = {label: [picture(label, seed=seed) for seed in range(300, 300 + OLD)] for label in LABELS}
+    frames[NEW] = [scene(seed)[:, :, ::-1] for seed in range(300, 320)]
     for path in (extended.fp32, extended.int8):
         with Classifier(path) as classifier:
-            assert classifier.labels == LABELS
+            assert classifier.labels == (*LABELS, NEW)
             assert all_passed(verify_model(classifier))
-            answers = [
-                classifier.classify(picture(label, seed=seed), color="rgb", top_k=1).categories[0].label == label
-                for label in LABELS
-                for seed in range(300, 320)
-            ]
-            assert sum(answers) >= 0.75 * len(answers)
+            for label, pictures in frames.items():
+                answers = [classifier.classify(one, color="rgb", top_k=1).categories[0].label for one in pictures]
+                assert answers.count(label) >= 0.6 * len(pictures), (path.name, label)
 
 
-def test_the_network_below_the_head_stays_as_it_was(first: RunResult, extended: RunResult) -> None:
+def test_the_network_below_the_head_stays_as_it_was(first: Path, extended: RunResult) -> None:
     from trainer.artifacts import read_latest
 
-    before, after = (read_latest(load_run(result.fp32.parent)).get_weights() for result in (first, extended))
+    before, after = (read_latest(load_run(folder)).get_weights() for folder in (first, extended.fp32.parent))
     assert all((a == b).all() for a, b in zip(before[:-2], after[:-2], strict=True))
-    assert after[-1].shape == (3,)
+    assert after[-1].shape == (4,)
 
 
 def test_it_is_told_how_the_known_classes_fare(extended: RunResult) -> None:
     assert extended.extension is not None
     by_label = {one.label: one for one in extended.extension.classes}
-    assert list(by_label) == list(LABELS)
-    assert (by_label[BLUE].added, by_label[GREEN].added, by_label[RED].added) == (0, 6, 40)
-    assert (by_label[BLUE].count, by_label[RED].count) == (12, 8)
-    assert by_label[RED].before is None
-    assert extended.extension.learned == 72
+    assert list(by_label) == [*LABELS, NEW]
+    assert [one.added for one in by_label.values()] == [0, 6, 0, 40]
+    assert [one.count for one in by_label.values()] == [12, 13, 12, 8]
+    assert [one.before is None for one in by_label.values()] == [False, False, False, True]
+    assert extended.extension.learned == 108
     page = extended.report.read_text()
     assert "An extension: the head learned the known classes" in page
-    assert "New: red" in page
+    assert f"New: {NEW}" in page
 
 
 def test_an_extension_can_be_stopped_and_extended_in_turn(extended: RunResult, here: Path) -> None:
@@ -121,15 +112,15 @@ def test_an_extension_can_be_stopped_and_extended_in_turn(extended: RunResult, h
     assert [line.endswith("done before") for line in lines] == [True] * 5 + [False]
     assert again.extension == extended.extension
     kept = read_kept(load_run(folder))
-    assert len(kept.photos) == len(kept.features) == 120 + 46
-    assert {photo.label for photo in kept.copies} == {0, 1, 2}
+    assert len(kept.photos) == len(kept.features) == 180 + 46
+    assert {photo.label for photo in kept.copies} == {0, 1, 2, 3}
 
 
-def test_what_cannot_be_extended_is_refused(first: RunResult, here: Path, more: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_extended_is_refused(first: Path, here: Path, more: Path, tmp_path: Path) -> None:
     with pytest.raises(OutputFolderError, match="Name the run that it was made in"):
-        extend(shutil.copy(first.int8, tmp_path), more, tmp_path / "run")
+        extend(shutil.copy(first / "model_int8.tflite", tmp_path), more, tmp_path / "run")
     forgotten = tmp_path / "forgotten"
-    shutil.copytree(first.fp32.parent, forgotten)
+    shutil.copytree(first, forgotten)
     shutil.rmtree(forgotten / "stages" / "keep")
     with pytest.raises(OutputFolderError, match="got neither"):
         extend(forgotten, more, tmp_path / "run")

@@ -17,7 +17,7 @@ class KeepConfig:
             features of all photos. 0: the run keeps neither, and can't be extended.
     """
 
-    pictures: int = 384
+    pictures: int = 512
 
     def __post_init__(self) -> None:
         require(self.pictures == 0 or self.pictures >= 16, "keep.pictures", "0 or at least 16", self.pictures)

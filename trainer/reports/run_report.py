@@ -111,7 +111,7 @@ def _notes(run: Run) -> tuple[str, ...]:
         notes.append(
             "An extension: the head learned the known classes from features that the extended run has kept, of "
             f"{extension.learned:,} photos. {extension_text(extension)} Below, copies of some of the known classes' "
-            "photos, at the network's input size, stand for all of them."
+            "photos, drawn class by class, stand for all of them."
         )
     if not was_pretrained(run):
         notes.append("Trained from scratch, without pretrained ImageNet weights.")

@@ -92,7 +92,7 @@ def extension_text(extension: Extension) -> str:
         f"The known classes: {before} of {count} test photos right before, {after} now "
         f"({100 * (after - before) / count:+.1f} points)."
     )
-    worst = min(known, key=lambda one: (one.after - (one.before or 0)) / one.count)
+    worst = min(known, key=lambda one: (one.after - (one.before or 0)) / max(1, one.count))
     if worst.after < (worst.before or 0):
         text += f" {worst.label} lost most: {worst.before} before, {worst.after} now, of {worst.count}."
     if new:

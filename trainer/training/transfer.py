@@ -159,7 +159,7 @@ def _logistic_regression(train: Features) -> list[NDArray[np.float32]]:
     from sklearn.linear_model import LogisticRegression
 
     scale = float(np.sqrt(np.mean(np.square(train.values)))) or 1.0  # so that the penalty fits any backbone
-    regression = LogisticRegression(C=_INVERSE_PENALTY, class_weight="balanced", max_iter=200)
+    regression = LogisticRegression(C=_INVERSE_PENALTY, class_weight="balanced", max_iter=100, tol=1e-3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the last iterations change no answer
         regression.fit(train.values / scale, train.labels)

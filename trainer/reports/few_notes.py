@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import log2
 from typing import TYPE_CHECKING
 
 from trainer.evaluation.metrics import accuracy_interval
@@ -30,12 +31,11 @@ def few_notes(test: Evaluation, by_photos: Sequence[tuple[float, float]]) -> tup
             f"(95% interval); each of them counts for {100 / test.count:.1f} points."
         )
     if len(by_photos) > 1:
+        (fewest, lowest), (most, highest) = by_photos[0], by_photos[-1]
         told = ", ".join(f"{accuracy:.0%} with {photos:.0f}" for photos, accuracy in by_photos)
-        gain = 100 * (by_photos[-1][1] - by_photos[-2][1])
-        times = by_photos[-1][0] / by_photos[-2][0]
         notes.append(
-            f"What more photos would bring: of photos held out in turn, a head on the ImageNet features gets {told} "
-            f"photos of a class right. The last step, {times:.1f} times the photos, brought {gain:+.1f} points; the "
-            "next one may bring nearly as much."
+            "What more photos would bring: a head on the ImageNet features gets so many of the photos right that were "
+            f"held out in turn, by photos of a class to learn from: {told}. Each doubling has brought "
+            f"{100 * (highest - lowest) / log2(most / fewest):.0f} points so far."
         )
     return tuple(notes)

@@ -21,5 +21,5 @@ def test_few_photos_are_told_with_their_interval_and_what_more_would_bring() -> 
     wide, more = few_notes(measured(10), ((1.0, 0.481), (2.0, 0.55), (4.0, 0.61)))
     assert "by 10 test photos it may as well be 49% as 94%" in wide
     assert "each of them counts for 10.0 points" in wide
-    assert "48% with 1, 55% with 2, 61% with 4 photos of a class right" in more
-    assert "2.0 times the photos, brought +6.0 points" in more
+    assert "to learn from: 48% with 1, 55% with 2, 61% with 4." in more
+    assert "Each doubling has brought 6 points so far." in more

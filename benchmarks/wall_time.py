@@ -43,8 +43,8 @@ def measure(quick: bool) -> list[Figure]:
             else None,
             "%",
             f"median of {len(seeds)} seeds, MobileNetV2 0.35, 224 px, {found[0]['count']:,} photos, validation "
-            f"accuracy; cached features, their computation counted, against {found[0]['usual_epochs']} epochs of the frozen "
-            f"backbone on augmented pictures, validation in both; {each}",
+            f"accuracy; cached features, their computation counted, against {found[0]['usual_epochs']} epochs of the "
+            f"frozen backbone on augmented pictures, validation in both; {each}",
             at_most=20.0,
         )
     ]

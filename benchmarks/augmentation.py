@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from dataclasses import replace
+from functools import partial
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.figure import Figure
-from benchmarks.inputs import ROOT, shared
-from benchmarks.photo_runs import accuracy, use_shared_weights
+from benchmarks.networks import accuracy, chosen, new_network, remembered, shared_pixels
+from benchmarks.photo_runs import use_shared_weights
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from trainer.config import Recipe
     from trainer.types import Pixels
 
@@ -49,55 +50,31 @@ def _recipe(way: str, seed: int) -> Recipe:
 
 
 def _measured(way: str, seed: int, quick: bool) -> dict[str, Any]:
-    """Trains one way, unless that was done before, and measures it."""
-    from trainer.files import write_json
-
-    record = ROOT / "runs/augmentation" / ("quick" if quick else "full") / f"{_DATA}-{way}-{seed}.json"
-    if not record.exists():
-        found = _train(way, seed, quick)
-        print(f"seed {seed}, {way}: {found['val']:.1%} on validation", file=sys.stderr)
-        record.parent.mkdir(parents=True, exist_ok=True)
-        write_json(record, found)
-    return dict(json.loads(record.read_text()))
+    return remembered(f"augmentation-{_DATA}-{way}-{seed}", quick, partial(_train, way, seed, quick))
 
 
 def _train(way: str, seed: int, quick: bool) -> dict[str, Any]:
-    from trainer.artifacts import cache_folder, input_contract
-    from trainer.data.dataset import scan
-    from trainer.data.pixels import load_pixels
-    from trainer.training.backbones import build_model, get_backbone
+    from trainer.artifacts import input_contract
     from trainer.training.finetune import finetune
     from trainer.training.transfer import train_head
-    from trainer.training.weights import resolve_weights
 
     recipe = _recipe(way, seed)
     if quick:
         recipe = recipe.updated({"model": {"input_size": 96}, "head": {"epochs": 1}, "finetune": {"epochs": 1}})
-    contract, backbone = input_contract(recipe), get_backbone(recipe.model.backbone)
-    dataset = scan(shared(f"data/{_DATA}"), data=recipe.data, seed=seed)
-    train, val, test = (load_pixels(dataset, split, contract, cache_folder()) for split in ("train", "val", "test"))
-    few = _share_of(train, seed)
-    network = build_model(
-        backbone,
-        num_classes=len(dataset.labels),
-        input_size=contract.height,
-        dropout=recipe.model.dropout,
-        weights_file=resolve_weights(backbone, recipe.model.weights, contract.height),
-        seed=seed,
-    )
+    contract = input_contract(recipe)
+    labels, pixels = shared_pixels(_DATA, recipe)
+    few, val, test = chosen(pixels["train"], _share_of(pixels["train"], seed)), pixels["val"], pixels["test"]
+    network = new_network(recipe, len(labels))
     train_head(network, few, val, recipe.head, contract=contract, seed=seed)
     finetune(network, few, val, recipe.finetune, recipe.augment, contract=contract, seed=seed, stage=way)
     measured = {"test": accuracy(network, test, contract), "val": accuracy(network, val, contract)}
     return {**measured, "photos": len(few), "count": len(test)}
 
 
-def _share_of(pixels: Pixels, seed: int) -> Pixels:
-    """A fifth of each class, drawn by the seed."""
+def _share_of(pixels: Pixels, seed: int) -> NDArray[np.int64]:
+    """Indices of a fifth of each class, drawn by the seed."""
     import numpy as np
 
     rng = np.random.default_rng(seed)
     classes = [rng.permutation(np.flatnonzero(pixels.labels == label)) for label in np.unique(pixels.labels)]
-    kept = np.sort(np.concatenate([members[: round(_SHARE * len(members))] for members in classes]))
-    return replace(
-        pixels, images=pixels.images[kept], labels=pixels.labels[kept], paths=tuple(pixels.paths[k] for k in kept)
-    )
+    return np.sort(np.concatenate([members[: round(_SHARE * len(members))] for members in classes]))

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks.inputs import ROOT, shared
 
 if TYPE_CHECKING:
-    from edge_runtime import InputContract
     from trainer.config import Recipe
     from trainer.pipeline import RunResult
-    from trainer.types import Pixels, Variant
+    from trainer.types import Variant
 
 WORK = ROOT / "runs/compression"
 TEACHER, STUDENT = "mobilenet_v2_1.0", "mobilenet_v2_0.35"
@@ -94,18 +93,6 @@ def student_recipe(teacher: Path, *settings: str) -> Recipe:
 def variant_of(result: RunResult, name: str) -> Variant:
     """One of a run's model files."""
     return next(variant for variant in result.variants if variant.name == name)
-
-
-def accuracy(network: Any, pixels: Pixels, contract: InputContract) -> float:
-    """Share of right answers of a tf_keras network, 0–1."""
-    from trainer.training.augment import normalize
-
-    right = 0
-    for start in range(0, len(pixels), 64):
-        batch = slice(start, start + 64)
-        scores = network(normalize(pixels.images[batch], contract.mean, contract.std), training=False).numpy()
-        right += int((scores.argmax(axis=1) == pixels.labels[batch]).sum())
-    return right / len(pixels)
 
 
 def _recipe(*settings: str) -> Recipe:

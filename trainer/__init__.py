@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from trainer.errors import TrainerError
     from trainer.evaluation.evaluate import evaluate_photos
     from trainer.external import quantize_keras_model
-    from trainer.pipeline import RunResult, train
+    from trainer.pipeline import RunResult, extend, train
     from trainer.recipe import read_recipe
     from trainer.reports.preview import preview_photos
 
@@ -36,6 +36,7 @@ __all__ = [
     "TrainerError",
     "check_photos",
     "evaluate_photos",
+    "extend",
     "preview_photos",
     "quantize_keras_model",
     "read_recipe",
@@ -48,6 +49,7 @@ _MODULE_OF = {
     "TrainerError": "errors",
     "evaluate_photos": "evaluation.evaluate",
     "preview_photos": "reports.preview",
+    "extend": "pipeline",
     "quantize_keras_model": "external",
     "read_recipe": "recipe",
     "train": "pipeline",

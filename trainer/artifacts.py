@@ -12,7 +12,7 @@ from trainer.files import read_json, write_json
 from trainer.quiet import load_tensorflow
 from trainer.run import Run
 from trainer.training.backbones import get_backbone
-from trainer.types import Dataset, Epoch, Evaluation, Pixels, Rung, Split, Variant, Verdict
+from trainer.types import Dataset, Epoch, Evaluation, Extension, Pixels, Rung, Split, Variant, Verdict
 
 if TYPE_CHECKING:
     from edge_runtime import InputContract
@@ -24,6 +24,7 @@ NETWORKS = {
     "prune": "pruned",
     "sparsify": "sparse",
     "cluster": "clustered",
+    "extend": "extended",
 }
 """Stages that leave a network, in order, and what the network is called after them."""
 
@@ -76,6 +77,28 @@ def read_model(run: Run, stage: str) -> Any:
     return load_model(run.stage(stage) / "model.keras")
 
 
+def write_extension(folder: Path, extension: Extension) -> None:
+    """Of the extend stage."""
+    write_json(folder / "extension.json", extension.to_dict())
+
+
+def read_extension(run: Run) -> Extension | None:
+    """What an extension did to the classes; None where the run extends none."""
+    file = run.stage("extend") / "extension.json"
+    return Extension.from_dict(read_json(file)) if file.exists() else None
+
+
+def write_accuracy_by_photos(folder: Path, found: tuple[tuple[float, float], ...]) -> None:
+    """Of the head stage, where photos are few."""
+    write_json(folder / "accuracy_by_photos.json", found)
+
+
+def read_accuracy_by_photos(run: Run) -> tuple[tuple[float, float], ...]:
+    """Photos of a class and accuracy, 0–1, growing; empty where it wasn't looked for."""
+    file = run.stage("head") / "accuracy_by_photos.json"
+    return tuple((photos, accuracy) for photos, accuracy in read_json(file)) if file.exists() else ()
+
+
 def write_widths(folder: Path, before: dict[str, int], after: dict[str, int]) -> None:
     """Of the prune stage: the layers' channels before and after, by layer."""
     changed = {name: (before[name], width) for name, width in after.items() if width != before[name]}
@@ -108,13 +131,14 @@ def read_latest(run: Run) -> Any:
 
 def was_pretrained(run: Run) -> bool:
     """Whether training began with pretrained weights."""
-    return bool(read_json(run.stage("head") / "training.json")["pretrained"])
+    first = "head" if run.stage("head").exists() else "extend"
+    return bool(read_json(run.stage(first) / "training.json")["pretrained"])
 
 
 def read_history(run: Run) -> tuple[Epoch, ...]:
     """The learning curves of the network's training stages, in order."""
     files = (run.stage(name) / "training.json" for name in ("head", *finished_networks(run), "quantize"))
-    return tuple(Epoch(**epoch) for file in files for epoch in read_json(file)["history"])
+    return tuple(Epoch(**epoch) for file in files if file.exists() for epoch in read_json(file)["history"])
 
 
 def write_evaluation(folder: Path, kind: str, evaluation: Evaluation) -> None:

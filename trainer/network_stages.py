@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.artifacts import (
@@ -13,19 +14,23 @@ from trainer.artifacts import (
     read_model,
     read_pixels,
     was_pretrained,
+    write_accuracy_by_photos,
     write_dataset,
+    write_extension,
     write_trained,
     write_widths,
 )
+from trainer.data.few import FEW
+from trainer.extension import read_photos
+from trainer.kept import read_kept
 from trainer.quiet import load_tensorflow
-from trainer.run import Run
+from trainer.run import Run, load_run
 from trainer.training.backbones import get_backbone
 from trainer.training.teachers import open_teacher, teacher_recipe
-from trainer.types import SPLITS, Dataset, Epoch, Pixels
+from trainer.types import SPLITS, Dataset, Epoch, Extension, Features, Pixels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from trainer.compression.distillation import Teacher
     from trainer.config import Recipe
@@ -33,9 +38,7 @@ if TYPE_CHECKING:
 
 def data(run: Run, folder: Path) -> None:
     """Reads and resizes the photos."""
-    from trainer.data.dataset import scan
-
-    dataset = scan(run.photos, data=run.recipe.data, seed=run.recipe.seed)
+    dataset = read_photos(run.photos, run.recipe)
     for split in SPLITS:
         read_pixels(run, dataset, split)
     write_dataset(folder, dataset)
@@ -55,8 +58,24 @@ def teacher(run: Run, folder: Path) -> None:
 
 def head(run: Run, folder: Path) -> None:
     """The classifier alone, on the frozen backbone's features; from scratch there is nothing to freeze."""
-    model, history = _head_trained(run, read_dataset(run))
+    dataset = read_dataset(run)
+    model, history = _head_trained(run, dataset)
     write_trained(folder, model, history, pretrained=run.weights is not None)
+    if run.weights is not None and len(dataset.photos) < FEW * len(dataset.labels):
+        write_accuracy_by_photos(folder, _accuracy_by_photos(run, model))
+
+
+def _accuracy_by_photos(run: Run, model: Any) -> tuple[tuple[float, float], ...]:
+    """Of a head on the features of the training and validation photos, which the backbone has never seen."""
+    import numpy as np
+
+    from trainer.evaluation.more_photos import accuracy_by_photos
+    from trainer.training.transfer import compute_features
+
+    parts = _pixels(run)
+    features = [compute_features(model, pixels.images, contract=input_contract(run.recipe)) for pixels in parts]
+    pooled = Features(np.concatenate(features), np.concatenate([pixels.labels for pixels in parts]))
+    return accuracy_by_photos(pooled, seed=run.recipe.seed)
 
 
 def finetune(run: Run, folder: Path) -> None:
@@ -110,6 +129,22 @@ def cluster(run: Run, folder: Path) -> None:
     settings = run.recipe.cluster
     recipe = _for_stage(run.recipe, settings.epochs, settings.learning_rate, gentle=True)
     _reshape_weights(run, folder, cluster_weights, settings, recipe)
+
+
+def extend(run: Run, folder: Path) -> None:
+    """The network of another run under a new head, which learns the known classes and the new ones from features."""
+    from trainer.training.extend import compare, extend_head
+
+    of, kept, recipe = load_run(Path(run.recipe.extend.run)), read_kept(run), run.recipe
+    known = read_kept(of)
+    load_tensorflow()
+    before, classes = read_latest(of), len(kept.labels)
+    model, history = extend_head(before, classes, kept.split("train"), kept.split("val"), recipe.head, seed=recipe.seed)
+    write_trained(folder, model, history, pretrained=was_pretrained(of))
+    added = [photo.label for photo in kept.photos[len(known.photos) :]]
+    counts = [added.count(index) for index in range(classes)]
+    compared = compare(before, model, kept.split("test"), labels=kept.labels, added=counts)
+    write_extension(folder, Extension("test", compared, learned=len(known.split("train"))))
 
 
 def _reshape_weights(run: Run, folder: Path, step: Callable[..., Any], settings: Any, recipe: Recipe) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,23 +12,29 @@ from trainer import file_stages, network_stages
 from trainer.artifacts import (
     MODEL_FILES,
     input_size,
+    read_accuracy_by_photos,
     read_dataset,
     read_evaluations,
+    read_extension,
     read_rungs,
     read_speed,
     read_variants,
     read_verdict,
 )
 from trainer.config import Recipe
+from trainer.data.few import RECIPE, few_photos
 from trainer.environment import check_packages
 from trainer.errors import OutputFolderError
 from trainer.evaluation.gate import require_kept
+from trainer.extension import extension_recipe, open_extended, read_photos
+from trainer.kept import keep
 from trainer.plan import check_plan
 from trainer.reports.compression_page import PAGE_NAME
+from trainer.reports.few_notes import few_notes
 from trainer.run import Stage, open_run, run_stages
 from trainer.training.backbones import get_backbone
 from trainer.training.teachers import trains_teacher
-from trainer.types import Evaluation, Rung, Variant, Verdict
+from trainer.types import Evaluation, Extension, Rung, Variant, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +54,8 @@ class RunResult:
         speed: The benchmark's report, as `edge_runtime.benchmark.BenchmarkReport.to_dict` gives it.
         rungs: The ways to quantize that were tried.
         variants: Every model file of the run: what each step brought.
+        extension: How the known classes fared; None where the run extends none.
+        few: What is to be known where photos were few, each a sentence.
     """
 
     fp32: Path
@@ -58,6 +67,8 @@ class RunResult:
     speed: dict[str, Any]
     rungs: tuple[Rung, ...]
     variants: tuple[Variant, ...]
+    extension: Extension | None = None
+    few: tuple[str, ...] = ()
 
     def require_kept(self) -> RunResult:
         """Returns itself, or raises a GateError where INT8 lost more than the recipe allows."""
@@ -83,23 +94,26 @@ def train(
         TrainerError: Photos, settings, weights or folder can't be used; said before anything is written.
     """
     check_packages()
-    from trainer.data.dataset import scan
     from trainer.training.weights import resolve_weights
 
     recipe, photos = recipe or Recipe(), Path(photos).resolve()
-    dataset = scan(photos, data=recipe.data, seed=recipe.seed)
+    dataset = read_photos(photos, recipe)
     backbone = get_backbone(recipe.model.backbone)
     check_plan(recipe, dataset.labels)
-    weights = resolve_weights(backbone, recipe.model.weights, input_size(recipe))
+    weights = None if _extends(recipe) else resolve_weights(backbone, recipe.model.weights, input_size(recipe))
     run = open_run(Path(to), photos, recipe, weights)
     if run.stage("data").exists() and read_dataset(run) != dataset:
         raise OutputFolderError(
             f"Expected the photos that the run in {run.folder} was started with, but they have changed since. "
             "Start a new run with another --to."
         )
-    announce = announce or (lambda line: print(line, file=sys.stderr))
+    announce = announce or _to_stderr
     if backbone.int8_warning:
         announce(f"Warning: {backbone.name}: {backbone.int8_warning}.")
+    few = few_photos(Counter(dataset.labels[photo.label] for photo in dataset.photos))
+    if few and not _extends(recipe):
+        advice = "" if recipe.gate.spare else f" --recipe {RECIPE} is made for so few."
+        announce(f"Warning: {few}: the accuracy will be known roughly only.{advice}")
     run_stages(run, STAGES, announce)
     return RunResult(
         fp32=run.folder / MODEL_FILES["fp32"],
@@ -111,18 +125,61 @@ def train(
         speed=read_speed(run),
         rungs=read_rungs(run),
         variants=read_variants(run),
+        extension=read_extension(run),
+        few=few_notes(read_evaluations(run)["int8"]["test"], read_accuracy_by_photos(run)),
     )
+
+
+def extend(
+    model: str | Path, photos: str | Path, to: str | Path, *, announce: Callable[[str], None] | None = None
+) -> RunResult:
+    """Adds classes, or more photos of known ones, to the network of a finished run.
+
+    The network stays as it is but for its head, which learns anew: the known classes from the features that the run has
+    kept, the new ones from their photos'. The known classes' photos may be gone; copies of some of them calibrate INT8,
+    decide the gate and measure.
+
+    Args:
+        model: The run's folder, or a model file in it.
+        photos: Of new classes, of known ones or both; one class is enough. Split as for `train`.
+        to: The new run's folder, new or of this very extension. It can be extended in turn.
+        announce: Called with a line at the start of each stage; default: printed on stderr.
+
+    Returns:
+        What was made; its ``extension`` tells how the known classes fared.
+
+    Raises:
+        TrainerError: The run can't be extended, or the photos can't be used.
+    """
+    check_packages()
+    announce = announce or _to_stderr
+    of = open_extended(Path(model), announce)
+    return train(photos, to, extension_recipe(of), announce=announce)
+
+
+def _extends(recipe: Recipe) -> bool:
+    return bool(recipe.extend.run)
+
+
+def _trains(recipe: Recipe) -> bool:
+    return not _extends(recipe)
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 STAGES = (
     Stage("data", "Reading and resizing the photos", network_stages.data),
     Stage("teacher", "Training the teacher", network_stages.teacher, trains_teacher),
-    Stage("head", "Training the classifier on the frozen backbone's features", network_stages.head),
-    Stage("finetune", "Training the network", network_stages.finetune),
+    Stage("head", "Training the classifier on the frozen backbone's features", network_stages.head, _trains),
+    Stage("finetune", "Training the network", network_stages.finetune, _trains),
     Stage("distill", "Distilling the teacher's answers", network_stages.distill, lambda r: bool(r.distill.teacher)),
     Stage("prune", "Pruning channels", network_stages.prune, lambda r: r.prune.keep_macs < 1),
     Stage("sparsify", "Setting small weights to zero", network_stages.sparsify, lambda r: r.sparsify.sparsity > 0),
     Stage("cluster", "Clustering weights", network_stages.cluster, lambda r: r.cluster.clusters > 0),
+    Stage("keep", "Keeping the photos' features", keep, lambda r: r.keep.pictures > 0),
+    Stage("extend", "Training a head for all classes on the features", network_stages.extend, _extends),
     Stage("quantize", "Converting to FP32 and full INT8", file_stages.quantize),
     Stage("evaluate", "Measuring the models through the runtime", file_stages.evaluate),
     Stage("report", "Writing the models and the report", file_stages.report),

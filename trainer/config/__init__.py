@@ -8,6 +8,7 @@ from typing import Any
 from trainer.config.augmentation import AugmentConfig
 from trainer.config.compression import ClusterConfig, DistillConfig, PruneConfig, SparsifyConfig
 from trainer.config.data import DataConfig
+from trainer.config.extension import ExtendConfig, KeepConfig
 from trainer.config.quantization import GateConfig, QatConfig, QuantizeConfig
 from trainer.config.training import FinetuneConfig, HeadConfig, ModelConfig
 from trainer.errors import RecipeError
@@ -17,9 +18,11 @@ __all__ = [
     "ClusterConfig",
     "DataConfig",
     "DistillConfig",
+    "ExtendConfig",
     "FinetuneConfig",
     "GateConfig",
     "HeadConfig",
+    "KeepConfig",
     "ModelConfig",
     "PruneConfig",
     "QatConfig",
@@ -46,6 +49,8 @@ class Recipe:
     quantize: QuantizeConfig = field(default_factory=QuantizeConfig)
     qat: QatConfig = field(default_factory=QatConfig)
     gate: GateConfig = field(default_factory=GateConfig)
+    keep: KeepConfig = field(default_factory=KeepConfig)
+    extend: ExtendConfig = field(default_factory=ExtendConfig)
 
     def to_dict(self) -> dict[str, Any]:
         """Nested tables, as TOML holds them."""

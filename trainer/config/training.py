@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from trainer.config.require import require
 
@@ -33,14 +34,24 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """Training of the classifier on the frozen backbone's features, which are computed once."""
+    """Training of the classifier on the frozen backbone's features, which are computed once.
 
+    Attributes:
+        solver: ``"adam"``, or ``"lbfgs"``: a logistic regression with an L2 penalty, solved to its end, in which all
+            classes weigh the same. It needs no validation photos to stop, and so serves few photos; the settings below
+            play no part in it.
+        epochs: 0 leaves the classifier as it is.
+        patience: Epochs without a lower validation loss before stopping.
+    """
+
+    solver: Literal["adam", "lbfgs"] = "adam"
     epochs: int = 30
     batch_size: int = 64
     learning_rate: float = 3e-3
     patience: int = 10
 
     def __post_init__(self) -> None:
+        require(self.solver in ("adam", "lbfgs"), "head.solver", "adam or lbfgs", self.solver)
         require(self.epochs >= 0, "head.epochs", "at least 0", self.epochs)
         require(self.batch_size >= 1, "head.batch_size", "at least 1", self.batch_size)
         require(self.learning_rate > 0, "head.learning_rate", "greater than 0", self.learning_rate)

@@ -80,7 +80,7 @@ class Survey:
         return tuple((photo.path, photo.facts.unreadable) for photo in self.photos if photo.facts.unreadable)
 
 
-def scan(source: str | Path, *, data: DataConfig, seed: int) -> Dataset:
+def scan(source: str | Path, *, data: DataConfig, seed: int, least_classes: int = 2) -> Dataset:
     """Reads photos and splits them.
 
     Each file is hashed and checked for its header and its end; damage in its middle is found by `load_pixels`.
@@ -89,11 +89,12 @@ def scan(source: str | Path, *, data: DataConfig, seed: int) -> Dataset:
         source: A folder or a list, as `trainer.data.formats` reads them.
         data: Shares of the splits, groups, and how many files may be unreadable.
         seed: Of the split.
+        least_classes: That there must be: photos that are added to others may be of one class.
 
     Raises:
         DatasetError: The photos can't be trained on as they are.
     """
-    return split_photos(survey(source), data=data, seed=seed)
+    return split_photos(survey(source), data=data, seed=seed, least_classes=least_classes)
 
 
 def survey(source: str | Path, *, decode: bool = False) -> Survey:
@@ -130,7 +131,7 @@ def survey(source: str | Path, *, decode: bool = False) -> Survey:
     )
 
 
-def split_photos(found: Survey, *, data: DataConfig, seed: int) -> Dataset:
+def split_photos(found: Survey, *, data: DataConfig, seed: int, least_classes: int = 2) -> Dataset:
     """Decides whether photos can be trained on, and where each belongs.
 
     Raises:
@@ -144,7 +145,7 @@ def split_photos(found: Survey, *, data: DataConfig, seed: int) -> Dataset:
             f"({several.label}): networks for several labels can't be trained yet. Leave one label for each."
         )
     _check_unreadable(found, data.max_unreadable)
-    labels = _common_classes(found)
+    labels = _common_classes(found, least_classes)
     photos = found.readable
     given = _as_whole(found)
     shares = _shares(data, given, len(photos))
@@ -183,7 +184,7 @@ def _check_unreadable(found: Survey, allowed: float) -> None:
         )
 
 
-def _common_classes(found: Survey) -> tuple[str, ...]:
+def _common_classes(found: Survey, least: int) -> tuple[str, ...]:
     first, *others = found.classes.items()
     for split, classes in others:
         missing = sorted(set(first[1]) - set(classes))
@@ -195,7 +196,7 @@ def _common_classes(found: Survey) -> tuple[str, ...]:
                 f"Expected the same classes in each split of {found.root}, but {' and '.join(lacks)}. "
                 "Add photos of them there, or take the others out."
             )
-    if len(first[1]) < 2:
+    if len(first[1]) < least:
         raise DatasetError(
             f"Expected at least two classes in {found.root}, got one ({', '.join(first[1])}). "
             "Add photos of something else, for example of the background."

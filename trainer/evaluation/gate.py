@@ -21,7 +21,8 @@ def judge(fp32: Evaluation, int8: Evaluation, config: GateConfig) -> Verdict:
 
     It doesn't where it loses more than ``config.max_drop`` points of accuracy (exactly that much passes), where it
     agrees with FP32 on less than ``config.min_agreement`` percent of the pictures, or where it collapsed to one class
-    (`collapsed_class`), which a lenient setting of the other two must not hide.
+    (`collapsed_class`), which a lenient setting of the other two must not hide. ``config.spare`` photos may be lost, or
+    answered otherwise, in any case.
 
     Args:
         fp32: The baseline on the deciding split.
@@ -35,16 +36,18 @@ def judge(fp32: Evaluation, int8: Evaluation, config: GateConfig) -> Verdict:
     # In counts: 0.9 - 0.89 is more than 0.01 in floats, and a drop of exactly max_drop has to pass.
     lost = right_answers(fp32) - right_answers(int8)
     drop, equal = 100 * lost / fp32.count, agreement(fp32, int8)
+    spare = 100 * config.spare / fp32.count
+    max_drop, min_agreement = max(config.max_drop, spare), min(config.min_agreement, 100 - spare)
     where = f"the {fp32.count:,} photos of the {fp32.split} split"
     reasons = []
-    if drop > config.max_drop + 1e-9:
+    if drop > max_drop + 1e-9:
         reasons.append(
             f"INT8 loses {drop:.2f} points of accuracy on {where} ({100 * fp32.accuracy:.2f}% → "
-            f"{100 * int8.accuracy:.2f}%); at most {config.max_drop:g} may be lost."
+            f"{100 * int8.accuracy:.2f}%); at most {max_drop:g} may be lost."
         )
-    if equal < config.min_agreement - 1e-9:
+    if equal < min_agreement - 1e-9:
         reasons.append(
-            f"INT8 gives FP32's answer on {equal:.2f}% of {where}; at least {config.min_agreement:g}% is asked for."
+            f"INT8 gives FP32's answer on {equal:.2f}% of {where}; at least {min_agreement:g}% is asked for."
         )
     if (index := collapsed_class(fp32, int8)) is not None:
         reasons.append(

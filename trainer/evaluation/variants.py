@@ -37,6 +37,7 @@ TITLES = {
     "pruned": "Channels pruned",
     "sparse": "Weights pruned",
     "clustered": "Weights clustered",
+    "extended": "Classes added",
 }
 
 

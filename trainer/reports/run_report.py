@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.artifacts import (
     MODEL_FILES,
+    read_accuracy_by_photos,
     read_dataset,
     read_evaluations,
+    read_extension,
     read_history,
     read_int8_costs,
     read_latest,
@@ -24,6 +26,7 @@ from trainer.artifacts import (
 from trainer.environment import package_versions
 from trainer.evaluation.variants import speed_conditions
 from trainer.reports.compression_page import PAGE_NAME, CompressionContent
+from trainer.reports.few_notes import few_notes
 from trainer.reports.report_content import (
     DatasetFacts,
     FileFacts,
@@ -33,6 +36,7 @@ from trainer.reports.report_content import (
     StageTime,
     worst_mistakes,
 )
+from trainer.reports.summary import extension_text
 from trainer.run import stage_records
 from trainer.training.backbones import get_backbone
 
@@ -103,9 +107,16 @@ def _file_facts(path: Path) -> FileFacts:
 def _notes(run: Run) -> tuple[str, ...]:
     backbone = get_backbone(run.recipe.model.backbone)
     notes = [f"{backbone.name}: {backbone.int8_warning}."] if backbone.int8_warning else []
+    if extension := read_extension(run):
+        notes.append(
+            "An extension: the head learned the known classes from features that the extended run has kept, of "
+            f"{extension.learned:,} photos. {extension_text(extension)} Below, copies of some of the known classes' "
+            "photos, drawn class by class, stand for all of them."
+        )
     if not was_pretrained(run):
         notes.append("Trained from scratch, without pretrained ImageNet weights.")
-    return tuple(notes)
+    test = read_evaluations(run)["int8"]["test"]
+    return (*notes, *few_notes(test, read_accuracy_by_photos(run)))
 
 
 def _speed(report: dict[str, Any]) -> Speed:

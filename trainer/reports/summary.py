@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from trainer.compress import CompressedModel
     from trainer.pipeline import RunResult
-    from trainer.types import Evaluation, Rung, Variant, Verdict
+    from trainer.types import Evaluation, Extension, Rung, Variant, Verdict
 
 _SPLIT_NAMES = {"val": "validation", "test": "test"}
 
@@ -19,7 +19,8 @@ def format_result(result: RunResult) -> str:
     """A run's outcome: the models, their speed and where the report lies."""
     table = format_models(result.fp32, result.int8, result.evaluations, result.verdict, _speed_rows(result))
     steps = f"{format_ladder(result.rungs)}\n\n{format_variants(result.variants)}"
-    return f"{table}\nReport       {result.report}\nCompression  {result.compression}\n\n{steps}"
+    few = "".join(f"\n\n{note}" for note in result.few)
+    return f"{table}\nReport       {result.report}\nCompression  {result.compression}\n\n{steps}{few}"
 
 
 def format_compressed(made: CompressedModel) -> str:
@@ -69,6 +70,35 @@ def format_ladder(rungs: Sequence[Rung]) -> str:
         figures = (f"{rung.accuracy:.1%}", f"{-rung.drop:+.2f}", f"{rung.agreement:.1f}%", f"{rung.seconds:.0f}")
         rows.append((rung.title, *figures, kept))
     return _aligned(rows)
+
+
+def format_extension(extension: Extension) -> str:
+    """How the classes fared when a run was extended."""
+    rows = [("Classes, FP32 on test photos", "added", "right before", "right now", "of")]
+    for one in extension.classes:
+        before = "new" if one.before is None else str(one.before)
+        rows.append((one.label, str(one.added or ""), before, str(one.after), str(one.count)))
+    return f"{_aligned(rows)}\n\n{extension_text(extension)}"
+
+
+def extension_text(extension: Extension) -> str:
+    """The same in two sentences: what the known classes lost, and how well the new ones are known."""
+    known = extension.known
+    new = [one for one in extension.classes if one.before is None]
+    before, after, count = (
+        sum(values) for values in zip(*((o.before or 0, o.after, o.count) for o in known), strict=True)
+    )
+    text = (
+        f"The known classes: {before} of {count} test photos right before, {after} now "
+        f"({100 * (after - before) / count:+.1f} points)."
+    )
+    worst = min(known, key=lambda one: (one.after - (one.before or 0)) / max(1, one.count))
+    if worst.after < (worst.before or 0):
+        text += f" {worst.label} lost most: {worst.before} before, {worst.after} now, of {worst.count}."
+    if new:
+        told = ", ".join(f"{one.label} {one.after} of {one.count}" for one in new)
+        text += f" New: {told} right."
+    return text
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> str:

@@ -89,7 +89,8 @@ def prune(run: Run, folder: Path) -> None:
     history: list[Epoch] = []
     if settings.epochs:
         recipe = _for_stage(run.recipe, settings.epochs, settings.learning_rate)
-        history = _trained(run, model, recipe, "prune", Teacher(whole, run.recipe.distill, contract=contract))
+        by = Teacher(whole, recipe.distill, contract=contract, loss=recipe.loss)
+        history = _trained(run, model, recipe, "prune", by)
     write_trained(folder, model, history, pretrained=was_pretrained(run))
     write_widths(folder, layer_widths(whole), layer_widths(model))
 
@@ -125,7 +126,7 @@ def _reshape_weights(run: Run, folder: Path, step: Callable[..., Any], settings:
         recipe.augment,
         contract=contract,
         seed=recipe.seed,
-        teacher=Teacher(before, recipe.distill, contract=contract),
+        teacher=Teacher(before, recipe.distill, contract=contract, loss=recipe.loss),
     )
     write_trained(folder, model, history, pretrained=was_pretrained(run))
 
@@ -147,7 +148,7 @@ def _head_trained(run: Run, dataset: Dataset) -> tuple[Any, list[Epoch]]:
     if run.weights is None:
         return model, []
     train, val = _pixels(run)
-    return model, train_head(model, train, val, recipe.head, contract=contract, seed=recipe.seed)
+    return model, train_head(model, train, val, recipe.head, contract=contract, seed=recipe.seed, loss=recipe.loss)
 
 
 def _trained(
@@ -166,6 +167,7 @@ def _trained(
         contract=input_contract(run.recipe),
         seed=recipe.seed,
         from_scratch=from_scratch,
+        loss=recipe.loss,
         teacher=by,
         stage=stage,
     )

@@ -82,7 +82,7 @@ def open_teacher(run: Run, config: DistillConfig) -> Teacher:
 
     network, contract = read_teacher(run)
     pixels = read_pixels(run, read_dataset(run), "train", contract)
-    return Teacher(network, config, contract=contract, pixels=pixels)
+    return Teacher(network, config, contract=contract, pixels=pixels, loss=run.recipe.loss)
 
 
 def _load(path: Path) -> Any:

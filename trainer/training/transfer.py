@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trainer.config import HeadConfig
+from trainer.config import HeadConfig, LossConfig
 from trainer.training.augment import normalize
 from trainer.training.backbones import FEATURES_LAYER, HEAD_LAYER
 from trainer.training.fit import fit
+from trainer.training.losses import accuracy_of, as_targets, fitted_to, make_loss
 from trainer.types import Epoch, Pixels
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def train_head(
     *,
     contract: InputContract,
     seed: int,
+    loss: LossConfig | None = None,
     progress: bool = True,
 ) -> list[Epoch]:
     """Trains the dense head on the frozen backbone's features and puts the best one into the model.
@@ -75,6 +77,7 @@ def train_head(
         config: How long and how fast.
         contract: Its mean and std.
         seed: The same seed gives the same weights.
+        loss: What is minimized; None: what fits the labels.
         progress: Whether bars are drawn on stderr.
 
     Returns:
@@ -85,21 +88,34 @@ def train_head(
     train_features = compute_features(model, train.images, contract=contract, progress=progress)
     val_features = compute_features(model, val.images, contract=contract, progress=progress)
     head = _head_alone(model, seed)
-    head.compile(_adam(config.learning_rate), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    truth = _compile(head, _adam(config.learning_rate), loss or LossConfig(), train.labels, val.labels)
     curve = fit(
         head,
         train_features,
-        (val_features, val.labels),
+        (val_features, truth[1]),
         stage="head",
         epochs=config.epochs,
         steps=-(-len(train) // config.batch_size),
         patience=config.patience,
         progress=progress,
-        y=train.labels,
+        y=truth[0],
         batch_size=config.batch_size,
     )
     model.get_layer(HEAD_LAYER).set_weights(head.get_layer(HEAD_LAYER).get_weights())
     return curve
+
+
+def _compile(
+    head: tf_keras.Model, optimizer: Any, loss: LossConfig, train: NDArray[Any], val: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Sets the head's loss, and gives what it reads for both splits' labels."""
+    kind = fitted_to(loss, multi_label=train.ndim == 2).kind
+    if kind == "categorical_crossentropy" and loss.class_weights == "none":  # of class indices, which takes no targets
+        head.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+        return train, val
+    classes = head.output_shape[-1]
+    head.compile(optimizer, loss=make_loss(loss, train, classes), metrics=[accuracy_of(train)])
+    return as_targets(train, classes).numpy(), as_targets(val, classes).numpy()
 
 
 def _head_alone(model: tf_keras.Model, seed: int) -> tf_keras.Model:

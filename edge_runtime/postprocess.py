@@ -54,16 +54,26 @@ def top_categories(
 class Postprocessor:
     """From one model's output to categories: what `to_scores` and `top_categories` give.
 
-    Where the stored integers already order the classes, only the best of them become scores.
+    Where the stored integers already order the classes, only the best of them become scores. Where each class has a
+    threshold of its own, only those that reach theirs are given.
     """
 
-    def __init__(self, tensor: TensorSpec, activation: Activation, labels: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        tensor: TensorSpec,
+        activation: Activation,
+        labels: tuple[str, ...],
+        thresholds: tuple[float, ...] = (),
+    ) -> None:
+        self._thresholds = np.asarray(thresholds, np.float32) if thresholds else None
         self._tensor, self._activation, self._labels = tensor, activation, labels
         self._integers_order = tensor.is_quantized and activation != "none"
         self._scale, self._zero_point = tensor.scale, tensor.zero_point
 
     def __call__(self, output: NDArray[Any], top_k: int, score_threshold: float) -> tuple[Category, ...]:
         """The categories of an output, (classes,) as stored; see `top_categories`."""
+        if self._thresholds is not None:
+            return self._there(to_scores(output, self._tensor, self._activation), top_k, score_threshold)
         if not self._integers_order:
             scores = to_scores(output, self._tensor, self._activation)
             return top_categories(scores, self._labels, top_k=top_k, score_threshold=score_threshold)
@@ -75,3 +85,13 @@ class Postprocessor:
             if score >= score_threshold:
                 categories.append(Category(index, self._labels[index], score))
         return tuple(categories)
+
+    def _there(self, scores: NDArray[np.float32], top_k: int, score_threshold: float) -> tuple[Category, ...]:
+        """The classes over their own thresholds, best first."""
+        there = np.flatnonzero(scores >= self._thresholds)
+        best = there[np.argsort(-scores[there], kind="stable")[:top_k]].tolist()
+        return tuple(
+            Category(index, self._labels[index], score)
+            for index in best
+            if (score := float(scores[index])) >= score_threshold
+        )

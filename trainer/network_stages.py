@@ -140,6 +140,7 @@ def _head_trained(run: Run, dataset: Dataset) -> tuple[Any, list[Epoch]]:
     model = build_model(
         get_backbone(recipe.model.backbone),
         num_classes=len(dataset.labels),
+        multi_label=dataset.multi_label,
         input_size=contract.height,
         dropout=recipe.model.dropout,
         weights_file=run.weights,

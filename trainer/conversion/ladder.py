@@ -43,8 +43,8 @@ class Subject:
         train: Pictures to calibrate and to train with.
         val: Pictures that decide.
         contract: Of the network's input.
-        recipe: The settings; ``quantize``, ``qat``, ``finetune``, ``augment``, ``loss``, ``cluster``, ``gate`` and the seed are
-            read.
+        recipe: The settings; ``quantize``, ``qat``, ``finetune``, ``augment``, ``loss``, ``cluster``, ``gate`` and the
+            seed are read.
         num_classes: Length of the output.
         samples: Pictures of the representative dataset.
     """

@@ -8,7 +8,7 @@ import numpy as np
 
 from trainer.config import HeadConfig, LossConfig
 from trainer.training.augment import normalize
-from trainer.training.backbones import FEATURES_LAYER, HEAD_LAYER
+from trainer.training.backbones import FEATURES_LAYER, HEAD_LAYER, is_multi_label, scores_layer
 from trainer.training.fit import fit
 from trainer.training.losses import accuracy_of, as_targets, fitted_to, make_loss
 from trainer.types import Epoch, Pixels
@@ -130,7 +130,7 @@ def _head_alone(model: tf_keras.Model, seed: int) -> tf_keras.Model:
             layers.Input(model.get_layer(FEATURES_LAYER).output_shape[1:]),
             layers.Dropout(model.get_layer("dropout").rate),
             layers.Dense(dense.units, name=HEAD_LAYER),
-            layers.Softmax(),
+            scores_layer(is_multi_label(model)),
         ]
     )
 

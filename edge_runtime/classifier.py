@@ -113,6 +113,7 @@ class Classifier:
             output = interpreter.output_view()
             categories = self._postprocess(output, top_k, score_threshold)
             scores = self._scores_of(output) if all_scores else None
+            del output  # a view of the interpreter's memory, which then refuses to run for the next caller
             done = perf_counter()
         return Prediction(categories, (filled - start) * 1e3, (invoked - filled) * 1e3, (done - invoked) * 1e3, scores)
 

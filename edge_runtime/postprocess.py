@@ -73,7 +73,11 @@ class Postprocessor:
     def __call__(self, output: NDArray[Any], top_k: int, score_threshold: float) -> tuple[Category, ...]:
         """The categories of an output, (classes,) as stored; see `top_categories`."""
         if self._thresholds is not None:
-            return self._there(to_scores(output, self._tensor, self._activation), top_k, score_threshold)
+            scores = to_scores(output, self._tensor, self._activation)
+            there = np.flatnonzero(scores >= self._thresholds)
+            best = there[np.argsort(-scores[there], kind="stable")[:top_k]].tolist()
+            scored = [Category(index, self._labels[index], float(scores[index])) for index in best]
+            return tuple(category for category in scored if category.score >= score_threshold)
         if not self._integers_order:
             scores = to_scores(output, self._tensor, self._activation)
             return top_categories(scores, self._labels, top_k=top_k, score_threshold=score_threshold)
@@ -85,13 +89,3 @@ class Postprocessor:
             if score >= score_threshold:
                 categories.append(Category(index, self._labels[index], score))
         return tuple(categories)
-
-    def _there(self, scores: NDArray[np.float32], top_k: int, score_threshold: float) -> tuple[Category, ...]:
-        """The classes over their own thresholds, best first."""
-        there = np.flatnonzero(scores >= self._thresholds)
-        best = there[np.argsort(-scores[there], kind="stable")[:top_k]].tolist()
-        return tuple(
-            Category(index, self._labels[index], score)
-            for index in best
-            if (score := float(scores[index])) >= score_threshold
-        )

@@ -37,7 +37,7 @@ FLOORS = {
             *("commands", "doctor.software", "doctor.cameras", "doctor.board", "doctor.model"),
         ),
         (
-            *("model_graph", "thread_memory"),
+            *("model_graph", "thread_memory", "multi_label_decision"),
             *(f"benchmark.{what}" for what in ("statistics", "energy", "sustained", "validity", "names")),
             *(f"benchmark.{what}" for what in ("comparison", "tables", "picture")),
             *(f"sources.{kind}" for kind in ("camera", "csi", "folder", "stream", "synthetic", "video")),
@@ -90,7 +90,7 @@ FLOORS = {
         ("demo.digits", *of("evaluation", "evaluate gate")),
         of("compression", "channels folding"),
         ("compression.fake_quantization",),
-        of("compression", "importance qat sparsity clustering"),
+        ("reports.multi_label_page", *of("compression", "importance qat sparsity clustering")),
         ("artifacts", "compression.channel_pruning", "reports.report_page"),
         ("external", "training.teachers", *of("conversion", "stamp ladder"), "doctor.features"),
         ("plan", "evaluation.variants", "doctor.check", *of("reports", "report compression_page summary")),

@@ -100,7 +100,7 @@ class Pixels:
 
     @property
     def strata(self) -> NDArray[np.int64]:
-        """int64 (N,): the class by which pictures are drawn evenly, of several the rarest; one more for those of none."""
+        """int64 (N,): the class that pictures are drawn by, of several the rarest; one more for those of none."""
         import numpy as np
 
         if self.labels.ndim == 1:

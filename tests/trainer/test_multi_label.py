@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_runtime import Classifier
+from edge_runtime import Classifier, DecisionRules, live, open_source, verify_model
+from edge_runtime.cli import main as runtime_cli
+from edge_runtime.errors import ModelError
+from edge_runtime.golden import all_passed
+from edge_runtime.manifest import Manifest
+from edge_runtime.model_file import read_model_file
+from trainer.cli import main as trainer_cli
 from trainer.config import Recipe
-from trainer.errors import RecipeError
+from trainer.conversion.export import restamp
+from trainer.errors import DatasetError, RecipeError
 from trainer.evaluation.evaluate import evaluate_photos
+from trainer.evaluation.multi_label import MultiLabelEvaluation, read_evaluation
 from trainer.pipeline import RunResult, train
 
 CLASSES = ("blue", "green", "red")
@@ -61,21 +69,95 @@ def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
     return train(photos, tmp_path_factory.mktemp("runs") / "several", QUICK)
 
 
-def answered(classifier: Classifier, number: int, labels: tuple[str, ...], **options: Any) -> set[str]:
-    prediction = classifier.classify(spots(labels, 10_000 + number), color="rgb", **options)
-    return {category.label for category in prediction.categories}
-
-
 def test_the_device_gives_every_class_that_is_there(run: RunResult) -> None:
     with Classifier(run.int8) as classifier:
         assert classifier.model.activation == "sigmoid"
-        assert len(classifier.model.thresholds) == 3
-        right = [answered(classifier, number, labels) == set(labels) for number, labels in enumerate(sets(64))]
-    assert np.mean(right) > 0.9
+        answers = []
+        for number, labels in enumerate(sets(64)):
+            prediction = classifier.classify(spots(labels, 10_000 + number), color="rgb", all_scores=True)
+            assert prediction.scores is not None
+            there = prediction.scores >= np.array(classifier.model.thresholds)
+            assert {category.index for category in prediction.categories} == set(there.nonzero()[0])
+            answers.append({category.label for category in prediction.categories} == set(labels))
+    assert np.mean(answers) > 0.9
 
 
-def test_the_gate_and_the_figures_are_those_of_several_labels(run: RunResult) -> None:
+def test_top_k_and_the_score_threshold_keep_their_meaning(run: RunResult) -> None:
+    with Classifier(run.int8) as classifier:
+        frame = spots(CLASSES, 20_000)
+        every = classifier.classify(frame, color="rgb").categories
+        assert len(every) == 3
+        assert [category.score for category in every] == sorted((category.score for category in every), reverse=True)
+        assert classifier.classify(frame, color="rgb", top_k=2).categories == every[:2]
+        assert classifier.classify(frame, color="rgb", score_threshold=every[1].score).categories == tuple(
+            category for category in every if category.score >= every[1].score
+        )
+        assert classifier.classify(spots((), 20_001), color="rgb").top is None
+
+
+def test_the_live_loop_decides_for_all_that_is_in_view(run: RunResult, tmp_path: Path) -> None:
+    for number, labels in enumerate([("blue", "red"), ("red",)]):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), spots(labels, 10_001 + number)[:, :, ::-1])
+    rules = DecisionRules(smoothing="none", dwell_s=0.0)
+    with Classifier(run.int8) as classifier, open_source(str(tmp_path)) as source:
+        first, second = (result.decision for result in live(classifier, source, decision=rules))
+    assert first is not None
+    assert second is not None
+    assert set(first.labels or ()) == {"blue", "red"}
+    assert second.labels == ("red",)
+    assert [(event.kind, event.label) for event in second.events] == [("left", "blue")]
+
+
+def test_what_was_measured_is_what_ships(run: RunResult, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     test = run.evaluations["int8"]["test"]
+    assert isinstance(test, MultiLabelEvaluation)
     assert run.verdict.passed, run.verdict.reasons
-    assert test.accuracy > 0.9
-    print(test)
+    assert test.macro_f1 > 0.9
+    with Classifier(run.int8) as classifier:
+        assert classifier.model.manifest is not None
+        assert classifier.model.thresholds == run.evaluations["int8"]["val"].thresholds == test.thresholds
+        accuracy = {measured.split: measured for measured in classifier.model.manifest.accuracy}
+        assert all_passed(verify_model(classifier))
+    assert (accuracy["test"].count, accuracy["test"].int8) == (test.pictures, test.accuracy)
+    assert trainer_cli(["evaluate", str(run.int8), str(photos), "--json"]) == 0
+    again = read_evaluation({k: v for k, v in json.loads(capsys.readouterr().out).items() if k != "unreadable"})
+    assert (again.pictures, again.thresholds) == (240, test.thresholds)
+    assert trainer_cli(["evaluate", str(run.int8), str(photos)]) == 0
+    assert "several labels a photo" in capsys.readouterr().out
+    assert runtime_cli(["info", str(run.int8)]) == 0
+    assert f"blue {test.thresholds[0]:.2f}, green" in capsys.readouterr().out
+
+
+def test_the_report_shows_the_figures_of_several_labels(run: RunResult) -> None:
+    page = run.report.read_text(encoding="utf-8")
+    for text in ("mAP", "All classes right", "ROC AUC", "Threshold", "false positive rate", "48 photos"):
+        assert text in page
+    assert "Confusion matrix" not in page
+    assert "Wilson" not in page
+    summary = json.loads((run.report.parent / "report.json").read_text())["summary"]["test"]["int8"]
+    assert summary["count"] == 48
+    assert summary["mean_average_precision"] > 0.9
+
+
+def test_a_loss_that_does_not_fit_is_refused_before_anything_is_written(photos: Path, tmp_path: Path) -> None:
+    recipe = QUICK.updated({"loss": {"kind": "categorical_crossentropy"}})
+    with pytest.raises(RecipeError, match="photos with several labels each"):
+        train(photos, tmp_path / "run", recipe)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_of_one_label_is_not_measured_on_several(tiny_int8: Path, photos: Path) -> None:
+    with pytest.raises(DatasetError, match="Expected one label for each photo"):
+        evaluate_photos(tiny_int8, photos)
+
+
+def test_thresholds_that_do_not_fit_the_model_are_refused(run: RunResult, tmp_path: Path) -> None:
+    copy = tmp_path / "model.tflite"
+    copy.write_bytes(run.int8.read_bytes())
+    manifest = read_model_file(copy).manifest
+    assert manifest is not None
+    older = json.loads(manifest.to_json())
+    del older["thresholds"]
+    assert Manifest.from_json(json.dumps(older)).thresholds == ()
+    with pytest.raises(ModelError, match="Expected 3 thresholds from 0 to 1"):
+        restamp(copy, replace(manifest, thresholds=(0.5, 0.5)))

@@ -94,6 +94,7 @@ def evaluate_folder(
             yield frame
 
     # `readable` grows while the frames are drawn, so it is complete when it is read.
+    evaluation: Evaluation
     if thresholds:
         evaluation = _evaluate_each_class(classifier, frames(), readable, split, thresholds, total=len(photos))
     else:

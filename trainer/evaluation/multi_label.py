@@ -126,9 +126,11 @@ def evaluation_from_scores(
         macro_f1=float(np.mean([each[i][2] for i in shown])) if shown else 0.0,
         classes=tuple(
             LabelMetrics(
-                name,
-                *(float(figure) for figure in each[i][:3]),
-                int(truth[:, i].sum()),
+                label=name,
+                precision=float(each[i][0]),
+                recall=float(each[i][1]),
+                f1=float(each[i][2]),
+                support=int(truth[:, i].sum()),
                 threshold=float(thresholds[i]),
                 average_precision=precisions.get(i),
                 roc_auc=areas.get(i),

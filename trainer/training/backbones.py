@@ -1,8 +1,8 @@
 """The backbones, by name in one table, and how a classifier is built on one.
 
 Every model is flat (no model inside a model), takes the normalized picture as float32 (N, size, size, 3) RGB and
-ends in global pooling, dropout, a dense layer and softmax (or a sigmoid, for several labels a photo), so that pruning, quantization-aware training and the
-converter see plain layers only.
+ends in global pooling, dropout, a dense layer and softmax, or a sigmoid where photos have several labels, so that
+pruning, quantization-aware training and the converter see plain layers only.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -31,9 +31,9 @@ def fitted_to(config: LossConfig, *, multi_label: bool) -> LossConfig:
     Raises:
         RecipeError: They ask for a loss that doesn't fit.
     """
-    wrong, right = "categorical_crossentropy", "binary_crossentropy"
-    if not multi_label:
-        wrong, right = right, wrong
+    single: Literal["categorical_crossentropy"] = "categorical_crossentropy"
+    several: Literal["binary_crossentropy"] = "binary_crossentropy"
+    wrong, right = (single, several) if multi_label else (several, single)
     if config.kind == wrong:
         labels, output = ("several labels", "sigmoid") if multi_label else ("one label", "softmax")
         raise RecipeError(

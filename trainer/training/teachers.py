@@ -55,7 +55,8 @@ def check_teacher(recipe: Recipe, labels: tuple[str, ...], *, multi_label: bool 
         theirs = read_dataset(run)
         if theirs.labels != labels:
             raise RecipeError(
-                f"Expected a teacher of the classes {', '.join(labels)}, got one of {', '.join(theirs.labels)} in {name}."
+                f"Expected a teacher of the classes {', '.join(labels)}, got one of {', '.join(theirs.labels)} "
+                f"in {name}."
             )
         answers_each = theirs.multi_label
     else:
@@ -65,10 +66,12 @@ def check_teacher(recipe: Recipe, labels: tuple[str, ...], *, multi_label: bool 
             raise RecipeError(f"Expected a teacher of the same {len(labels)} classes, got one of {outputs} in {name}.")
         answers_each = is_multi_label(network)
     if answers_each != multi_label:
-        wanted, got = ("a sigmoid", "without one") if multi_label else ("softmax", "with a sigmoid")
+        wanted, got, labels_each = ("a sigmoid", "softmax", "several labels")
+        if not multi_label:
+            wanted, got, labels_each = got, wanted, "one label"
         raise RecipeError(
-            f"Expected a teacher with {wanted} at its end, for photos with {'several labels' if multi_label else 'one label'}"
-            f" each, got one {got} in {name}. Train the teacher on the same photos."
+            f"Expected a teacher with {wanted} at its end for photos with {labels_each} each, got one with {got} in "
+            f"{name}. Train the teacher on the same photos."
         )
 
 

@@ -283,6 +283,6 @@ def _check_reached(
                     "Add photos of other sessions, or group by something finer with data.group."
                 )
             raise DatasetError(
-                f"Expected photos of class {label} in each of {', '.join(splits)}, but its {len(parts[label])} in {root} "
-                f"leave none for {split}, as photos show other classes too. Add some, or name each photo's split."
+                f"Expected photos of class {label} in each of {', '.join(splits)}, but its {len(parts[label])} in "
+                f"{root} leave none for {split}, as they show other classes too. Add some, or name each photo's split."
             )

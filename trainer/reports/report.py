@@ -50,7 +50,8 @@ def write_report(run_dir: Path, content: ReportContent) -> tuple[Path, Path]:
 def report_to_dict(content: ReportContent) -> dict[str, Any]:
     """Everything in a report that a program may want, in JSON's types. Accuracies 0–1, drop and agreement in percent.
 
-    ``summary`` holds the comparison by split; ``evaluations`` what `trainer.evaluation.multi_label.read_evaluation` reads, each answer included.
+    ``summary`` holds the comparison by split; ``evaluations`` what
+    `trainer.evaluation.multi_label.read_evaluation` reads, each answer included.
     """
     return {
         "schema_version": SCHEMA_VERSION,

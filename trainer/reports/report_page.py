@@ -59,7 +59,10 @@ def render_page(content: ReportContent) -> str:
     }
     if isinstance(main, MultiLabelEvaluation):
         theirs = beside if isinstance(beside, MultiLabelEvaluation) else None
-        return page_template("multi_label.html.j2").render(**shared, **multi_label_parts(main, theirs))
+        parts = multi_label_parts(main, theirs)
+        return page_template("multi_label.html.j2").render(
+            **shared, **parts, matrix_width=_css_width(parts["quality_curves"])
+        )
     matrix = confusion_svg(main)
     return page_template("report.html.j2").render(
         **shared,

@@ -115,8 +115,9 @@ def evaluation_from_scores(
         for i in columns
     ]
     shown = [i for i in columns if truth[:, i].any()]
-    precisions = {i: float(average_precision_score(truth[:, i], scores[:, i])) for i in shown}
-    areas = {i: float(roc_auc_score(truth[:, i], scores[:, i])) for i in shown if not truth[:, i].all()}
+    # Both are sums of many parts: rounded, so that what is perfect is 1.
+    precisions = {i: round(float(average_precision_score(truth[:, i], scores[:, i])), 9) for i in shown}
+    areas = {i: round(float(roc_auc_score(truth[:, i], scores[:, i])), 9) for i in shown if not truth[:, i].all()}
     right = truth == predicted
     return MultiLabelEvaluation(
         model=model,

@@ -56,12 +56,12 @@ def quality_svg(evaluation: MultiLabelEvaluation, name: str = "quality") -> str:
         left, right = figure.add_axes((0.07, 0.14, 0.41, 0.78)), figure.add_axes((0.57, 0.14, 0.41, 0.78))
         for rank, index in reversed(list(enumerate(shown))):
             metrics, named = evaluation.classes[index], rank < _MOST_NAMED
-            style = {"color": HUES[rank] if named else MUTED, "linewidth": 1.8 if named else 0.6}
+            color, width = (HUES[rank], 1.8) if named else (MUTED, 0.6)
             precision, recall, _ = precision_recall_curve(truth[:, index], scores[:, index])
-            left.plot(recall, precision, label=metrics.label if named else None, **style)
-            left.plot([metrics.recall], [metrics.precision], "o", color=style["color"], ms=4)
+            left.plot(recall, precision, label=metrics.label if named else None, color=color, linewidth=width)
+            left.plot([metrics.recall], [metrics.precision], "o", color=color, ms=4)
             false, true, _ = roc_curve(truth[:, index], scores[:, index])
-            right.plot(false, true, **style)
+            right.plot(false, true, color=color, linewidth=width)
         right.plot([0, 1], [0, 1], color=LINE, linewidth=0.8)
         for axes, x, y in ((left, "recall", "precision"), (right, "false positive rate", "true positive rate")):
             axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))

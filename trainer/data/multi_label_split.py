@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from trainer.data.split import join_units, lot, sizes_of
 from trainer.types import SPLITS, Split
 
+_NONE = -1  # stands for the class of the photos that show none: they are dealt in the same shares
+
 
 def assign_multi_label_splits(
     sha256s: Sequence[str],
@@ -36,6 +38,7 @@ def assign_multi_label_splits(
     Returns:
         The split of each photo, in the order given.
     """
+    labels = [found or (_NONE,) for found in labels]
     totals = Counter(label for found in labels for label in found)
     lacking = {label: Counter(sizes_of(total, shares)) for label, total in totals.items()}
     room = Counter(sizes_of(len(sha256s), shares))  # of any class
@@ -45,9 +48,9 @@ def assign_multi_label_splits(
     pending = dict.fromkeys(range(len(units)))
     while pending:
         left = Counter(label for number in pending for label in units[number].labels)
-        rarest = min(left, key=lambda label: (left[label], label), default=None)
-        for number in [n for n in pending if rarest is None or rarest in units[n].labels]:
-            unit, wanted = units[number], room if rarest is None else lacking[rarest]
+        rarest = min(left, key=lambda label: (left[label], label))
+        for number in [n for n in pending if rarest in units[n].labels]:
+            unit, wanted = units[number], lacking[rarest]
             chosen = max((split for split in SPLITS if split in room), key=lambda split: (wanted[split], room[split]))
             for label, count in unit.labels.items():
                 lacking[label][chosen] -= count

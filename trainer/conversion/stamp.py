@@ -73,6 +73,6 @@ def _photos(run: Run, evaluations: dict[str, dict[str, Evaluation]]) -> list[NDA
 def _surest_of_all(fp32: MultiLabelEvaluation, int8: MultiLabelEvaluation) -> list[int]:
     """Pictures of several labels that both answer rightly, those first whose least sure answer is surest."""
     right = [model.by_picture(model.labels) == model.by_picture(model.predicted) for model in (fp32, int8)]
-    sure = abs(int8.by_picture(int8.scores) - 0.5).min(axis=1)
+    sure = abs(int8.by_picture(int8.scores) - int8.thresholds).min(axis=1)
     both = (right[0] & right[1]).all(axis=1)
     return sorted(both.nonzero()[0].tolist(), key=lambda index: -sure[index])[:_PHOTOS]

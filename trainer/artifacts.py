@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from trainer.config import Recipe
+from trainer.evaluation.multi_label import read_evaluation
 from trainer.files import read_json, write_json
 from trainer.quiet import load_tensorflow
 from trainer.run import Run
@@ -150,7 +151,7 @@ def read_evaluations(run: Run) -> dict[str, dict[str, Evaluation]]:
     """By kind (``"fp32"``, ``"int8"``), then by split."""
     folder = run.stage("evaluate")
     return {
-        kind: {split: Evaluation.from_dict(read_json(folder / f"{kind}_{split}.json")) for split in MEASURED_SPLITS}
+        kind: {split: read_evaluation(read_json(folder / f"{kind}_{split}.json")) for split in MEASURED_SPLITS}
         for kind in MODEL_FILES
     }
 

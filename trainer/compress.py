@@ -233,7 +233,7 @@ class _Search:
                 recipe.augment,
                 contract=contract,
                 seed=recipe.seed,
-                teacher=Teacher(self._network, recipe.distill, contract=contract),
+                teacher=Teacher(self._network, recipe.distill, contract=contract, loss=recipe.loss),
                 stage=f"{share:.0%}",
             )
         folder = self._to / "stages" / f"{round(100 * share)}_percent"

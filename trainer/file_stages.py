@@ -148,12 +148,13 @@ def _export(
 ) -> None:
     from trainer.conversion.export import export_model
 
+    dataset = read_dataset(run)
     export_model(
         file,
         content,
-        labels=read_dataset(run).labels,
+        labels=dataset.labels,
         contract=contract,
-        activation="softmax",
+        activation="sigmoid" if dataset.multi_label else "softmax",
         provenance=_provenance(run),
         calibration=calibration,
         check=True,

@@ -69,6 +69,8 @@ def keep(run: Run, folder: Path) -> None:
     from trainer.training.transfer import compute_features
 
     dataset, contract = read_dataset(run), input_contract(run.recipe)
+    if dataset.multi_label:
+        return  # an extension learns one label a photo
     extended = load_run(Path(run.recipe.extend.run)) if run.recipe.extend.run else None
     network = read_latest(extended or run)
     before = read_kept(extended) if extended else None
@@ -102,6 +104,11 @@ def read_kept(run: Run) -> Kept:
         raise OutputFolderError(
             f"Expected the run in {run.folder} to have kept its photos' features, but it hasn't. "
             "Train it with keep.pictures above 0, or finish it with the command that started it."
+        )
+    if not (folder / _RECORD).exists():
+        raise OutputFolderError(
+            f"Expected a run of photos with one label each, but those of {run.folder} show several: it can't be "
+            "extended. Train anew with the photos of all classes."
         )
     record = read_json(folder / _RECORD)
     photos, copies = (tuple(Photo(**photo) for photo in record[name]) for name in ("photos", "copies"))

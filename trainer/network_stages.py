@@ -61,7 +61,8 @@ def head(run: Run, folder: Path) -> None:
     dataset = read_dataset(run)
     model, history = _head_trained(run, dataset)
     write_trained(folder, model, history, pretrained=run.weights is not None)
-    if run.weights is not None and len(dataset.photos) < FEW * len(dataset.labels):
+    few = len(dataset.photos) < FEW * len(dataset.labels)
+    if few and run.weights is not None and not dataset.multi_label:
         write_accuracy_by_photos(folder, _accuracy_by_photos(run, model))
 
 
@@ -108,7 +109,8 @@ def prune(run: Run, folder: Path) -> None:
     history: list[Epoch] = []
     if settings.epochs:
         recipe = _for_stage(run.recipe, settings.epochs, settings.learning_rate)
-        history = _trained(run, model, recipe, "prune", Teacher(whole, run.recipe.distill, contract=contract))
+        by = Teacher(whole, recipe.distill, contract=contract, loss=recipe.loss)
+        history = _trained(run, model, recipe, "prune", by)
     write_trained(folder, model, history, pretrained=was_pretrained(run))
     write_widths(folder, layer_widths(whole), layer_widths(model))
 
@@ -160,7 +162,7 @@ def _reshape_weights(run: Run, folder: Path, step: Callable[..., Any], settings:
         recipe.augment,
         contract=contract,
         seed=recipe.seed,
-        teacher=Teacher(before, recipe.distill, contract=contract),
+        teacher=Teacher(before, recipe.distill, contract=contract, loss=recipe.loss),
     )
     write_trained(folder, model, history, pretrained=was_pretrained(run))
 
@@ -174,6 +176,7 @@ def _head_trained(run: Run, dataset: Dataset) -> tuple[Any, list[Epoch]]:
     model = build_model(
         get_backbone(recipe.model.backbone),
         num_classes=len(dataset.labels),
+        multi_label=dataset.multi_label,
         input_size=contract.height,
         dropout=recipe.model.dropout,
         weights_file=run.weights,
@@ -182,7 +185,7 @@ def _head_trained(run: Run, dataset: Dataset) -> tuple[Any, list[Epoch]]:
     if run.weights is None:
         return model, []
     train, val = _pixels(run)
-    return model, train_head(model, train, val, recipe.head, contract=contract, seed=recipe.seed)
+    return model, train_head(model, train, val, recipe.head, contract=contract, seed=recipe.seed, loss=recipe.loss)
 
 
 def _trained(
@@ -201,6 +204,7 @@ def _trained(
         contract=input_contract(run.recipe),
         seed=recipe.seed,
         from_scratch=from_scratch,
+        loss=recipe.loss,
         teacher=by,
         stage=stage,
     )

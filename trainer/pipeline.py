@@ -99,7 +99,7 @@ def train(
     recipe, photos = recipe or Recipe(), Path(photos).resolve()
     dataset = read_photos(photos, recipe)
     backbone = get_backbone(recipe.model.backbone)
-    check_plan(recipe, dataset.labels)
+    check_plan(recipe, dataset.labels, multi_label=dataset.multi_label)
     weights = None if _extends(recipe) else resolve_weights(backbone, recipe.model.weights, input_size(recipe))
     run = open_run(Path(to), photos, recipe, weights)
     if run.stage("data").exists() and read_dataset(run) != dataset:

@@ -9,6 +9,7 @@ from trainer.config.augmentation import AugmentConfig
 from trainer.config.compression import ClusterConfig, DistillConfig, PruneConfig, SparsifyConfig
 from trainer.config.data import DataConfig
 from trainer.config.extension import ExtendConfig, KeepConfig
+from trainer.config.loss import LossConfig
 from trainer.config.quantization import GateConfig, QatConfig, QuantizeConfig
 from trainer.config.training import FinetuneConfig, HeadConfig, ModelConfig
 from trainer.errors import RecipeError
@@ -23,6 +24,7 @@ __all__ = [
     "GateConfig",
     "HeadConfig",
     "KeepConfig",
+    "LossConfig",
     "ModelConfig",
     "PruneConfig",
     "QatConfig",
@@ -42,6 +44,7 @@ class Recipe:
     head: HeadConfig = field(default_factory=HeadConfig)
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
     prune: PruneConfig = field(default_factory=PruneConfig)
     sparsify: SparsifyConfig = field(default_factory=SparsifyConfig)

@@ -25,6 +25,7 @@ from trainer.types import Dataset, Photo, Pixels, Split
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
 _FORMAT = 1  # of the cache; raise it when the same photos should give other bytes
 _IMAGES = "images.npy"
@@ -68,9 +69,20 @@ def load_pixels(dataset: Dataset, split: Split, contract: InputContract, cache_d
     kept = [photos[index] for index in json.loads((cache / _KEPT).read_text(encoding="utf-8"))]
     return Pixels(
         images=np.load(cache / _IMAGES, mmap_mode="r"),
-        labels=np.array([photo.label for photo in kept], np.int64),
+        labels=_multi_hot(kept, len(dataset.labels))
+        if dataset.multi_label
+        else np.array([photo.label for photo in kept], np.int64),
         paths=tuple(photo.path for photo in kept),
     )
+
+
+def _multi_hot(photos: Sequence[Photo], classes: int) -> NDArray[np.uint8]:
+    import numpy as np
+
+    labels = np.zeros((len(photos), classes), np.uint8)
+    for row, photo in zip(labels, photos, strict=True):
+        row[list(photo.classes)] = 1
+    return labels
 
 
 def _key(photos: Sequence[Photo], contract: InputContract) -> str:

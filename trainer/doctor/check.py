@@ -263,8 +263,10 @@ def _suspects(
 
     if asked is False:
         return None, "not asked for", 0.0
+    if found.multi_label:
+        return None, "photos have several labels", 0.0
     if dataset is None:
-        return None, "photos have several labels" if found.multi_label else "training would stop", 0.0
+        return None, "training would stop", 0.0
     if reason := reason_against([photo.label for photo in dataset.photos], dataset.labels):
         return None, reason, 0.0
     said: list[str] = []

@@ -7,6 +7,7 @@ from math import log2
 from typing import TYPE_CHECKING
 
 from trainer.evaluation.metrics import accuracy_interval
+from trainer.evaluation.multi_label import MultiLabelEvaluation
 
 if TYPE_CHECKING:
     from trainer.types import Evaluation
@@ -19,10 +20,12 @@ def few_notes(test: Evaluation, by_photos: Sequence[tuple[float, float]]) -> tup
     """Sentences; none where photos were plenty.
 
     Args:
-        test: Of the model that ships, on the test photos.
+        test: Of the model that ships, on the test photos; of several labels a photo, nothing is told.
         by_photos: Mean number of photos of a class and accuracy, 0–1, as `trainer.evaluation.more_photos` gives them;
             empty where it wasn't looked for.
     """
+    if isinstance(test, MultiLabelEvaluation):  # answers about one photo depend on each other: no such interval
+        return ()
     notes = []
     low, high = accuracy_interval(test)
     if high - low > 2 * _WIDE:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trainer.evaluation.multi_label import MultiLabelEvaluation
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -121,8 +123,10 @@ def format_models(
     rows = [("", "FP32", "INT8", "")]
     for split in evaluations["int8"]:
         a, b = evaluations["fp32"][split], evaluations["int8"][split]
-        remark = f"{100 * (b.accuracy - a.accuracy):+.1f} points on {b.count} photos"
+        remark = f"{100 * (b.accuracy - a.accuracy):+.1f} points on {b.pictures} photos"
         rows.append((f"accuracy, {_SPLIT_NAMES.get(split, split)}", f"{a.accuracy:.1%}", f"{b.accuracy:.1%}", remark))
+        if isinstance(a, MultiLabelEvaluation):
+            rows.append((f"macro F1, {_SPLIT_NAMES.get(split, split)}", f"{a.macro_f1:.1%}", f"{b.macro_f1:.1%}", ""))
     sizes = fp32.stat().st_size, int8.stat().st_size
     in_kib = [f"{size / 1024:.0f} KiB" for size in sizes]
     rows.append(("file", in_kib[0], in_kib[1], f"{sizes[1] / sizes[0]:.0%} of the size"))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trainer.config import AugmentConfig, FinetuneConfig
+from trainer.config import AugmentConfig, FinetuneConfig, LossConfig
 from trainer.training.augment import augment, changes_pictures, mix_targets, normalize
 from trainer.training.backbones import FEATURES_LAYER
 from trainer.training.fit import batches, cosine_with_warmup, fit, of_any_size, train_size
+from trainer.training.losses import accuracy_of, as_targets, make_loss
 from trainer.types import Epoch, Pixels
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def finetune(
     contract: InputContract,
     seed: int,
     from_scratch: bool = False,
+    loss: LossConfig | None = None,
     teacher: Teacher | None = None,
     stage: str = "finetune",
     progress: bool = True,
@@ -51,6 +53,7 @@ def finetune(
         contract: Its mean and std.
         seed: On a CPU, the same seed gives the same weights.
         from_scratch: The model holds no pretrained weights.
+        loss: What is minimized without a teacher, who brings his own; None: what fits the labels.
         teacher: Whose answers are learned beside the labels; None: the labels alone.
         stage: Name in the learning curve.
         progress: Whether a bar is drawn on stderr.
@@ -71,6 +74,7 @@ def finetune(
         augmentation,
         contract=contract,
         seed=seed,
+        loss=loss,
         teacher=teacher,
         stage=stage,
         progress=progress,
@@ -88,6 +92,7 @@ def fit_augmented(
     *,
     contract: InputContract,
     seed: int,
+    loss: LossConfig | None = None,
     teacher: Teacher | None = None,
     stage: str = "finetune",
     callbacks: Sequence[Any] = (),
@@ -108,6 +113,7 @@ def fit_augmented(
         augmentation: Random changes to the training pictures.
         contract: Its size, mean and std.
         seed: On a CPU, the same seed gives the same weights.
+        loss: What is minimized without a teacher, who brings his own; None: what fits the labels.
         teacher: Whose answers are learned beside the labels; None: the labels alone.
         stage: Name in the learning curve.
         callbacks: Further Keras callbacks.
@@ -131,11 +137,11 @@ def fit_augmented(
     if teacher is not None:
         start_epoch = max(start_epoch, 2 * config.epochs // 3)
     if teacher is None:
-        loss = tf_keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing)
-        network.compile(optimizer, loss=loss, metrics=["accuracy"])
+        by_labels = make_loss(loss or LossConfig(), train.labels, classes, label_smoothing=config.label_smoothing)
+        network.compile(optimizer, loss=by_labels, metrics=[accuracy_of(train.labels)])
         training = batches(train, config.batch_size, shuffle_seed=seed)
     else:
-        teacher.compile(network, optimizer, label_smoothing=config.label_smoothing)
+        teacher.compile(network, optimizer, train.labels, label_smoothing=config.label_smoothing)
         fixed = not changes_pictures(augmentation)
         training = teacher.training_batches(train, config.batch_size, seed=seed, share=config.train_size, fixed=fixed)
 
@@ -144,13 +150,13 @@ def fit_augmented(
         seeds = tf.stack([tf.constant(seed, tf.int64), number])
         pictures = augment(images, seeds, augmentation, size=size)
         if teacher is None or shown:
-            targets = mix_targets(tf.one_hot(targets, classes), seeds, augmentation)
+            targets = mix_targets(as_targets(targets, classes), seeds, augmentation)
         if teacher is not None and shown:  # the same draws at the teacher's own size: the same picture
             targets = teacher.targets(targets, augment(shown[0], seeds, augmentation, size=teacher.size))
         return normalize(pictures, contract.mean, contract.std), targets
 
     def prepare(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        truth = teacher.no_answer(labels) if teacher else tf.one_hot(labels, classes)
+        truth = teacher.no_answer(labels) if teacher else as_targets(labels, classes)
         return normalize(images, contract.mean, contract.std), truth
 
     return fit(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trainer.config import HeadConfig
+from trainer.config import HeadConfig, LossConfig
 from trainer.training.augment import normalize
-from trainer.training.backbones import FEATURES_LAYER, HEAD_LAYER
+from trainer.training.backbones import FEATURES_LAYER, HEAD_LAYER, is_multi_label, scores_layer
 from trainer.training.fit import fit
+from trainer.training.losses import accuracy_of, as_targets, fitted_to, make_loss
 from trainer.types import Epoch, Features, Pixels
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def train_head(
     *,
     contract: InputContract,
     seed: int,
+    loss: LossConfig | None = None,
     progress: bool = True,
 ) -> list[Epoch]:
     """Trains the dense head on the frozen backbone's features and puts the best one into the model.
@@ -78,6 +80,7 @@ def train_head(
         config: How long and how fast.
         contract: Its mean and std.
         seed: The same seed gives the same weights.
+        loss: What is minimized; None: what fits the labels.
         progress: Whether bars are drawn on stderr.
 
     Returns:
@@ -89,7 +92,7 @@ def train_head(
         Features(compute_features(model, pixels.images, contract=contract, progress=progress), pixels.labels)
         for pixels in (train, val)
     )
-    return fit_head(model, known, held_out, config, seed=seed, progress=progress)
+    return fit_head(model, known, held_out, config, seed=seed, loss=loss, progress=progress)
 
 
 def fit_head(
@@ -99,6 +102,7 @@ def fit_head(
     config: HeadConfig,
     *,
     seed: int,
+    loss: LossConfig | None = None,
     progress: bool = True,
 ) -> list[Epoch]:
     """Trains the dense head on features that were computed before and puts the best one into the model.
@@ -109,6 +113,7 @@ def fit_head(
         val: Features that choose the best epoch and end the training.
         config: How long and how fast.
         seed: The same seed gives the same weights.
+        loss: What is minimized; None: what fits the labels.
         progress: Whether a bar is drawn on stderr.
 
     Returns:
@@ -118,17 +123,17 @@ def fit_head(
         model.get_layer(HEAD_LAYER).set_weights(_logistic_regression(train))
         return []
     head = _head_alone(model, seed)
-    head.compile(_adam(config.learning_rate), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    truth = _compile(head, _adam(config.learning_rate), loss or LossConfig(), train.labels, val.labels)
     curve = fit(
         head,
         train.values,
-        (val.values, val.labels),
+        (val.values, truth[1]),
         stage="head",
         epochs=config.epochs,
         steps=-(-len(train) // config.batch_size),
         patience=config.patience,
         progress=progress,
-        y=train.labels,
+        y=truth[0],
         batch_size=config.batch_size,
     )
     model.get_layer(HEAD_LAYER).set_weights(head.get_layer(HEAD_LAYER).get_weights())
@@ -169,6 +174,19 @@ def _logistic_regression(train: Features) -> list[NDArray[np.float32]]:
     return [kernel.astype(np.float32), bias.astype(np.float32)]
 
 
+def _compile(
+    head: tf_keras.Model, optimizer: Any, loss: LossConfig, train: NDArray[Any], val: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Sets the head's loss, and gives what it reads for both splits' labels."""
+    kind = fitted_to(loss, multi_label=train.ndim == 2).kind
+    if kind == "categorical_crossentropy" and loss.class_weights == "none":  # of class indices, which takes no targets
+        head.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+        return train, val
+    classes = head.output_shape[-1]
+    head.compile(optimizer, loss=make_loss(loss, train, classes), metrics=[accuracy_of(train)])
+    return as_targets(train, classes).numpy(), as_targets(val, classes).numpy()
+
+
 def _head_alone(model: tf_keras.Model, seed: int) -> tf_keras.Model:
     """The layers after global pooling as a model of their own, from features to scores."""
     import tf_keras
@@ -181,7 +199,7 @@ def _head_alone(model: tf_keras.Model, seed: int) -> tf_keras.Model:
             layers.Input(model.get_layer(FEATURES_LAYER).output_shape[1:]),
             layers.Dropout(model.get_layer("dropout").rate),
             layers.Dense(dense.units, name=HEAD_LAYER),
-            layers.Softmax(),
+            scores_layer(is_multi_label(model)),
         ]
     )
 

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from tests.trainer.training.test_transfer import CONTRACT, accuracy, coloured, small_model
 from trainer.compression.distillation import Teacher, distillation_loss
-from trainer.config import AugmentConfig, DistillConfig, FinetuneConfig
+from trainer.config import AugmentConfig, DistillConfig, FinetuneConfig, LossConfig
 from trainer.training.backbones import build_model, get_backbone
 from trainer.training.finetune import finetune
+from trainer.training.losses import picture_loss
 from trainer.types import Pixels
 
 if TYPE_CHECKING:
@@ -168,3 +169,23 @@ def map_distance(student: Any, teacher: Any, pixels: Pixels) -> float:
         return np.asarray(values / np.maximum(np.linalg.norm(values, axis=-1, keepdims=True), 1e-6))
 
     return float(np.mean(np.sum((unit_map(student) - unit_map(teacher)) ** 2, axis=-1)))
+
+
+@given(LOGITS, LOGITS, st.floats(0.5, 8), st.floats(0, 1))
+def test_with_several_labels_each_class_is_a_question_of_its_own(
+    student: Any, teacher: Any, temperature: float, weight: float
+) -> None:
+    def sigmoid(logits: Any) -> Any:
+        return 1 / (1 + np.exp(-logits))
+
+    labels = np.array([1, 0, 1])
+    targets = np.concatenate([labels, sigmoid(teacher)])[None].astype(np.float32)
+    scores = sigmoid(student)[None].astype(np.float32)
+    soft, mine = sigmoid(teacher / temperature), sigmoid(student / temperature)
+    divergence = soft * np.log(soft / mine) + (1 - soft) * np.log((1 - soft) / (1 - mine))
+    hard = -np.where(labels == 1, np.log(sigmoid(student)), np.log(1 - sigmoid(student)))
+    expected = weight * temperature**2 * divergence.mean() + (1 - weight) * hard.mean()
+    config = DistillConfig(temperature=temperature, weight=weight)
+    by_labels = picture_loss(LossConfig(), labels[None], CLASSES)
+    loss = distillation_loss(targets, scores, config, hard_loss=by_labels, multi_label=True)
+    assert float(loss[0]) == pytest.approx(expected, rel=2e-2, abs=2e-3)

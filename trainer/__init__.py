@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from trainer.errors import TrainerError
     from trainer.evaluation.evaluate import evaluate_photos
     from trainer.external import quantize_keras_model
-    from trainer.pipeline import RunResult, train
+    from trainer.pipeline import RunResult, resume, train
     from trainer.recipe import read_recipe
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "evaluate_photos",
     "quantize_keras_model",
     "read_recipe",
+    "resume",
     "train",
 ]
 
@@ -47,6 +48,7 @@ _MODULE_OF = {
     "evaluate_photos": "evaluation.evaluate",
     "quantize_keras_model": "external",
     "read_recipe": "recipe",
+    "resume": "pipeline",
     "train": "pipeline",
 }
 

@@ -24,7 +24,7 @@ from trainer.errors import OutputFolderError
 from trainer.evaluation.gate import require_kept
 from trainer.plan import check_plan
 from trainer.reports.compression_page import PAGE_NAME
-from trainer.run import Stage, open_run, run_stages
+from trainer.run import Stage, load_run, open_run, run_stages
 from trainer.training.backbones import get_backbone
 from trainer.training.teachers import trains_teacher
 from trainer.types import Evaluation, Rung, Variant, Verdict
@@ -112,6 +112,31 @@ def train(
         rungs=read_rungs(run),
         variants=read_variants(run),
     )
+
+
+def resume(run: str | Path, *, announce: Callable[[str], None] | None = None) -> RunResult:
+    """Goes on with a run that was stopped or killed, with the photos and settings that it was started with.
+
+    On a CPU the models come out as without the interruption, bit for bit. They carry the day on which they were
+    quantized; on another day it is another one.
+
+    Args:
+        run: Its folder.
+        announce: As for `train`.
+
+    Returns:
+        The same as `train`.
+
+    Raises:
+        TrainerError: There is no run in the folder, another process works in it, or its photos have changed.
+    """
+    folder = Path(run)
+    if not (folder / "run.json").exists():
+        raise OutputFolderError(
+            f"Expected the folder of a run, got {folder}, which has no run.json. Start it with edge-trainer train."
+        )
+    stopped = load_run(folder)
+    return train(stopped.photos, folder, stopped.recipe, announce=announce)
 
 
 STAGES = (

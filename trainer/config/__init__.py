@@ -52,7 +52,9 @@ class Recipe:
         return asdict(self)
 
     def finetune_for(self, epochs: int, learning_rate: float, *, gentle: bool = False) -> FinetuneConfig:
-        """The settings by which a compression stage trains: those of fine-tuning, for as long and as fast as it says.
+        """The settings by which a later stage trains: those of fine-tuning, for as long and as fast as it says.
+
+        Neither do the pictures grow again, nor are weights averaged: means of pruned and unpruned weights are no zeros.
 
         Args:
             epochs: Of the stage.
@@ -60,7 +62,7 @@ class Recipe:
             gentle: A tenth.
         """
         usual = self.finetune.learning_rate / (10 if gentle else 1)
-        return replace(self.finetune, epochs=epochs, learning_rate=learning_rate or usual)
+        return replace(self.finetune, epochs=epochs, learning_rate=learning_rate or usual, start_size=0.0, ema=0.0)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Recipe:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from trainer.config import AugmentConfig, FinetuneConfig
 from trainer.training.augment import augment, changes_pictures, normalize
 from trainer.training.backbones import FEATURES_LAYER
-from trainer.training.fit import batches, cosine_with_warmup, fit, of_any_size, train_size
+from trainer.training.checkpoint import Checkpoint
+from trainer.training.fit import batches, fit, growing_sizes, of_any_size
+from trainer.training.optimizers import make_optimizer
+from trainer.training.schedules import make_schedule
 from trainer.types import Epoch, Pixels
 
 if TYPE_CHECKING:
@@ -122,12 +126,10 @@ def fit_augmented(
 
     tf_keras.utils.set_random_seed(seed)
     steps = -(-len(train) // config.batch_size)
-    schedule = cosine_with_warmup(
-        config.learning_rate, steps=steps * config.epochs, warmup_steps=round(steps * config.warmup_epochs)
-    )
-    optimizer = tf_keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay)
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    classes, size = network.output_shape[-1], train_size(contract.height, config.train_size)
+    schedule = make_schedule(config, steps=steps)
+    optimizer = make_optimizer(config, schedule.rate)
+    classes = network.output_shape[-1]
+    sizes = growing_sizes(contract.height, config.start_size, config.train_size)
     if teacher is not None:
         start_epoch = max(start_epoch, 2 * config.epochs // 3)
     if teacher is None:
@@ -139,10 +141,15 @@ def fit_augmented(
         fixed = not changes_pictures(augmentation)
         training = teacher.training_batches(train, config.batch_size, seed=seed, share=config.train_size, fixed=fixed)
 
+    checkpoint = Checkpoint(network)
+
     def change(number: tf.Tensor, batch: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, Any]:
         images, *shown, targets = batch
         seeds = tf.stack([tf.constant(seed, tf.int64), number])
-        pictures = augment(images, seeds, augmentation, size=size)
+        made = [partial(augment, images, seeds, augmentation, size=size) for size in sizes]
+        pictures = (
+            made[0]() if len(sizes) == 1 else tf.switch_case(number * len(sizes) // (steps * config.epochs), made)
+        )
         if teacher is None:
             targets = tf.one_hot(targets, classes)
         elif shown:  # the same draws at the teacher's own size: the same picture
@@ -155,7 +162,7 @@ def fit_augmented(
 
     return fit(
         network,
-        training.repeat().enumerate().map(change).prefetch(2),
+        training.repeat().enumerate().skip(len(checkpoint.curve) * steps).map(change).prefetch(2),
         batches(val, _VALIDATION_BATCH).map(prepare).prefetch(2),
         stage=stage,
         epochs=config.epochs,
@@ -164,6 +171,8 @@ def fit_augmented(
         progress=progress,
         callbacks=callbacks,
         start_epoch=start_epoch,
+        checkpoint=checkpoint,
+        follow=schedule.follow,
         steps_per_epoch=steps,
     )
 

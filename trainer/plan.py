@@ -8,6 +8,7 @@ from trainer.artifacts import input_size
 from trainer.errors import RecipeError
 from trainer.quiet import load_tensorflow
 from trainer.training.backbones import build_model, get_backbone
+from trainer.training.mixed_precision import check_precision
 from trainer.training.teachers import check_teacher
 
 if TYPE_CHECKING:
@@ -18,9 +19,11 @@ def check_plan(recipe: Recipe, labels: tuple[str, ...]) -> None:
     """Raises an error that says what can't work.
 
     Raises:
-        RecipeError: There is no such teacher, or it knows other classes; or steps undo each other.
+        RecipeError: There is no such teacher, or it knows other classes; steps undo each other; or there is no GPU
+            for what needs one.
         CompressionError: The network has nothing to prune, or not so much, or can't be trained for INT8.
     """
+    check_precision(recipe.finetune)
     check_teacher(recipe, labels)
     if recipe.cluster.clusters and recipe.qat.always:
         raise RecipeError(

@@ -54,7 +54,8 @@ class Recipe:
     def finetune_for(self, epochs: int, learning_rate: float, *, gentle: bool = False) -> FinetuneConfig:
         """The settings by which a later stage trains: those of fine-tuning, for as long and as fast as it says.
 
-        Neither do the pictures grow again, nor are weights averaged: means of pruned and unpruned weights are no zeros.
+        Pictures don't grow again, and weights aren't averaged: the mean of a pruned weight over time is no zero. Layers
+        that TFMOT has wrapped compute in float32.
 
         Args:
             epochs: Of the stage.
@@ -62,7 +63,8 @@ class Recipe:
             gentle: A tenth.
         """
         usual = self.finetune.learning_rate / (10 if gentle else 1)
-        return replace(self.finetune, epochs=epochs, learning_rate=learning_rate or usual, start_size=0.0, ema=0.0)
+        alone: dict[str, Any] = {"start_size": 0.0, "ema": 0.0, "mixed_precision": False}
+        return replace(self.finetune, epochs=epochs, learning_rate=learning_rate or usual, **alone)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Recipe:

@@ -10,6 +10,7 @@ from trainer.training.augment import augment, changes_pictures, normalize
 from trainer.training.backbones import FEATURES_LAYER
 from trainer.training.checkpoint import Checkpoint
 from trainer.training.fit import batches, fit, growing_sizes, of_any_size
+from trainer.training.mixed_precision import in_mixed_precision
 from trainer.training.optimizers import make_optimizer
 from trainer.training.schedules import make_schedule
 from trainer.types import Epoch, Pixels
@@ -38,6 +39,7 @@ def finetune(
     from_scratch: bool = False,
     teacher: Teacher | None = None,
     stage: str = "finetune",
+    callbacks: Sequence[Any] = (),
     progress: bool = True,
 ) -> list[Epoch]:
     """Trains the model on augmented pictures and leaves the weights of its best epoch in it.
@@ -57,6 +59,7 @@ def finetune(
         from_scratch: The model holds no pretrained weights.
         teacher: Whose answers are learned beside the labels; None: the labels alone.
         stage: Name in the learning curve.
+        callbacks: Further Keras callbacks.
         progress: Whether a bar is drawn on stderr.
 
     Returns:
@@ -65,6 +68,8 @@ def finetune(
     if config.epochs == 0:
         return []
     network = of_any_size(model)
+    if config.mixed_precision:
+        network = in_mixed_precision(network)
     _freeze_below(network, 1.0 if from_scratch else config.unfreeze)
     student = teacher.student_of(network) if teacher else network
     curve = fit_augmented(
@@ -77,6 +82,7 @@ def finetune(
         seed=seed,
         teacher=teacher,
         stage=stage,
+        callbacks=callbacks,
         progress=progress,
     )
     model.set_weights(network.get_weights())

@@ -18,23 +18,23 @@ def make_optimizer(
     """The optimizer that the settings ask for.
 
     Args:
-        config: ``optimizer``, ``momentum``, ``weight_decay``, ``clip_norm`` and ``ema``.
+        config: ``optimizer``, ``momentum``, ``weight_decay``, ``clip_norm``, ``ema`` and ``mixed_precision``.
         learning_rate: From `trainer.training.schedules.make_schedule`.
     """
-    from tf_keras import optimizers
+    from tf_keras import mixed_precision, optimizers
 
-    shared: dict[str, Any] = {"global_clipnorm": config.clip_norm or None}
+    settings: dict[str, Any] = {"learning_rate": learning_rate, "global_clipnorm": config.clip_norm or None}
     if config.ema:
-        shared |= {"use_ema": True, "ema_momentum": config.ema}
+        settings |= {"use_ema": True, "ema_momentum": config.ema}
     if config.optimizer == "adam":
-        return optimizers.Adam(learning_rate, **shared)
-    if config.optimizer == "sgd":
-        shared |= {"momentum": config.momentum, "nesterov": True}
-        optimizer = optimizers.SGD(learning_rate, weight_decay=config.weight_decay, **shared)
+        optimizer = optimizers.Adam(**settings)
+    elif config.optimizer == "sgd":
+        settings |= {"momentum": config.momentum, "nesterov": True}
+        optimizer = optimizers.SGD(weight_decay=config.weight_decay, **settings)
     else:
-        optimizer = optimizers.AdamW(learning_rate, weight_decay=config.weight_decay, **shared)
+        optimizer = optimizers.AdamW(weight_decay=config.weight_decay, **settings)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimizer
+    return mixed_precision.LossScaleOptimizer(optimizer) if config.mixed_precision else optimizer
 
 
 def swap_in_averages() -> tf_keras.callbacks.Callback:

@@ -153,9 +153,8 @@ def fit_augmented(
         images, *shown, targets = batch
         seeds = tf.stack([tf.constant(seed, tf.int64), number])
         made = [partial(augment, images, seeds, augmentation, size=size) for size in sizes]
-        pictures = (
-            made[0]() if len(sizes) == 1 else tf.switch_case(number * len(sizes) // (steps * config.epochs), made)
-        )
+        part = tf.cast(number * len(sizes) // (steps * config.epochs), tf.int32)
+        pictures = tf.switch_case(part, made) if len(sizes) > 1 else made[0]()
         if teacher is None:
             targets = tf.one_hot(targets, classes)
         elif shown:  # the same draws at the teacher's own size: the same picture

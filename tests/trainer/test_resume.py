@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +16,8 @@ import pytest
 
 from tests.tiny import LABELS, picture
 from trainer.config import Recipe
+from trainer.errors import OutputFolderError
+from trainer.pipeline import resume
 from trainer.recipe import write_recipe
 
 # Dropout, momentum, growing pictures, averaged weights: all that an epoch leaves to the next one.
@@ -42,13 +46,13 @@ def start(*arguments: str | Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def train(photos: Path, to: Path, recipe: Recipe) -> subprocess.Popen[str]:
+def start_run(photos: Path, to: Path, recipe: Recipe) -> subprocess.Popen[str]:
     write_recipe(recipe, to.with_suffix(".toml"))
     return start("train", photos, "--to", to, "--recipe", to.with_suffix(".toml"))
 
 
 def finish(process: subprocess.Popen[str]) -> str:
-    output, _ = process.communicate(timeout=300)
+    output, _ = process.communicate(timeout=500)
     assert process.returncode == 0, output
     return output
 
@@ -69,3 +73,85 @@ def model_files(run: Path) -> dict[str, bytes]:
 
 def names(run: Path) -> set[str]:
     return {str(path.relative_to(run)) for path in run.rglob("*")}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("undisturbed") / "run"
+    finish(start_run(photos, run, RECIPE))
+    return run
+
+
+def test_a_run_that_was_killed_twice_ends_with_the_same_bytes(photos: Path, undisturbed: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    kill_at(start_run(photos, run, RECIPE), run / "stages" / ".finetune.checkpoints" / "1.npz")
+    kill_at(start("resume", run), run / "stages" / ".quantize.partial" / "int8_plain.tflite")
+    output = finish(start("resume", run))
+    assert "[3/6] Training the network: done before" in output
+    assert "INT8" in output
+    assert model_files(run) == model_files(undisturbed)
+    assert names(run) == names(undisturbed)
+    curve = json.loads((run / "stages" / "finetune" / "training.json").read_text())["history"]
+    assert [epoch["epoch"] for epoch in curve] == [0, 1, 2, 3]
+
+
+def test_a_finished_run_has_nothing_left_to_do(undisturbed: Path) -> None:
+    lines: list[str] = []
+    before = model_files(undisturbed)
+    result = resume(undisturbed, announce=lines.append)
+    assert all(line.endswith("done before") for line in lines)
+    assert result.int8 == undisturbed / "model_int8.tflite"
+    assert model_files(undisturbed) == before
+
+
+def test_photos_that_are_gone_and_folders_without_a_run_are_told(undisturbed: Path, tmp_path: Path) -> None:
+    with pytest.raises(OutputFolderError, match="Expected the folder of a run"):
+        resume(tmp_path)
+    run = tmp_path / "run"
+    shutil.copytree(undisturbed, run)
+    request = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**request, "photos": str(tmp_path / "gone")}))
+    process = start("resume", run)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert str(tmp_path / "gone") in output
+
+
+COMPRESSED = RECIPE.updated(
+    {
+        "model": {"backbone": "mobilenet_v1_0.25"},
+        "finetune": {"epochs": 2},
+        "distill": {"teacher": "basic_cnn", "epochs": 2, "feature_weight": 1.0},
+        "prune": {"keep_macs": 0.6, "epochs": 2},
+        "sparsify": {"sparsity": 0.5, "epochs": 2},
+        "qat": {"always": True, "epochs": 2},
+    }
+)
+MOMENTS = (
+    "run.json",
+    "stages/.data.partial",
+    "stages/.teacher.checkpoints/1.npz",
+    "stages/.head.partial/model.keras",
+    "stages/.finetune.checkpoints/1.npz",
+    "stages/.finetune.partial/model.keras",
+    "stages/.distill.checkpoints/1.npz",
+    "stages/prune",
+    "stages/.sparsify.checkpoints/1.npz",
+    "stages/.quantize.checkpoints/1.npz",
+    "stages/.evaluate.partial/verdict.json",
+    "model_fp32.tflite",
+)
+"""A file or folder each that is there for the first time when the process is to be killed."""
+
+
+@pytest.mark.slow
+def test_a_compressed_run_may_be_killed_in_any_stage(photos: Path, tmp_path: Path) -> None:
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    finish(start_run(photos, whole, COMPRESSED))
+    process = start_run(photos, run, COMPRESSED)
+    for moment in MOMENTS:
+        kill_at(process, run / moment)
+        process = start("resume", run)
+    finish(process)
+    assert model_files(run) == model_files(whole)
+    assert names(run) == names(whole)

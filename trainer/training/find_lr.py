@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.artifacts import cache_folder, input_contract, input_size
 from trainer.config import AugmentConfig, FinetuneConfig, Recipe
+from trainer.errors import RecipeError
 from trainer.quiet import load_tensorflow
 from trainer.training.backbones import build_model, get_backbone
 from trainer.training.finetune import finetune
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 LOWEST, HIGHEST = 1e-6, 10.0
 _BROKEN = 2.0  # times the lowest loss so far: training has come apart
 _WINDOW = 9  # steps over which the loss is averaged
+_LEAST_STEPS = 20
 _FEW = 32  # pictures to validate on, which plays no part
 
 
@@ -68,6 +70,8 @@ def find_learning_rate(photos: Path, recipe: Recipe, *, steps: int = 100, progre
     from trainer.data.pixels import load_pixels
     from trainer.training.weights import resolve_weights
 
+    if steps < _LEAST_STEPS:
+        raise RecipeError(f"Expected at least {_LEAST_STEPS} steps to see a curve, got {steps}.")
     check_precision(recipe.finetune)
     backbone, contract = get_backbone(recipe.model.backbone), input_contract(recipe)
     weights = resolve_weights(backbone, recipe.model.weights, input_size(recipe))
@@ -162,17 +166,17 @@ def _sweep(rates: list[float]) -> Any:
             self.model.optimizer.learning_rate = rates[len(self.losses)]
 
         def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-            self.losses.append(float((logs or {})["loss"]))
-            recent = _averaged(self.losses)[-1]
-            lowest = min(_averaged(self.losses))
-            broken = not math.isfinite(recent) or recent > _BROKEN * lowest
+            loss = float((logs or {})["loss"])
+            if math.isfinite(loss):
+                self.losses.append(loss)
+            means = _averaged(self.losses)
+            broken = not math.isfinite(loss) or means[-1] > _BROKEN * min(means)
             self.model.stop_training = broken or len(self.losses) == len(rates)
 
     return Sweep()
 
 
 def _averaged(losses: list[float]) -> tuple[float, ...]:
-    """Means over windows around each step, narrower at the ends; what is not finite is left out at the end."""
-    finite = [loss for loss in losses if math.isfinite(loss)]
-    windows = (finite[max(0, i - _WINDOW // 2) : i + _WINDOW // 2 + 1] for i in range(len(finite)))
+    """Means over windows around each step, narrower at the ends."""
+    windows = (losses[max(0, i - _WINDOW // 2) : i + _WINDOW // 2 + 1] for i in range(len(losses)))
     return tuple(sum(window) / len(window) for window in windows)

@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        print("edge-trainer: stopped; the same command goes on from the last finished stage.", file=sys.stderr)
+        print("edge-trainer: stopped; a run goes on with the same command, or with edge-trainer resume RUN.", file=sys.stderr)
         return 130
 
 

@@ -31,7 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        print("edge-trainer: stopped; a run goes on with the same command, or with edge-trainer resume RUN.", file=sys.stderr)
+        print(
+            "edge-trainer: stopped; a run goes on with the same command, or with edge-trainer resume RUN.",
+            file=sys.stderr,
+        )
         return 130
 
 

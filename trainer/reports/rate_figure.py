@@ -56,6 +56,6 @@ def format_sweep(sweep: RateSweep) -> str:
             *lines,
             "",
             f"Suggested: --set finetune.learning_rate={sweep.suggestion:g}",
-            "a tenth of the rate at which the loss is lowest; with other settings it is another one.",
+            "(half the rate at which the loss is lowest; with a constant schedule, take a fifth of that)",
         ]
     )

@@ -46,12 +46,12 @@ class RateSweep:
 
     @property
     def suggestion(self) -> float:
-        """A tenth of the rate at which the loss is lowest, rounded to two digits.
+        """Half the rate at which the loss is lowest, rounded to two digits: a peak for a schedule that decays from it.
 
         Where the loss is lowest, the rate is about to be too high.
         """
         lowest = self.losses.index(min(self.losses))
-        return float(f"{self.rates[lowest] / 10:.1e}")
+        return float(f"{self.rates[lowest] / 2:.1e}")
 
 
 def find_learning_rate(photos: Path, recipe: Recipe, *, steps: int = 100, progress: bool = True) -> RateSweep:

@@ -25,13 +25,13 @@ def test_the_rate_grows_until_training_comes_apart() -> None:
     assert len(sweep.losses) == len(sweep.rates) <= 60
     assert sweep.rates[-1] < HIGHEST
     assert min(sweep.losses) < 0.9 * sweep.losses[0]
-    assert 1e-4 < sweep.suggestion < 1
+    assert 1e-4 < sweep.suggestion < sweep.rates[-1]
 
 
-def test_the_suggestion_is_a_tenth_of_the_rate_with_the_lowest_loss() -> None:
+def test_the_suggestion_is_half_the_rate_with_the_lowest_loss() -> None:
     sweep = RateSweep((1e-3, 1.234e-2, 1e-1), (1.0, 0.5, 2.0))
-    assert sweep.suggestion == 1.2e-3
-    assert "--set finetune.learning_rate=0.0012" in format_sweep(sweep)
+    assert sweep.suggestion == 6.2e-3
+    assert "--set finetune.learning_rate=0.0062" in format_sweep(sweep)
 
 
 def test_the_command_prints_a_table_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

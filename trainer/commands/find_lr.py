@@ -21,13 +21,15 @@ def add(commands: Any) -> None:
 
 def _find_lr(arguments: argparse.Namespace) -> int:
     from trainer.recipe import read_recipe
-    from trainer.reports.rate_figure import format_sweep, write_rate_figure
+    from trainer.reports.rate_figure import PICTURES, format_sweep, write_rate_figure
     from trainer.training.find_lr import find_learning_rate
 
     if arguments.to and not Path(arguments.to).parent.is_dir():  # said before the work, not after it
         raise OutputFolderError(
             f"Expected a folder to write {arguments.to} to, there is none. Make it, or choose another."
         )
+    if arguments.to and Path(arguments.to).suffix not in PICTURES:
+        raise OutputFolderError(f"Expected a file that ends in {', '.join(PICTURES)}, got {arguments.to}.")
     recipe = read_recipe(arguments.recipe, arguments.set)
     sweep = find_learning_rate(Path(arguments.photos), recipe, steps=arguments.steps)
     if arguments.to:

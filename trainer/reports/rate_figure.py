@@ -10,6 +10,9 @@ from trainer.errors import OutputFolderError
 if TYPE_CHECKING:
     from trainer.training.find_lr import RateSweep
 
+PICTURES = (".png", ".svg", ".pdf")
+"""Endings of the files that can be drawn."""
+
 _ROWS = 20
 _BAR = 40
 
@@ -19,10 +22,10 @@ def write_rate_figure(sweep: RateSweep, path: Path) -> None:
 
     Args:
         sweep: What to draw.
-        path: Its ending names the format: .png, .svg or .pdf.
+        path: Its ending, one of `PICTURES`, names the format.
 
     Raises:
-        OutputFolderError: The file can't be written, or its ending is of no picture.
+        OutputFolderError: The file can't be written.
     """
     from matplotlib.figure import Figure
 
@@ -40,8 +43,8 @@ def write_rate_figure(sweep: RateSweep, path: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     try:
         figure.savefig(path, dpi=150)
-    except (OSError, ValueError) as error:
-        raise OutputFolderError(f"Expected to write a .png, .svg or .pdf to {path}, got: {error}.") from error
+    except OSError as error:
+        raise OutputFolderError(f"Expected to write {path}, got: {error.strerror or error}.") from error
 
 
 def format_sweep(sweep: RateSweep) -> str:

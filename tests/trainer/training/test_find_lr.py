@@ -50,5 +50,7 @@ def test_the_command_prints_a_table_and_draws(tmp_path: Path, capsys: pytest.Cap
     assert cv2.imread(str(tmp_path / "rates.png")) is not None
     assert main([*command[:2], "--to", str(tmp_path / "nowhere" / "rates.png")]) == 1
     assert "Expected a folder" in capsys.readouterr().err
+    assert main([*command[:2], "--to", str(tmp_path / "rates.xyz")]) == 1
+    assert "ends in .png" in capsys.readouterr().err
     assert main([*command[:2], "--steps", "3"]) == 1
     assert "Expected at least 20 steps" in capsys.readouterr().err

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from trainer.errors import TrainerError
     from trainer.evaluation.evaluate import evaluate_photos
     from trainer.external import quantize_keras_model
-    from trainer.pipeline import RunResult, extend, train
+    from trainer.pipeline import RunResult, extend, resume, train
     from trainer.recipe import read_recipe
     from trainer.reports.preview import preview_photos
 
@@ -40,6 +40,7 @@ __all__ = [
     "preview_photos",
     "quantize_keras_model",
     "read_recipe",
+    "resume",
     "train",
 ]
 
@@ -52,6 +53,7 @@ _MODULE_OF = {
     "extend": "pipeline",
     "quantize_keras_model": "external",
     "read_recipe": "recipe",
+    "resume": "pipeline",
     "train": "pipeline",
 }
 

@@ -9,6 +9,9 @@ from typing import Any
 
 from trainer.errors import OutputFolderError
 
+PARTIAL = ".*.partial"
+"""Pattern of the files that a process leaves behind which is killed as it writes."""
+
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Writes a file; whoever looks sees the old one or the new one, never half of one.

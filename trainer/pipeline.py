@@ -31,7 +31,7 @@ from trainer.kept import keep
 from trainer.plan import check_plan
 from trainer.reports.compression_page import PAGE_NAME
 from trainer.reports.few_notes import few_notes
-from trainer.run import Stage, open_run, run_stages
+from trainer.run import Stage, load_run, open_run, run_stages
 from trainer.training.backbones import get_backbone
 from trainer.training.teachers import trains_teacher
 from trainer.types import Evaluation, Extension, Rung, Variant, Verdict
@@ -110,7 +110,7 @@ def train(
     announce = announce or _to_stderr
     if backbone.int8_warning:
         announce(f"Warning: {backbone.name}: {backbone.int8_warning}.")
-    few = few_photos(Counter(dataset.labels[photo.label] for photo in dataset.photos))
+    few = few_photos(Counter(dataset.labels[number] for photo in dataset.photos for number in photo.classes))
     if few and not _extends(recipe):
         advice = "" if recipe.gate.spare else f" --recipe {RECIPE} is made for so few."
         announce(f"Warning: {few}: the accuracy will be known roughly only.{advice}")
@@ -155,6 +155,31 @@ def extend(
     announce = announce or _to_stderr
     of = open_extended(Path(model), announce)
     return train(photos, to, extension_recipe(of), announce=announce)
+
+
+def resume(run: str | Path, *, announce: Callable[[str], None] | None = None) -> RunResult:
+    """Goes on with a run that was stopped or killed, with the photos and settings that it was started with.
+
+    On a CPU the models come out as without the interruption, bit for bit. They carry the day on which they were
+    quantized; on another day it is another one.
+
+    Args:
+        run: Its folder.
+        announce: As for `train`.
+
+    Returns:
+        The same as `train`.
+
+    Raises:
+        TrainerError: There is no run in the folder, another process works in it, or its photos have changed.
+    """
+    folder = Path(run)
+    if not (folder / "run.json").exists():
+        raise OutputFolderError(
+            f"Expected the folder of a run, got {folder}, which has no run.json. Start it with edge-trainer train."
+        )
+    stopped = load_run(folder)
+    return train(stopped.photos, folder, stopped.recipe, announce=announce)
 
 
 def _extends(recipe: Recipe) -> bool:

@@ -10,6 +10,7 @@ from trainer.quiet import load_tensorflow
 from trainer.training.augment import check_flip
 from trainer.training.backbones import build_model, get_backbone
 from trainer.training.losses import fitted_to
+from trainer.training.mixed_precision import check_precision
 from trainer.training.teachers import check_teacher
 
 if TYPE_CHECKING:
@@ -26,15 +27,17 @@ def check_plan(recipe: Recipe, labels: tuple[str, ...], *, multi_label: bool = F
 
     Raises:
         RecipeError: The loss doesn't fit the labels; there is no such teacher, or it knows other classes or answers in
-            another way; steps undo each other; or a mirrored picture would be of another class.
+            another way; steps undo each other; a mirrored picture would be of another class; or there is no GPU for
+            what needs one.
         CompressionError: The network has nothing to prune, or not so much, or can't be trained for INT8.
     """
     fitted_to(recipe.loss, multi_label=multi_label)
     if multi_label and recipe.head.solver == "lbfgs":
         raise RecipeError(
-            "Expected head.solver adam for photos that show several classes, got 'lbfgs', which knows one class a photo. "
-            "Use --set head.solver=adam."
+            "Expected head.solver adam for photos that show several classes, got 'lbfgs', which knows one class a "
+            "photo. Use --set head.solver=adam."
         )
+    check_precision(recipe.finetune)
     check_flip(recipe.augment, labels)
     check_teacher(recipe, labels, multi_label=multi_label)
     if recipe.cluster.clusters and recipe.qat.always:

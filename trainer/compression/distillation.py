@@ -256,7 +256,11 @@ def _hinted(network: tf_keras.Model, teacher_channels: int, weight: float) -> tf
 
     feature_map = _feature_map(network)
     if feature_map.shape[-1] != teacher_channels:
-        feature_map = tf_keras.layers.Conv2D(teacher_channels, 1, name="hint_projection")(feature_map)
+        # Seeded: a run that was killed begins this stage again in another process.
+        begin = tf_keras.initializers.GlorotUniform(seed=0)
+        feature_map = tf_keras.layers.Conv2D(teacher_channels, 1, kernel_initializer=begin, name="hint_projection")(
+            feature_map
+        )
 
     class Hinted(tf_keras.Model):  # type: ignore[misc]  # tf_keras has no types
         """Trains with the hint; is evaluated without."""
@@ -270,7 +274,7 @@ def _hinted(network: tf_keras.Model, teacher_channels: int, weight: float) -> tf
                 distance = tf.math.l2_normalize(mine, -1) - tf.math.l2_normalize(hint, -1)
                 hint_loss = tf.reduce_mean(tf.reduce_sum(distance**2, axis=-1))
                 loss = self.compute_loss(images, targets, scores) + weight * hint_loss
-            variables = branches.trainable_variables
+            variables = self.trainable_variables
             self.optimizer.minimize(loss, variables, tape=tape)
             return self.compute_metrics(images, targets, scores, None)  # type: ignore[no-any-return]
 

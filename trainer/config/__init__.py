@@ -60,7 +60,10 @@ class Recipe:
         return asdict(self)
 
     def finetune_for(self, epochs: int, learning_rate: float, *, gentle: bool = False) -> FinetuneConfig:
-        """The settings by which a compression stage trains: those of fine-tuning, for as long and as fast as it says.
+        """The settings by which a later stage trains: those of fine-tuning, for as long and as fast as it says.
+
+        Pictures don't grow again, and weights aren't averaged: the mean of a pruned weight over time is no zero. Layers
+        that TFMOT has wrapped compute in float32.
 
         Args:
             epochs: Of the stage.
@@ -68,7 +71,8 @@ class Recipe:
             gentle: A tenth.
         """
         usual = self.finetune.learning_rate / (10 if gentle else 1)
-        return replace(self.finetune, epochs=epochs, learning_rate=learning_rate or usual)
+        alone: dict[str, Any] = {"start_size": 0.0, "ema": 0.0, "mixed_precision": False}
+        return replace(self.finetune, epochs=epochs, learning_rate=learning_rate or usual, **alone)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Recipe:

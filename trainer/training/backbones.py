@@ -177,6 +177,7 @@ def build_model(
     from tf_keras import layers
 
     tf_keras.utils.set_random_seed(seed)
+    tf_keras.backend.reset_uids()  # the same names, and with them files, whatever this process has built before
     size = input_size or backbone.input_size
     image = layers.Input((size, size, 3), name="image")
     feature_map = backbone.body(image)

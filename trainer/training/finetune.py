@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from trainer.config import AugmentConfig, FinetuneConfig, LossConfig
 from trainer.training.augment import augment, changes_pictures, mix_targets, normalize
 from trainer.training.backbones import FEATURES_LAYER
-from trainer.training.fit import batches, cosine_with_warmup, fit, of_any_size, train_size
+from trainer.training.checkpoint import Checkpoint
+from trainer.training.fit import batches, fit, growing_sizes, of_any_size
 from trainer.training.losses import accuracy_of, as_targets, make_loss
+from trainer.training.mixed_precision import in_mixed_precision
+from trainer.training.optimizers import make_optimizer
+from trainer.training.schedules import make_schedule
 from trainer.types import Epoch, Pixels
 
 if TYPE_CHECKING:
@@ -36,6 +41,7 @@ def finetune(
     loss: LossConfig | None = None,
     teacher: Teacher | None = None,
     stage: str = "finetune",
+    callbacks: Sequence[Any] = (),
     progress: bool = True,
 ) -> list[Epoch]:
     """Trains the model on augmented pictures and leaves the weights of its best epoch in it.
@@ -56,6 +62,7 @@ def finetune(
         loss: What is minimized without a teacher, who brings his own; None: what fits the labels.
         teacher: Whose answers are learned beside the labels; None: the labels alone.
         stage: Name in the learning curve.
+        callbacks: Further Keras callbacks.
         progress: Whether a bar is drawn on stderr.
 
     Returns:
@@ -64,6 +71,8 @@ def finetune(
     if config.epochs == 0:
         return []
     network = of_any_size(model)
+    if config.mixed_precision:
+        network = in_mixed_precision(network)
     _freeze_below(network, 1.0 if from_scratch else config.unfreeze)
     student = teacher.student_of(network) if teacher else network
     curve = fit_augmented(
@@ -77,6 +86,7 @@ def finetune(
         loss=loss,
         teacher=teacher,
         stage=stage,
+        callbacks=callbacks,
         progress=progress,
     )
     model.set_weights(network.get_weights())
@@ -128,12 +138,10 @@ def fit_augmented(
 
     tf_keras.utils.set_random_seed(seed)
     steps = -(-len(train) // config.batch_size)
-    schedule = cosine_with_warmup(
-        config.learning_rate, steps=steps * config.epochs, warmup_steps=round(steps * config.warmup_epochs)
-    )
-    optimizer = tf_keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay)
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    classes, size = network.output_shape[-1], train_size(contract.height, config.train_size)
+    schedule = make_schedule(config, steps=steps)
+    optimizer = make_optimizer(config, schedule.rate)
+    classes = network.output_shape[-1]
+    sizes = growing_sizes(contract.height, config.start_size, config.train_size)
     if teacher is not None:
         start_epoch = max(start_epoch, 2 * config.epochs // 3)
     if teacher is None:
@@ -145,10 +153,14 @@ def fit_augmented(
         fixed = not changes_pictures(augmentation)
         training = teacher.training_batches(train, config.batch_size, seed=seed, share=config.train_size, fixed=fixed)
 
+    checkpoint = Checkpoint(network)
+
     def change(number: tf.Tensor, batch: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, Any]:
         images, *shown, targets = batch
         seeds = tf.stack([tf.constant(seed, tf.int64), number])
-        pictures = augment(images, seeds, augmentation, size=size)
+        made = [partial(augment, images, seeds, augmentation, size=size) for size in sizes]
+        part = tf.cast(number * len(sizes) // (steps * config.epochs), tf.int32)
+        pictures = tf.switch_case(part, made) if len(sizes) > 1 else made[0]()
         if teacher is None or shown:
             targets = mix_targets(as_targets(targets, classes), seeds, augmentation)
         if teacher is not None and shown:  # the same draws at the teacher's own size: the same picture
@@ -161,7 +173,7 @@ def fit_augmented(
 
     return fit(
         network,
-        training.repeat().enumerate().map(change).prefetch(2),
+        training.repeat().enumerate().skip(len(checkpoint.curve) * steps).map(change).prefetch(2),
         batches(val, _VALIDATION_BATCH).map(prepare).prefetch(2),
         stage=stage,
         epochs=config.epochs,
@@ -170,6 +182,8 @@ def fit_augmented(
         progress=progress,
         callbacks=callbacks,
         start_epoch=start_epoch,
+        checkpoint=checkpoint,
+        follow=schedule.follow,
         steps_per_epoch=steps,
     )
 

@@ -8,7 +8,8 @@ import pytest
 from edge_runtime.types import InputContract
 from trainer.config import AugmentConfig, FinetuneConfig, HeadConfig
 from trainer.training.backbones import HEAD_LAYER, build_model, get_backbone
-from trainer.training.finetune import finetune, train_size
+from trainer.training.finetune import finetune
+from trainer.training.fit import train_size
 from trainer.training.transfer import compute_features, fit_head, train_head
 from trainer.types import Features, Pixels
 

@@ -22,6 +22,7 @@ from trainer.config import Recipe
 from trainer.environment import check_packages
 from trainer.errors import OutputFolderError
 from trainer.evaluation.gate import require_kept
+from trainer.files import absolute
 from trainer.plan import check_plan
 from trainer.reports.compression_page import PAGE_NAME
 from trainer.run import Stage, open_run, run_stages
@@ -86,7 +87,7 @@ def train(
     from trainer.data.dataset import scan
     from trainer.training.weights import resolve_weights
 
-    recipe, photos = recipe or Recipe(), Path(photos).resolve()
+    recipe, photos = recipe or Recipe(), absolute(photos)
     dataset = scan(photos, data=recipe.data, seed=recipe.seed)
     backbone = get_backbone(recipe.model.backbone)
     check_plan(recipe, dataset.labels)

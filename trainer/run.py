@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.config import Recipe
 from trainer.errors import OutputFolderError
-from trainer.files import read_json, write_json
+from trainer.files import absolute, read_json, write_json
 from trainer.recipe import write_recipe
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def open_run(folder: Path, photos: Path, recipe: Recipe, weights: Path | None) -
     """
     run = Run(folder, photos, recipe, weights)
     request = folder / "run.json"
-    asked = {"photos": str(photos.resolve()), "recipe": recipe.to_dict()}
+    asked = {"photos": str(absolute(photos)), "recipe": recipe.to_dict()}
     if request.exists():
         if not _asks_for(_read_request(request), photos, recipe):
             raise OutputFolderError(
@@ -143,7 +143,7 @@ def stage_records(run: Run) -> dict[str, dict[str, Any]]:
 def _asks_for(request: Any, photos: Path, recipe: Recipe) -> bool:
     """Whether a run was asked to do this. A setting that is newer than the run had its default then."""
     try:
-        return bool(request["photos"] == str(photos.resolve()) and Recipe.from_dict(request["recipe"]) == recipe)
+        return bool(request["photos"] == str(absolute(photos)) and Recipe.from_dict(request["recipe"]) == recipe)
     except (KeyError, TypeError, ValueError):  # of settings that there are no more, among others
         return False
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,7 @@ from trainer.artifacts import (
 from trainer.quiet import load_tensorflow
 from trainer.run import Run
 from trainer.training.backbones import get_backbone
+from trainer.training.distribution import Order
 from trainer.training.teachers import open_teacher, teacher_recipe
 from trainer.types import SPLITS, Dataset, Epoch, Pixels
 
@@ -64,7 +67,26 @@ def finetune(run: Run, folder: Path) -> None:
     pretrained = was_pretrained(run)
     model = read_model(run, "head")
     history = _trained(run, model, run.recipe, "finetune", from_scratch=not pretrained)
+    if run.distribution:
+        run.distribution.dismiss()
     write_trained(folder, model, history, pretrained=pretrained)
+
+
+def train_along(run: Run) -> None:
+    """What a worker does that isn't the chief: it trains what the chief says, until there is no more.
+
+    Args:
+        run: In a folder of the worker's own, with its data stage finished.
+    """
+    from trainer.training.backbones import build_model
+
+    distribution, labels = run.distribution, read_dataset(run).labels
+    assert distribution is not None
+    while order := distribution.follow(fingerprint(run)):
+        recipe = teacher_recipe(run.recipe) if order.stage == "teacher" else run.recipe
+        backbone, size = get_backbone(recipe.model.backbone), input_size(recipe)
+        model = build_model(backbone, num_classes=len(labels), input_size=size, dropout=recipe.model.dropout)
+        _trained(replace(run, recipe=recipe), model, recipe, order.stage, from_scratch=order.from_scratch)
 
 
 def distill(run: Run, folder: Path) -> None:
@@ -157,6 +179,10 @@ def _trained(
     from trainer.training.finetune import finetune as train_network
 
     train, val = _pixels(run)
+    # With a teacher, inside the input pipeline, it is the chief's work alone.
+    distribution = run.distribution if by is None and recipe.finetune.epochs else None
+    if distribution:
+        distribution.lead(Order(stage, from_scratch), fingerprint(run))
     return train_network(
         model,
         train,
@@ -168,7 +194,16 @@ def _trained(
         from_scratch=from_scratch,
         teacher=by,
         stage=stage,
+        distribution=distribution,
     )
+
+
+def fingerprint(run: Run) -> int:
+    """Of all that machines must agree on to train together: the photos and the settings; 63 bits."""
+    dataset = read_dataset(run)
+    photos = [(photo.sha256, photo.label, photo.split) for photo in dataset.photos]
+    content = json.dumps([run.recipe.to_dict(), dataset.labels, photos]).encode()
+    return int.from_bytes(hashlib.sha256(content).digest()[:8], "big") >> 1
 
 
 def _for_stage(recipe: Recipe, epochs: int, learning_rate: float, *, gentle: bool = False) -> Recipe:

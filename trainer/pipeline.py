@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from trainer import file_stages, network_stages
@@ -20,18 +21,20 @@ from trainer.artifacts import (
 )
 from trainer.config import Recipe
 from trainer.environment import check_packages
-from trainer.errors import OutputFolderError
+from trainer.errors import OutputFolderError, RecipeError
 from trainer.evaluation.gate import require_kept
 from trainer.files import absolute
 from trainer.plan import check_plan
 from trainer.reports.compression_page import PAGE_NAME
-from trainer.run import Stage, open_run, run_stages
+from trainer.run import Run, Stage, open_run, run_stages
 from trainer.training.backbones import get_backbone
 from trainer.training.teachers import trains_teacher
 from trainer.types import Evaluation, Rung, Variant, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from trainer.training.distribution import Distribution, Kind
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,12 @@ class RunResult:
 
 
 def train(
-    photos: str | Path, to: str | Path, recipe: Recipe | None = None, *, announce: Callable[[str], None] | None = None
+    photos: str | Path,
+    to: str | Path,
+    recipe: Recipe | None = None,
+    *,
+    distribute: Kind | None = None,
+    announce: Callable[[str], None] | None = None,
 ) -> RunResult:
     """Trains, quantizes, judges and writes down; goes on where an earlier run in the same folder stopped.
 
@@ -75,6 +83,8 @@ def train(
         photos: The data set's folder: ``<class>/*`` or ``{train,val,test}/<class>/*``.
         to: The run's folder, new or of this very run.
         recipe: The settings.
+        distribute: Fine-tuning takes all GPUs (``"gpus"``) or the machines of ``TF_CONFIG`` (``"workers"``): on the
+            chief; the others call `train_along`.
         announce: Called with a line at the start of each stage; default: printed on stderr.
 
     Returns:
@@ -87,21 +97,23 @@ def train(
     from trainer.data.dataset import scan
     from trainer.training.weights import resolve_weights
 
-    recipe, photos = recipe or Recipe(), absolute(photos)
+    recipe, photos, announce = recipe or Recipe(), absolute(photos), announce or _print
     dataset = scan(photos, data=recipe.data, seed=recipe.seed)
+    machines = _distribution(distribute, recipe, announce) if distribute else None
     backbone = get_backbone(recipe.model.backbone)
     check_plan(recipe, dataset.labels)
     weights = resolve_weights(backbone, recipe.model.weights, input_size(recipe))
-    run = open_run(Path(to), photos, recipe, weights)
+    run = replace(open_run(Path(to), photos, recipe, weights), distribution=machines)
     if run.stage("data").exists() and read_dataset(run) != dataset:
         raise OutputFolderError(
             f"Expected the photos that the run in {run.folder} was started with, but they have changed since. "
             "Start a new run with another --to."
         )
-    announce = announce or (lambda line: print(line, file=sys.stderr))
     if backbone.int8_warning:
         announce(f"Warning: {backbone.name}: {backbone.int8_warning}.")
     run_stages(run, STAGES, announce)
+    if machines:
+        machines.dismiss()
     return RunResult(
         fp32=run.folder / MODEL_FILES["fp32"],
         int8=run.folder / MODEL_FILES["int8"],
@@ -113,6 +125,46 @@ def train(
         rungs=read_rungs(run),
         variants=read_variants(run),
     )
+
+
+def train_along(
+    photos: str | Path, recipe: Recipe | None = None, *, announce: Callable[[str], None] | None = None
+) -> None:
+    """Helps the chief of ``TF_CONFIG`` with its fine-tuning; nothing of the run is written here.
+
+    Args:
+        photos: The same as the chief's.
+        recipe: The same settings.
+        announce: Called with a line for people; default: printed on stderr.
+
+    Raises:
+        TrainerError: Photos or settings can't be used or aren't the chief's, or a machine was lost.
+    """
+    check_packages()
+    recipe, announce = recipe or Recipe(), announce or _print
+    machines = _distribution("workers", recipe, announce)
+    with TemporaryDirectory(prefix="edge-trainer-") as folder:
+        run = Run(Path(folder), absolute(photos), recipe, None, machines)
+        run_stages(run, STAGES[:1], lambda line: None)
+        announce("Waiting for the chief's fine-tuning")
+        network_stages.train_along(run)
+    announce("Trained along; the chief goes on alone.")
+
+
+def _distribution(kind: Kind, recipe: Recipe, announce: Callable[[str], None]) -> Distribution:
+    from trainer.training.distribution import open_distribution
+
+    machines = open_distribution(kind, announce=announce)
+    if recipe.finetune.batch_size % machines.replicas:
+        raise RecipeError(
+            f"Expected finetune.batch_size to be a multiple of the {machines.replicas} replicas, got "
+            f"{recipe.finetune.batch_size}. Change it."
+        )
+    return machines
+
+
+def _print(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 STAGES = (

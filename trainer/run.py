@@ -20,6 +20,8 @@ from trainer.recipe import write_recipe
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from trainer.training.distribution import Distribution
+
 
 @dataclass(frozen=True)
 class Run:
@@ -30,12 +32,14 @@ class Run:
         photos: The data set's folder.
         recipe: All the settings.
         weights: Pretrained weights to begin with; None: from scratch.
+        distribution: Where fine-tuning takes place; None: here alone.
     """
 
     folder: Path
     photos: Path
     recipe: Recipe
     weights: Path | None
+    distribution: Distribution | None = None
 
     def stage(self, name: str) -> Path:
         """The folder of a finished stage."""

@@ -77,11 +77,14 @@ class Pixels:
         images: uint8 (N, height, width, 3) RGB, 0–255; usually a read-only memory map.
         labels: int64 (N,), class indices.
         paths: N paths relative to the data set's folder.
+        whole: Number of pictures in the split where they were dealt to several workers, of which this one holds
+            these; 0: they are all here.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     paths: tuple[str, ...]
+    whole: int = 0
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -13,7 +13,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from trainer.data.images import ImageFacts
 from trainer.errors import DatasetError
 from trainer.files import address, is_remote
 from trainer.quiet import load_tensorflow
-from trainer.types import Split
+from trainer.types import Dataset, Split
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -156,6 +156,24 @@ def read_index(folder: Path) -> Index:
                 f"one. {_AGAIN}"
             )
     return index
+
+
+def deal(dataset: Dataset, worker: int, *, of: int) -> Dataset:
+    """The photos of one worker: every ``of``-th shard is its.
+
+    Raises:
+        DatasetError: There are fewer shards than workers, or none with training photos for one.
+    """
+    index = read_index(dataset.root)
+    shard_of = {photo.path: photo.shard for photo in index.photos}
+    hands = {shard_of[photo.path] % of for photo in dataset.split("train")}
+    if len(hands) < of:
+        raise DatasetError(
+            f"Expected training photos in a shard for each of {of} workers in {address(dataset.root)}, got "
+            f"{len(index.shards)} shards, enough for {len(hands)}. Pack them again with --shards {of} or more."
+        )
+    mine = tuple(photo for photo in dataset.photos if shard_of[photo.path] % of == worker)
+    return replace(dataset, photos=mine)
 
 
 def visit_photos(folder: Path, paths: Collection[str], work: Callable[[str, bytes], None]) -> Iterator[str]:

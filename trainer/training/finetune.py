@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from trainer.config import AugmentConfig, FinetuneConfig
 from trainer.training.augment import augment, changes_pictures, normalize
 from trainer.training.backbones import FEATURES_LAYER
 from trainer.training.fit import batches, cosine_with_warmup, fit, of_any_size, train_size
+from trainer.training.replicas import divided, replicas, steps_per_epoch, training_batches
 from trainer.types import Epoch, Pixels
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from edge_runtime.types import InputContract
     from trainer.compression.distillation import Teacher
+    from trainer.training.distribution import Distribution
 
 _VALIDATION_BATCH = 64
 
@@ -35,6 +38,7 @@ def finetune(
     teacher: Teacher | None = None,
     stage: str = "finetune",
     progress: bool = True,
+    distribution: Distribution | None = None,
 ) -> list[Epoch]:
     """Trains the model on augmented pictures and leaves the weights of its best epoch in it.
 
@@ -54,28 +58,33 @@ def finetune(
         teacher: Whose answers are learned beside the labels; None: the labels alone.
         stage: Name in the learning curve.
         progress: Whether a bar is drawn on stderr.
+        distribution: Where it is trained; None: here alone. With a teacher, that is all there is.
 
     Returns:
         The learning curve; empty when ``config.epochs`` is 0.
     """
     if config.epochs == 0:
         return []
-    network = of_any_size(model)
-    _freeze_below(network, 1.0 if from_scratch else config.unfreeze)
-    student = teacher.student_of(network) if teacher else network
-    curve = fit_augmented(
-        student,
-        train,
-        val,
-        config,
-        augmentation,
-        contract=contract,
-        seed=seed,
-        teacher=teacher,
-        stage=stage,
-        progress=progress,
-    )
-    model.set_weights(network.get_weights())
+    if distribution:
+        distribution.share_weights(model)
+    with distribution.scope() if distribution else nullcontext():
+        network = of_any_size(model)
+        _freeze_below(network, 1.0 if from_scratch else config.unfreeze)
+        student = teacher.student_of(network) if teacher else network
+        curve = fit_augmented(
+            student,
+            train,
+            val,
+            config,
+            augmentation,
+            contract=contract,
+            seed=seed,
+            teacher=teacher,
+            stage=stage,
+            progress=progress,
+        )
+        trained = network.get_weights()
+    model.set_weights(trained)
     return curve
 
 
@@ -121,7 +130,8 @@ def fit_augmented(
     import tf_keras
 
     tf_keras.utils.set_random_seed(seed)
-    steps = -(-len(train) // config.batch_size)
+    dealt = train.whole > 0 and replicas() > 1
+    steps = steps_per_epoch(train.whole if dealt else len(train), config.batch_size)
     schedule = cosine_with_warmup(
         config.learning_rate, steps=steps * config.epochs, warmup_steps=round(steps * config.warmup_epochs)
     )
@@ -155,8 +165,8 @@ def fit_augmented(
 
     return fit(
         network,
-        training.repeat().enumerate().map(change).prefetch(2),
-        batches(val, _VALIDATION_BATCH).map(prepare).prefetch(2),
+        training_batches(training, change, batch_size=config.batch_size, dealt=dealt),
+        divided(batches(val, _VALIDATION_BATCH).map(prepare).prefetch(2)),
         stage=stage,
         epochs=config.epochs,
         steps=steps,

@@ -21,7 +21,7 @@ from trainer.artifacts import (
 )
 from trainer.config import Recipe
 from trainer.environment import check_packages
-from trainer.errors import OutputFolderError, RecipeError
+from trainer.errors import OutputFolderError
 from trainer.evaluation.gate import require_kept
 from trainer.files import absolute
 from trainer.plan import check_plan
@@ -155,11 +155,7 @@ def _distribution(kind: Kind, recipe: Recipe, announce: Callable[[str], None]) -
     from trainer.training.distribution import open_distribution
 
     machines = open_distribution(kind, announce=announce)
-    if recipe.finetune.batch_size % machines.replicas:
-        raise RecipeError(
-            f"Expected finetune.batch_size to be a multiple of the {machines.replicas} replicas, got "
-            f"{recipe.finetune.batch_size}. Change it."
-        )
+    machines.require_divisible(recipe.finetune.batch_size)
     return machines
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Any
 
 from trainer.commands.options import PHOTOS, add_command, add_gate, add_recipe, gate_settings
@@ -47,6 +48,8 @@ def _train(arguments: argparse.Namespace) -> int:
     }
     settings = {table: {k: v for k, v in values.items() if v is not None} for table, values in given.items()}
     recipe = read_recipe(arguments.recipe, arguments.set).updated(settings)
+    if arguments.distribute:  # else TensorFlow's log would call each worker crashed that has done its part and left
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     if arguments.distribute == "workers" and Cluster.from_environment().index > 0:
         train_along(arguments.photos, recipe)
         return 0

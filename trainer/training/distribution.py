@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from trainer.errors import ClusterError
+from trainer.errors import ClusterError, RecipeError
 from trainer.quiet import load_tensorflow, quiet
 from trainer.training.cluster import Cluster, meet
 
@@ -69,6 +69,14 @@ class Distribution:
     def replicas(self) -> int:
         """GPUs, or machines without."""
         return int(self.strategy.num_replicas_in_sync)
+
+    def require_divisible(self, batch_size: int) -> None:
+        """Raises a RecipeError where a batch can't be divided evenly among the replicas."""
+        if batch_size % self.replicas:
+            raise RecipeError(
+                f"Expected finetune.batch_size to be a multiple of the {self.replicas} replicas, got {batch_size}. "
+                "Change it."
+            )
 
     def lead(self, order: Order, fingerprint: int) -> None:
         """The chief's word to the others, who are to train along.

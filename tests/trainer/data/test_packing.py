@@ -19,7 +19,7 @@ from trainer.data.dataset import scan
 from trainer.data.images import read_image
 from trainer.data.packing import pack
 from trainer.data.pixels import load_pixels
-from trainer.data.shards import read_index, visit_photos
+from trainer.data.shards import deal, read_index, visit_photos
 from trainer.errors import DatasetError, OutputFolderError
 from trainer.types import SPLITS
 
@@ -79,6 +79,15 @@ def test_only_the_shards_that_are_needed_are_opened(copy: Path) -> None:
     seen: dict[str, bytes] = {}
     assert sorted(visit_photos(copy, wanted, seen.__setitem__)) == wanted
     assert all(data.startswith(b"\xff\xd8") for data in seen.values())
+
+
+def test_photos_are_dealt_to_workers_by_their_shards(packed: Path) -> None:
+    dataset = scan(packed, data=DataConfig(), seed=0)
+    hands = [deal(dataset, worker, of=3).photos for worker in range(3)]
+    assert sorted((photo for hand in hands for photo in hand), key=lambda photo: photo.path) == list(dataset.photos)
+    assert [len(hand) for hand in hands] == [11, 5, 5]  # of four shards, the first and the last go to the first
+    with pytest.raises(DatasetError, match=r"got 4 shards, enough for 4. Pack them again with --shards 5 or more"):
+        deal(dataset, 0, of=5)
 
 
 def test_an_address_works_as_a_folder_does(folder: Path, tmp_path: Path) -> None:

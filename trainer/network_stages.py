@@ -72,16 +72,22 @@ def finetune(run: Run, folder: Path) -> None:
     write_trained(folder, model, history, pretrained=pretrained)
 
 
-def train_along(run: Run) -> None:
+def train_along(run: Run, dataset: Dataset, announce: Callable[[str], None]) -> None:
     """What a worker does that isn't the chief: it trains what the chief says, until there is no more.
 
     Args:
-        run: In a folder of the worker's own, with its data stage finished.
+        run: In an empty folder of the worker's own.
+        dataset: The photos.
+        announce: Called with a line for people.
     """
     from trainer.training.backbones import build_model
 
-    distribution, labels = run.distribution, read_dataset(run).labels
+    distribution, labels = run.distribution, dataset.labels
     assert distribution is not None
+    run.stage("data").mkdir(parents=True)
+    write_dataset(run.stage("data"), dataset)
+    _pixels(run)  # now, while the chief has other things to do
+    announce("Waiting for the chief's fine-tuning")
     while order := distribution.follow(fingerprint(run)):
         recipe = teacher_recipe(run.recipe) if order.stage == "teacher" else run.recipe
         backbone, size = get_backbone(recipe.model.backbone), input_size(recipe)

@@ -141,13 +141,14 @@ def train_along(
         TrainerError: Photos or settings can't be used or aren't the chief's, or a machine was lost.
     """
     check_packages()
-    recipe, announce = recipe or Recipe(), announce or _print
+    from trainer.data.dataset import scan
+
+    recipe, photos, announce = recipe or Recipe(), absolute(photos), announce or _print
+    dataset = scan(photos, data=recipe.data, seed=recipe.seed)
     machines = _distribution("workers", recipe, announce)
     with TemporaryDirectory(prefix="edge-trainer-") as folder:
-        run = Run(Path(folder), absolute(photos), recipe, None, machines)
-        run_stages(run, STAGES[:1], lambda line: None)
-        announce("Waiting for the chief's fine-tuning")
-        network_stages.train_along(run)
+        run = Run(Path(folder), photos, recipe, None, machines)
+        network_stages.train_along(run, dataset, announce)
     announce("Trained along; the chief goes on alone.")
 
 

@@ -17,7 +17,11 @@ def add(commands: Any) -> None:
         "--to", required=True, metavar="SHARDS", help="a new folder, or an address such as gs://bucket/photos"
     )
     pack.add_argument(
-        "--shards", type=int, default=0, metavar="N", help="number of files; default: one for each 128 MiB of photos"
+        "--shards",
+        type=int,
+        default=0,
+        metavar="N",
+        help="number of files, best a multiple of the machines that train; default: one for each 128 MiB",
     )
     pack.add_argument(
         "--size", type=int, default=0, metavar="PX", help="make larger photos smaller, to a shorter side of PX pixels"

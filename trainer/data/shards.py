@@ -124,7 +124,10 @@ def is_packed(folder: Path) -> bool:
     """Whether a folder holds shards; TensorFlow is needed only to look at an address."""
     if not is_remote(folder):
         return (folder / INDEX).is_file()
-    return bool(_gfile().exists(address(folder / INDEX)))
+    load_tensorflow()
+    import tensorflow as tf
+
+    return bool(tf.io.gfile.exists(address(folder / INDEX)))
 
 
 def read_index(folder: Path) -> Index:
@@ -133,11 +136,12 @@ def read_index(folder: Path) -> Index:
     Raises:
         DatasetError: A file is missing, or isn't what the index says.
     """
+    load_tensorflow()
     import tensorflow as tf
 
     file = folder / INDEX
     try:
-        with _gfile().GFile(address(file), "r") as opened:
+        with tf.io.gfile.GFile(address(file), "r") as opened:
             values = json.load(opened)
         if values["format"] != _FORMAT:
             raise ValueError(f"format {values['format']!r}")
@@ -147,7 +151,7 @@ def read_index(folder: Path) -> Index:
     for shard in index.shards:
         name = address(folder / shard.file)
         try:
-            length = _gfile().stat(name).length
+            length = tf.io.gfile.stat(name).length
         except tf.errors.OpError as error:
             raise DatasetError(f"Expected the shard {name}, which {INDEX} lists, there is none. {_AGAIN}") from error
         if length != shard.size_bytes:
@@ -224,10 +228,3 @@ def visit_photos(folder: Path, paths: Collection[str], work: Callable[[str, byte
             raise DatasetError(
                 f"Expected {min(lacking)} in the shard {file}, as {INDEX} says, but it isn't there. {_AGAIN}"
             )
-
-
-def _gfile() -> Any:
-    load_tensorflow()
-    import tensorflow as tf
-
-    return tf.io.gfile

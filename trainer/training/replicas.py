@@ -17,7 +17,11 @@ def replicas() -> int:
 
 
 def copy_layer(layer: Any) -> Any:
-    """For `tf_keras.models.clone_model`: several replicas' batch normalization is that of the whole batch."""
+    """For `tf_keras.models.clone_model`: several replicas' batch normalization is that of the whole batch.
+
+    Keras' synchronized layer keeps the moving variance without the factor ``n / (n - 1)`` that the fused one has, for n
+    values of a channel in a batch: training is the same, and validation in all but small networks on few pixels.
+    """
     import tf_keras
 
     config = layer.get_config()

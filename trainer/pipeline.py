@@ -21,7 +21,7 @@ from trainer.artifacts import (
 )
 from trainer.config import Recipe
 from trainer.environment import check_packages
-from trainer.errors import OutputFolderError
+from trainer.errors import ClusterError, OutputFolderError
 from trainer.evaluation.gate import require_kept
 from trainer.files import absolute
 from trainer.plan import check_plan
@@ -100,6 +100,8 @@ def train(
     recipe, photos, announce = recipe or Recipe(), absolute(photos), announce or _print
     dataset = scan(photos, data=recipe.data, seed=recipe.seed)
     machines = _distribution(distribute, recipe, announce) if distribute else None
+    if machines and machines.worker > 0:
+        raise ClusterError(f"Expected the chief of TF_CONFIG, this is worker {machines.worker}: call train_along here.")
     backbone = get_backbone(recipe.model.backbone)
     check_plan(recipe, dataset.labels)
     weights = resolve_weights(backbone, recipe.model.weights, input_size(recipe))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 from typing import Any
 
 from trainer.commands.options import PHOTOS, add_command, add_gate, add_recipe, gate_settings
@@ -51,6 +52,8 @@ def _train(arguments: argparse.Namespace) -> int:
     if arguments.distribute:  # else TensorFlow's log would call each worker crashed that has done its part and left
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     if arguments.distribute == "workers" and Cluster.from_environment().index > 0:
+        # TensorFlow's waiting for the chief doesn't let Python's handler run; nothing is lost with this process.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         train_along(arguments.photos, recipe)
         return 0
     result = train(arguments.photos, arguments.to, recipe, distribute=arguments.distribute)

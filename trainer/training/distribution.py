@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Kind = Literal["gpus", "workers"]
-KINDS: tuple[Kind, ...] = ("gpus", "workers")
 _WAIT_S = 600.0
 _GO_ON = "What was finished is kept: start the same command on each machine again."
 

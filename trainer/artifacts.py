@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -61,10 +61,19 @@ def read_dataset(run: Run) -> Dataset:
 
 
 def read_pixels(run: Run, dataset: Dataset, split: Split, contract: InputContract | None = None) -> Pixels:
-    """A split's pictures, from the user's cache, which all runs share; for another network by its contract."""
-    from trainer.data.pixels import load_pixels
+    """A split's pictures, from the user's cache, which all runs share; for another network by its contract.
 
-    return load_pixels(dataset, split, contract or input_contract(run.recipe), cache_folder())
+    Packed training photos are dealt to the machines that train together, a set of shards each.
+    """
+    from trainer.data.pixels import load_pixels
+    from trainer.data.shards import deal, is_packed
+
+    whole, machines = len(dataset.split(split)), run.distribution
+    dealt = split == "train" and machines is not None and machines.workers > 1 and is_packed(dataset.root)
+    if machines is not None and dealt:
+        dataset = deal(dataset, machines.worker, of=machines.workers)
+    pixels = load_pixels(dataset, split, contract or input_contract(run.recipe), cache_folder())
+    return replace(pixels, whole=whole) if dealt else pixels
 
 
 def write_trained(folder: Path, model: Any, history: list[Epoch], *, pretrained: bool) -> None:

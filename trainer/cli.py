@@ -16,6 +16,7 @@ from trainer.commands import (
     evaluate,
     extend,
     find_lr,
+    pack,
     preview,
     quantize,
     resume,
@@ -58,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"edge-trainer {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (train, resume, extend, check, find_lr, preview, evaluate, quantize, compress, backbones, demo):
+    photos = (check, preview, pack, find_lr)
+    for command in (train, resume, extend, *photos, evaluate, quantize, compress, backbones, demo):
         command.add(commands)
     return parser

@@ -7,6 +7,7 @@ TrainerError
 ├── ConversionError (RuntimeError)  the converter made no model, or one that the device can't run
 ├── CompressionError (ValueError)   a network can't be compressed as asked
 ├── GateError (RuntimeError)        INT8 lost more than the promise allows
+├── ClusterError (RuntimeError)     GPUs or machines that are to train together can't, or one was lost
 ├── PackagesError (RuntimeError)    packages are missing or don't fit together
 └── OutputFolderError (OSError)     a run's folder can't be written
 """
@@ -38,6 +39,10 @@ class CompressionError(TrainerError, ValueError):
 
 class GateError(TrainerError, RuntimeError):
     """INT8 lost more than the promise allows."""
+
+
+class ClusterError(TrainerError, RuntimeError):
+    """GPUs or machines that are to train together can't, or one was lost."""
 
 
 class PackagesError(TrainerError, RuntimeError):

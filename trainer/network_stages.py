@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +28,7 @@ from trainer.kept import read_kept
 from trainer.quiet import load_tensorflow
 from trainer.run import Run, load_run
 from trainer.training.backbones import get_backbone
+from trainer.training.distribution import Order
 from trainer.training.teachers import open_teacher, teacher_recipe
 from trainer.types import SPLITS, Dataset, Epoch, Extension, Features, Pixels
 
@@ -84,7 +87,32 @@ def finetune(run: Run, folder: Path) -> None:
     pretrained = was_pretrained(run)
     model = read_model(run, "head")
     history = _trained(run, model, run.recipe, "finetune", from_scratch=not pretrained)
+    if run.distribution:
+        run.distribution.dismiss()
     write_trained(folder, model, history, pretrained=pretrained)
+
+
+def train_along(run: Run, dataset: Dataset, announce: Callable[[str], None]) -> None:
+    """What a worker does that isn't the chief: it trains what the chief says, until there is no more.
+
+    Args:
+        run: In an empty folder of the worker's own.
+        dataset: The photos.
+        announce: Called with a line for people.
+    """
+    from trainer.training.backbones import build_model
+
+    distribution, labels = run.distribution, dataset.labels
+    assert distribution is not None
+    run.stage("data").mkdir(parents=True)
+    write_dataset(run.stage("data"), dataset)
+    _pixels(run)  # now, while the chief has other things to do
+    announce("Waiting for the chief's fine-tuning")
+    while order := distribution.follow(fingerprint(run)):
+        recipe = teacher_recipe(run.recipe) if order.stage == "teacher" else run.recipe
+        backbone, size = get_backbone(recipe.model.backbone), input_size(recipe)
+        model = build_model(backbone, num_classes=len(labels), input_size=size, dropout=recipe.model.dropout)
+        _trained(replace(run, recipe=recipe), model, recipe, order.stage, from_scratch=order.from_scratch)
 
 
 def distill(run: Run, folder: Path) -> None:
@@ -195,6 +223,10 @@ def _trained(
     from trainer.training.finetune import finetune as train_network
 
     train, val = _pixels(run)
+    # With a teacher, inside the input pipeline, it is the chief's work alone.
+    distribution = run.distribution if by is None and recipe.finetune.epochs else None
+    if distribution:
+        distribution.lead(Order(stage, from_scratch), fingerprint(run))
     return train_network(
         model,
         train,
@@ -207,7 +239,16 @@ def _trained(
         loss=recipe.loss,
         teacher=by,
         stage=stage,
+        distribution=distribution,
     )
+
+
+def fingerprint(run: Run) -> int:
+    """Of all that machines must agree on to train together: the photos and the settings; 63 bits."""
+    dataset = read_dataset(run)
+    photos = [(photo.sha256, photo.label, photo.split) for photo in dataset.photos]
+    content = json.dumps([run.recipe.to_dict(), dataset.labels, photos]).encode()
+    return int.from_bytes(hashlib.sha256(content).digest()[:8], "big") >> 1
 
 
 def _for_stage(recipe: Recipe, epochs: int, learning_rate: float, *, gentle: bool = False) -> Recipe:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from trainer import file_stages, network_stages
@@ -24,20 +25,23 @@ from trainer.artifacts import (
 from trainer.config import Recipe
 from trainer.data.few import RECIPE, few_photos
 from trainer.environment import check_packages
-from trainer.errors import OutputFolderError
+from trainer.errors import ClusterError, OutputFolderError
 from trainer.evaluation.gate import require_kept
 from trainer.extension import extension_recipe, open_extended, read_photos
+from trainer.files import absolute
 from trainer.kept import keep
 from trainer.plan import check_plan
 from trainer.reports.compression_page import PAGE_NAME
 from trainer.reports.few_notes import few_notes
-from trainer.run import Stage, load_run, open_run, run_stages
+from trainer.run import Run, Stage, load_run, open_run, run_stages
 from trainer.training.backbones import get_backbone
 from trainer.training.teachers import trains_teacher
 from trainer.types import Evaluation, Extension, Rung, Variant, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from trainer.training.distribution import Distribution, Kind
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,12 @@ class RunResult:
 
 
 def train(
-    photos: str | Path, to: str | Path, recipe: Recipe | None = None, *, announce: Callable[[str], None] | None = None
+    photos: str | Path,
+    to: str | Path,
+    recipe: Recipe | None = None,
+    *,
+    distribute: Kind | None = None,
+    announce: Callable[[str], None] | None = None,
 ) -> RunResult:
     """Trains, quantizes, judges and writes down; goes on where an earlier run in the same folder stopped.
 
@@ -85,6 +94,8 @@ def train(
         photos: The data set's folder: ``<class>/*`` or ``{train,val,test}/<class>/*``.
         to: The run's folder, new or of this very run.
         recipe: The settings.
+        distribute: Fine-tuning takes all GPUs (``"gpus"``) or the machines of ``TF_CONFIG`` (``"workers"``): on the
+            chief; the others call `train_along`.
         announce: Called with a line at the start of each stage; default: printed on stderr.
 
     Returns:
@@ -96,18 +107,20 @@ def train(
     check_packages()
     from trainer.training.weights import resolve_weights
 
-    recipe, photos = recipe or Recipe(), Path(photos).resolve()
+    recipe, photos, announce = recipe or Recipe(), absolute(photos), announce or _to_stderr
     dataset = read_photos(photos, recipe)
+    machines = _distribution(distribute, recipe, announce) if distribute else None
+    if machines and machines.worker > 0:
+        raise ClusterError(f"Expected the chief of TF_CONFIG, this is worker {machines.worker}: call train_along here.")
     backbone = get_backbone(recipe.model.backbone)
     check_plan(recipe, dataset.labels, multi_label=dataset.multi_label)
     weights = None if _extends(recipe) else resolve_weights(backbone, recipe.model.weights, input_size(recipe))
-    run = open_run(Path(to), photos, recipe, weights)
+    run = replace(open_run(Path(to), photos, recipe, weights), distribution=machines)
     if run.stage("data").exists() and read_dataset(run) != dataset:
         raise OutputFolderError(
             f"Expected the photos that the run in {run.folder} was started with, but they have changed since. "
             "Start a new run with another --to."
         )
-    announce = announce or _to_stderr
     if backbone.int8_warning:
         announce(f"Warning: {backbone.name}: {backbone.int8_warning}.")
     few = few_photos(Counter(dataset.labels[number] for photo in dataset.photos for number in photo.classes))
@@ -115,6 +128,8 @@ def train(
         advice = "" if recipe.gate.spare else f" --recipe {RECIPE} is made for so few."
         announce(f"Warning: {few}: the accuracy will be known roughly only.{advice}")
     run_stages(run, STAGES, announce)
+    if machines:
+        machines.dismiss()
     return RunResult(
         fp32=run.folder / MODEL_FILES["fp32"],
         int8=run.folder / MODEL_FILES["int8"],
@@ -182,12 +197,43 @@ def resume(run: str | Path, *, announce: Callable[[str], None] | None = None) ->
     return train(stopped.photos, folder, stopped.recipe, announce=announce)
 
 
+def train_along(
+    photos: str | Path, recipe: Recipe | None = None, *, announce: Callable[[str], None] | None = None
+) -> None:
+    """Helps the chief of ``TF_CONFIG`` with its fine-tuning; nothing of the run is written here.
+
+    Args:
+        photos: The same as the chief's.
+        recipe: The same settings.
+        announce: Called with a line for people; default: printed on stderr.
+
+    Raises:
+        TrainerError: Photos or settings can't be used or aren't the chief's, or a machine was lost.
+    """
+    check_packages()
+    recipe, photos, announce = recipe or Recipe(), absolute(photos), announce or _to_stderr
+    dataset = read_photos(photos, recipe)
+    machines = _distribution("workers", recipe, announce)
+    with TemporaryDirectory(prefix="edge-trainer-") as folder:
+        run = Run(Path(folder), photos, recipe, None, machines)
+        network_stages.train_along(run, dataset, announce)
+    announce("Trained along; the chief goes on alone.")
+
+
 def _extends(recipe: Recipe) -> bool:
     return bool(recipe.extend.run)
 
 
 def _trains(recipe: Recipe) -> bool:
     return not _extends(recipe)
+
+
+def _distribution(kind: Kind, recipe: Recipe, announce: Callable[[str], None]) -> Distribution:
+    from trainer.training.distribution import open_distribution
+
+    machines = open_distribution(kind, announce=announce)
+    machines.require_divisible(recipe.finetune.batch_size)
+    return machines
 
 
 def _to_stderr(line: str) -> None:

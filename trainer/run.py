@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.config import Recipe
 from trainer.errors import OutputFolderError
-from trainer.files import PARTIAL, read_json, write_json
+from trainer.files import PARTIAL, absolute, read_json, write_json
 from trainer.lock import locked
 from trainer.recipe import write_recipe
 from trainer.training.checkpoint import checkpoints_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from trainer.training.distribution import Distribution
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,14 @@ class Run:
         photos: The data set's folder.
         recipe: All the settings.
         weights: Pretrained weights to begin with; None: from scratch.
+        distribution: Where fine-tuning takes place; None: here alone.
     """
 
     folder: Path
     photos: Path
     recipe: Recipe
     weights: Path | None
+    distribution: Distribution | None = None
 
     def stage(self, name: str) -> Path:
         """The folder of a finished stage."""
@@ -70,7 +74,7 @@ def open_run(folder: Path, photos: Path, recipe: Recipe, weights: Path | None) -
     """
     run = Run(folder, photos, recipe, weights)
     request = folder / "run.json"
-    asked = {"photos": str(photos.resolve()), "recipe": recipe.to_dict()}
+    asked = {"photos": str(absolute(photos)), "recipe": recipe.to_dict()}
     if request.exists():
         if not _asks_for(_read_request(request), photos, recipe):
             raise OutputFolderError(
@@ -166,7 +170,7 @@ def stage_records(run: Run) -> dict[str, dict[str, Any]]:
 def _asks_for(request: Any, photos: Path, recipe: Recipe) -> bool:
     """Whether a run was asked to do this. A setting that is newer than the run had its default then."""
     try:
-        return bool(request["photos"] == str(photos.resolve()) and Recipe.from_dict(request["recipe"]) == recipe)
+        return bool(request["photos"] == str(absolute(photos)) and Recipe.from_dict(request["recipe"]) == recipe)
     except (KeyError, TypeError, ValueError):  # of settings that there are no more, among others
         return False
 

@@ -92,11 +92,14 @@ class Pixels:
         images: uint8 (N, height, width, 3) RGB, 0–255; usually a read-only memory map.
         labels: int64 (N,), class indices; of a multi-label data set uint8 (N, classes), 1 for what is in the picture.
         paths: N paths relative to the data set's folder.
+        whole: Number of pictures in the split where they were dealt to several workers, of which this one holds
+            these; 0: they are all here.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[Any]
     paths: tuple[str, ...]
+    whole: int = 0
 
     @property
     def strata(self) -> NDArray[np.int64]:

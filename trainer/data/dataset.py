@@ -17,6 +17,7 @@ from pathlib import Path
 
 from trainer.config import DataConfig
 from trainer.data.formats import find_photos
+from trainer.data.formats.listing import Entry
 from trainer.data.grouping import group_photos
 from trainer.data.images import ImageFacts, inspect_image
 from trainer.data.multi_label_split import assign_multi_label_splits
@@ -111,10 +112,13 @@ def survey(source: str | Path, *, decode: bool = False) -> Survey:
     from tqdm import tqdm
 
     found = find_photos(source)
-    files = [found.root / entry.path for entry in found.entries]
+
+    def look(entry: Entry) -> ImageFacts:
+        return entry.facts or inspect_image(found.root / entry.path, decode=decode)
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        looks = pool.map(lambda file: inspect_image(file, decode=decode), files)
-        facts = list(tqdm(looks, desc="Reading photos", total=len(files), unit=" photos", delay=0.5, leave=False))
+        looks, total = pool.map(look, found.entries), len(found.entries)
+        facts = list(tqdm(looks, desc="Reading photos", total=total, unit=" photos", delay=0.5, leave=False))
     if not found.multi_label:
         facts = [
             fact if entry.labels else ImageFacts(fact.sha256, 0, 0, fact.unreadable or "a photo without a label")

@@ -12,14 +12,16 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_runtime.preprocess import resize_frame
 from edge_runtime.types import InputContract
-from trainer.data.images import read_image
+from trainer.data.images import decode_image, read_image
+from trainer.data.shards import is_packed, visit_photos
 from trainer.errors import DatasetError, OutputFolderError
 from trainer.types import Dataset, Photo, Pixels, Split
 
@@ -119,19 +121,20 @@ def _write_images(file: Path, root: Path, photos: Sequence[Photo], contract: Inp
 
     shape = (contract.height, contract.width, contract.channels)
     images = _create(file, (len(photos), *shape))
+    errors = [""] * len(photos)
 
-    def fill(index: int) -> str:
+    def fill(index: int, decode: Callable[[], NDArray[np.uint8]]) -> None:
         try:
-            pixels = read_image(root / photos[index].path)
+            images[index] = resize_frame(decode(), contract, color="rgb")
         except DatasetError as error:
-            return str(error)
-        images[index] = resize_frame(pixels, contract, color="rgb")
-        return ""
+            errors[index] = str(error)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV lets other threads run while it works
-        work = pool.map(fill, range(len(photos)))
-        bar = tqdm(work, desc=f"Decoding {name}", total=len(photos), unit=" photos", delay=0.5, leave=False)
-        errors = list(bar)
+    # OpenCV lets other threads run while it works.
+    work = _fill_from_shards if is_packed(root) else _fill_from_files
+    bar = tqdm(
+        work(root, photos, fill), desc=f"Decoding {name}", total=len(photos), unit=" photos", delay=0.5, leave=False
+    )
+    deque(bar, maxlen=0)
 
     kept = [index for index, error in enumerate(errors) if not error]
     bad = [error for error in errors if error]
@@ -147,6 +150,16 @@ def _write_images(file: Path, root: Path, photos: Sequence[Photo], contract: Inp
         images = whole
     images.flush()
     return kept
+
+
+def _fill_from_files(root: Path, photos: Sequence[Photo], fill: Callable[..., None]) -> Iterator[object]:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(lambda i: fill(i, lambda: read_image(root / photos[i].path)), range(len(photos)))
+
+
+def _fill_from_shards(root: Path, photos: Sequence[Photo], fill: Callable[..., None]) -> Iterator[object]:
+    place = {photo.path: index for index, photo in enumerate(photos)}
+    return visit_photos(root, place, lambda path, data: fill(place[path], lambda: decode_image(data, path)))
 
 
 def _create(file: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:

@@ -122,7 +122,9 @@ def evaluate_photos(
     """
     from edge_runtime import Classifier
     from trainer.data.dataset import survey
+    from trainer.data.formats.packed import require_files
 
+    require_files(photos, "measure a model on")
     with Classifier(model, **options) as classifier:
         found = survey(photos)
         given = {photo.given for photo in found.photos}

@@ -55,18 +55,19 @@ class Checkpoint:
         best_weights: Of the best of them; None where none may be it yet.
     """
 
-    def __init__(self, network: tf_keras.Model) -> None:
+    def __init__(self, network: tf_keras.Model, *, kept: bool = True) -> None:
         """Opens the next file of the context, and sets the network as it was when that was written.
 
         Args:
             network: Compiled and before its first step. A file that was made from other weights than these is of
                 another training, and not used.
+            kept: Whether there is to be one; without it, the training starts anew.
         """
         self.curve: list[Epoch] = []
         self.best_weights: list[NDArray[Any]] | None = None
         self._network = network
         files = _files.get()
-        self._file = next(files) if files is not None else None
+        self._file = next(files) if files is not None and kept else None
         if self._file is not None:
             self._begun_with = _hash(network.get_weights())
             self._drawn = countable_dropout(network)

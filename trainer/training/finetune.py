@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from trainer.training.fit import batches, fit, growing_sizes, of_any_size
 from trainer.training.losses import accuracy_of, as_targets, make_loss
 from trainer.training.mixed_precision import in_mixed_precision
 from trainer.training.optimizers import make_optimizer
+from trainer.training.replicas import divided, replicas, steps_per_epoch, training_batches
 from trainer.training.schedules import make_schedule
 from trainer.types import Epoch, Pixels
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from edge_runtime.types import InputContract
     from trainer.compression.distillation import Teacher
+    from trainer.training.distribution import Distribution
 
 _VALIDATION_BATCH = 64
 
@@ -43,6 +46,7 @@ def finetune(
     stage: str = "finetune",
     callbacks: Sequence[Any] = (),
     progress: bool = True,
+    distribution: Distribution | None = None,
 ) -> list[Epoch]:
     """Trains the model on augmented pictures and leaves the weights of its best epoch in it.
 
@@ -64,32 +68,37 @@ def finetune(
         stage: Name in the learning curve.
         callbacks: Further Keras callbacks.
         progress: Whether a bar is drawn on stderr.
+        distribution: Where it is trained; None: here alone. With a teacher, that is all there is.
 
     Returns:
         The learning curve; empty when ``config.epochs`` is 0.
     """
     if config.epochs == 0:
         return []
-    network = of_any_size(model)
-    if config.mixed_precision:
-        network = in_mixed_precision(network)
-    _freeze_below(network, 1.0 if from_scratch else config.unfreeze)
-    student = teacher.student_of(network) if teacher else network
-    curve = fit_augmented(
-        student,
-        train,
-        val,
-        config,
-        augmentation,
-        contract=contract,
-        seed=seed,
-        loss=loss,
-        teacher=teacher,
-        stage=stage,
-        callbacks=callbacks,
-        progress=progress,
-    )
-    model.set_weights(network.get_weights())
+    if distribution:
+        distribution.share_weights(model)
+    with distribution.scope() if distribution else nullcontext():
+        network = of_any_size(model)
+        if config.mixed_precision:
+            network = in_mixed_precision(network)
+        _freeze_below(network, 1.0 if from_scratch else config.unfreeze)
+        student = teacher.student_of(network) if teacher else network
+        curve = fit_augmented(
+            student,
+            train,
+            val,
+            config,
+            augmentation,
+            contract=contract,
+            seed=seed,
+            loss=loss,
+            teacher=teacher,
+            stage=stage,
+            callbacks=callbacks,
+            progress=progress,
+        )
+        trained = network.get_weights()
+    model.set_weights(trained)
     return curve
 
 
@@ -137,7 +146,8 @@ def fit_augmented(
     import tf_keras
 
     tf_keras.utils.set_random_seed(seed)
-    steps = -(-len(train) // config.batch_size)
+    dealt = train.whole > 0 and replicas() > 1
+    steps = steps_per_epoch(train.whole if dealt else len(train), config.batch_size)
     schedule = make_schedule(config, steps=steps)
     optimizer = make_optimizer(config, schedule.rate)
     classes = network.output_shape[-1]
@@ -153,7 +163,7 @@ def fit_augmented(
         fixed = not changes_pictures(augmentation)
         training = teacher.training_batches(train, config.batch_size, seed=seed, share=config.train_size, fixed=fixed)
 
-    checkpoint = Checkpoint(network)
+    checkpoint = Checkpoint(network, kept=replicas() == 1)  # other replicas couldn't go on from it
 
     def change(number: tf.Tensor, batch: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, Any]:
         images, *shown, targets = batch
@@ -173,8 +183,10 @@ def fit_augmented(
 
     return fit(
         network,
-        training.repeat().enumerate().skip(len(checkpoint.curve) * steps).map(change).prefetch(2),
-        batches(val, _VALIDATION_BATCH).map(prepare).prefetch(2),
+        training_batches(
+            training, change, batch_size=config.batch_size, dealt=dealt, skip=len(checkpoint.curve) * steps
+        ),
+        divided(batches(val, _VALIDATION_BATCH).map(prepare).prefetch(2)),
         stage=stage,
         epochs=config.epochs,
         steps=steps,

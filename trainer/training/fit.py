@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from trainer.training.optimizers import swap_in_averages
+from trainer.training.replicas import copy_layer
 from trainer.types import Epoch, Pixels
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ def of_any_size(model: tf_keras.Model) -> tf_keras.Model:
     """A copy of the model that takes pictures of any size: it trains on small ones and validates on full ones."""
     import tf_keras
 
-    copy = tf_keras.models.clone_model(model, input_tensors=tf_keras.layers.Input((None, None, 3), name="any_size"))
+    image = tf_keras.layers.Input((None, None, 3), name="any_size")
+    copy = tf_keras.models.clone_model(model, input_tensors=image, clone_function=copy_layer)
     copy.set_weights(model.get_weights())
     return copy
 
@@ -200,7 +202,7 @@ def _watch(
                     accuracy=float(logs["accuracy"]),
                     val_loss=float(logs["val_loss"]),
                     val_accuracy=float(logs["val_accuracy"]),
-                    learning_rate=float(self.model.optimizer.learning_rate),
+                    learning_rate=float(self.model.optimizer.learning_rate.numpy()),
                     seconds=time.perf_counter() - self.started_s,
                 )
             )

@@ -7,7 +7,7 @@ from threading import Lock
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from edge_runtime.errors import FrameError
+from edge_runtime.errors import FrameError, ModelError
 from edge_runtime.interpreter import Int8Kernels, Interpreter
 from edge_runtime.model_file import ModelFile, read_model_file
 from edge_runtime.postprocess import Postprocessor, to_scores
@@ -35,6 +35,7 @@ class Classifier:
         model: The model file.
         labels: Names of the classes, by index.
         contract: How a frame becomes the network's input.
+        unknown_threshold: Best score below which a picture is unknown; None: none is.
 
     Args:
         model: Path of the ``.tflite`` file.
@@ -45,9 +46,11 @@ class Classifier:
         labels: Names of the classes, where the file has none or others are wanted.
         contract: The input contract, where the file has none or another is wanted.
         activation: What the network applies to its output, where the file doesn't tell.
+        unknown_threshold: Best score, 0–1, below which a picture is unknown; default: the one that the file carries,
+            if any; 0: none is.
 
     Raises:
-        ModelError: The file can't be used as it is.
+        ModelError: The file can't be used as it is, or the threshold is no share.
         BackendError: No interpreter can be had, or it refuses the model.
     """
 
@@ -61,7 +64,10 @@ class Classifier:
         labels: Sequence[str] | None = None,
         contract: InputContract | None = None,
         activation: Activation | None = None,
+        unknown_threshold: float | None = None,
     ) -> None:
+        if unknown_threshold is not None and not 0 <= unknown_threshold <= 1:
+            raise ModelError(f"Expected an unknown_threshold from 0 to 1, got {unknown_threshold:g}.")
         self.model: ModelFile = read_model_file(Path(model), labels=labels, contract=contract, activation=activation)
         self._interpreter: Interpreter | None = Interpreter(
             self.model, backend=backend, num_threads=num_threads, int8_kernels=int8_kernels
@@ -70,6 +76,7 @@ class Classifier:
         self.contract: InputContract = self.model.contract
         self._preprocessor = Preprocessor(self.contract, self.model.input_tensor)
         self._postprocess = Postprocessor(self.model.output_tensor, self.model.activation, self.labels)
+        self.unknown_threshold: float | None = _unknown_threshold(self.model, unknown_threshold)
         self._lock = Lock()
 
     @property
@@ -100,6 +107,7 @@ class Classifier:
         """
         if top_k < 1:
             raise FrameError(f"Expected top_k of at least 1, got {top_k}.")
+        threshold = self.unknown_threshold
         with self._lock:
             start = perf_counter()
             interpreter = self._loaded()
@@ -110,8 +118,16 @@ class Classifier:
             output = interpreter.output_view()
             categories = self._postprocess(output, top_k, score_threshold)
             scores = self._scores_of(output) if all_scores else None
+            is_unknown = None if threshold is None else self._postprocess.best_score(output) < threshold
             done = perf_counter()
-        return Prediction(categories, (filled - start) * 1e3, (invoked - filled) * 1e3, (done - invoked) * 1e3, scores)
+        return Prediction(
+            categories,
+            (filled - start) * 1e3,
+            (invoked - filled) * 1e3,
+            (done - invoked) * 1e3,
+            scores,
+            is_unknown,
+        )
 
     def scores(self, frame: NDArray[np.uint8], *, color: Color = "bgr") -> NDArray[np.float32]:
         """All the scores: float32 (classes,), 0–1."""
@@ -148,3 +164,10 @@ class Classifier:
         if self._interpreter is None:
             raise FrameError(f"Expected an open classifier, got one that was closed ({self.model.path.name}).")
         return self._interpreter
+
+
+def _unknown_threshold(model: ModelFile, given: float | None) -> float | None:
+    """The threshold that counts: the caller's before the file's; None where there is none."""
+    if given is None:
+        return model.manifest.unknown.score if model.manifest and model.manifest.unknown else None
+    return given or None

@@ -54,6 +54,24 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class UnknownThreshold:
+    """From which score on an answer is one; with less, the picture may show nothing that the model knows.
+
+    The score of the best class is the measure (Hendrycks & Gimpel, "A Baseline for Detecting Misclassified and
+    Out-of-Distribution Examples in Neural Networks", 2017).
+
+    Attributes:
+        score: The least, 0–1.
+        kept: Share of the right answers on the validation split that have it, 0–1.
+        count: Those right answers, with it or not.
+    """
+
+    score: float
+    kept: float
+    count: int
+
+
+@dataclass(frozen=True)
 class GoldenSample:
     """One frame and what has to come out of it.
 
@@ -84,6 +102,8 @@ class Manifest:
         accuracy: As measured before shipping.
         calibration: None for a float model.
         golden: Samples for ``edge-runtime verify``.
+        temperature: By which the logits were divided to make scores that mean what they say; 1: they weren't.
+        unknown: When the runtime calls a picture unknown; None: never.
         schema_version: Of this page.
     """
 
@@ -96,6 +116,8 @@ class Manifest:
     accuracy: tuple[MeasuredAccuracy, ...] = ()
     calibration: Calibration | None = None
     golden: tuple[GoldenSample, ...] = ()
+    temperature: float = 1.0
+    unknown: UnknownThreshold | None = None
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> str:
@@ -117,7 +139,7 @@ class Manifest:
                     f"Expected manifest schema {SCHEMA_VERSION}, got {version}. Install the edge-runtime version that "
                     "the model was exported for, or export it again."
                 )
-            calibration = values["calibration"]
+            calibration, unknown = values["calibration"], values.get("unknown")
             return cls(
                 input=InputContract.from_dict(values["input"]),
                 input_tensor=TensorSpec.from_dict(values["input_tensor"]),
@@ -128,6 +150,9 @@ class Manifest:
                 accuracy=tuple(MeasuredAccuracy(**entry) for entry in values["accuracy"]),
                 calibration=Calibration(**calibration) if calibration else None,
                 golden=tuple(GoldenSample(**{**entry, "output": tuple(entry["output"])}) for entry in values["golden"]),
+                # Models from before these were known lack them.
+                temperature=values.get("temperature", 1.0),
+                unknown=UnknownThreshold(**unknown) if unknown else None,
             )
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, ManifestError):

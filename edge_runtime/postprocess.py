@@ -75,3 +75,9 @@ class Postprocessor:
             if score >= score_threshold:
                 categories.append(Category(index, self._labels[index], score))
         return tuple(categories)
+
+    def best_score(self, output: NDArray[Any]) -> float:
+        """The highest score of an output, as the categories have it."""
+        if not self._integers_order:
+            return float(to_scores(output, self._tensor, self._activation).max())
+        return (int(output.max()) - self._zero_point) * self._scale

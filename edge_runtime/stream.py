@@ -128,4 +128,4 @@ def live(
 def _decide(decider: Decider | None, prediction: Prediction, *, at: float, time: float) -> Decision | None:
     if decider is None or prediction.scores is None:
         return None
-    return decider.update(prediction.scores, at=at, time=time)
+    return decider.update(prediction.scores, at=at, time=time, is_unknown=bool(prediction.is_unknown))

@@ -56,6 +56,11 @@ def _info(arguments: argparse.Namespace) -> int:
         for measured in model.manifest.accuracy:
             int8 = f", INT8 {measured.int8:.1%}" if measured.int8 is not None else ""
             rows.append((f"accuracy ({measured.split})", f"FP32 {measured.fp32:.1%}{int8} on {measured.count} photos"))
+        if model.manifest.temperature != 1:
+            rows.append(("scores", f"calibrated on validation photos, temperature {model.manifest.temperature:g}"))
+    if classifier.unknown_threshold is not None:
+        rows.append(("unknown", f"below a score of {classifier.unknown_threshold:.2f}"))
+    if model.manifest:
         rows += [(key, str(value)) for key, value in model.manifest.provenance.items() if not isinstance(value, dict)]
     _print_rows(rows)
     return 0

@@ -25,6 +25,7 @@ class PredictAnswer(BaseModel):
     preprocess_ms: float
     inference_ms: float
     postprocess_ms: float
+    is_unknown: bool | None = None  # left out where the model carries no threshold
 
 
 class Detail(BaseModel):

@@ -84,7 +84,8 @@ class JsonLines(Sink):
 def line_of(result: LiveResult) -> dict[str, Any]:
     """What a line says.
 
-    ``label`` and ``score`` are this frame's best category's, null when none reached the threshold; ``decision`` and
+    ``label`` and ``score`` are this frame's best category's, null when none reached the score threshold;
+    ``is_unknown`` says whether it counts, and is there where the model carries a threshold for that; ``decision`` and
     ``events`` are over time, and there where decisions are made.
     """
     prediction = result.prediction
@@ -95,6 +96,7 @@ def line_of(result: LiveResult) -> dict[str, Any]:
         **({"name": result.frame.name} if result.frame.name else {}),
         "label": top.label if top else None,
         "score": round(top.score, 4) if top else None,
+        **({} if prediction.is_unknown is None else {"is_unknown": prediction.is_unknown}),
         "categories": [
             {"index": category.index, "label": category.label, "score": round(category.score, 4)}
             for category in prediction.categories

@@ -8,6 +8,7 @@ from typing import Any
 from trainer.config.augmentation import AugmentConfig
 from trainer.config.compression import ClusterConfig, DistillConfig, PruneConfig, SparsifyConfig
 from trainer.config.data import DataConfig
+from trainer.config.evaluation import RobustnessConfig, ScoresConfig
 from trainer.config.quantization import GateConfig, QatConfig, QuantizeConfig
 from trainer.config.training import FinetuneConfig, HeadConfig, ModelConfig
 from trainer.errors import RecipeError
@@ -25,6 +26,8 @@ __all__ = [
     "QatConfig",
     "QuantizeConfig",
     "Recipe",
+    "RobustnessConfig",
+    "ScoresConfig",
     "SparsifyConfig",
 ]
 
@@ -46,6 +49,8 @@ class Recipe:
     quantize: QuantizeConfig = field(default_factory=QuantizeConfig)
     qat: QatConfig = field(default_factory=QatConfig)
     gate: GateConfig = field(default_factory=GateConfig)
+    scores: ScoresConfig = field(default_factory=ScoresConfig)
+    robustness: RobustnessConfig = field(default_factory=RobustnessConfig)
 
     def to_dict(self) -> dict[str, Any]:
         """Nested tables, as TOML holds them."""

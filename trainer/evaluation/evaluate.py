@@ -129,26 +129,28 @@ def _evaluate(
     from tqdm import tqdm
 
     predicted: list[int] = []
-    scores: list[float] = []
+    scores: list[NDArray[np.float32]] = []
     times: list[float] = []
     bar = tqdm(
         frames, f"Measuring {classifier.model.path.name} on {split}", total or len(labels), delay=0.5, leave=False
     )
     for frame in bar:
-        prediction = classifier.classify(frame, color="rgb", top_k=1)
-        best = prediction.categories[0]
-        predicted.append(best.index)
-        scores.append(best.score)
+        prediction = classifier.classify(frame, color="rgb", top_k=1, all_scores=True)
+        assert prediction.scores is not None  # they were asked for
+        predicted.append(prediction.categories[0].index)
+        scores.append(prediction.scores)
         times.append(prediction.inference_ms)
+    all_scores = np.stack(scores) if scores else np.zeros((0, len(classifier.labels)), np.float32)
     return evaluation_from_answers(
         classifier.model.path.name,
         split,
         labels,
         predicted,
-        scores,
+        all_scores[np.arange(len(predicted)), predicted].tolist(),
         classifier.labels,
         median(times) if times else 0.0,
         describe_kernels(classifier.backend),
+        all_scores,
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.errors import OutputFolderError
-from trainer.evaluation.metrics import accuracy_interval, agreement, changed_answers, right_answers
+from trainer.evaluation.metrics import agreement, changed_answers, right_answers
 from trainer.files import write_bytes
 from trainer.reports.report_content import ReportContent, Speed
 from trainer.reports.report_page import render_page
@@ -56,6 +56,9 @@ def report_to_dict(content: ReportContent) -> dict[str, Any]:
         "started": content.started,
         "labels": list(content.labels),
         "verdict": content.verdict.to_dict() if content.verdict else None,
+        "temperature": content.temperature,
+        "unknown": {kind: asdict(threshold) for kind, threshold in content.unknown.items()},
+        "robustness": {kind: [asdict(one) for one in measured] for kind, measured in content.robustness.items()},
         "summary": {split: _summary(content, split) for split in content.splits},
         "files": {kind: asdict(facts) for kind, facts in content.files.items()},
         "speed": _speed(content.speed),
@@ -86,8 +89,8 @@ def _summary(content: ReportContent, split: str) -> dict[str, Any]:
         kind: {
             "count": evaluation.count,
             "accuracy": evaluation.accuracy,
-            "accuracy_interval": list(accuracy_interval(evaluation)),
             "macro_f1": evaluation.macro_f1,
+            **content.quality[kind][split].to_dict(),
             "latency_ms": evaluation.latency_ms,
             "kernels": evaluation.kernels,
         }

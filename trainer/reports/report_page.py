@@ -5,14 +5,16 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from trainer.evaluation.metrics import accuracy_interval, agreement, changed_answers, right_answers
+from trainer.evaluation.metrics import agreement, changed_answers, right_answers
+from trainer.evaluation.unknown import unknown_shares
 from trainer.reports.figures import confusion_svg, curve_svg
 from trainer.reports.report_content import Mistake, ReportContent
-from trainer.types import Evaluation
+from trainer.reports.score_figures import reliability_svg, robustness_svg
+from trainer.types import Evaluation, Robustness
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +48,10 @@ def render_page(content: ReportContent) -> str:
         split_name=SPLIT_NAMES.get(main.split, main.split),
         headline=headline(content),
         rows=_comparison_rows(content),
+        score_rows=_score_rows(content),
+        reliability=Markup(reliability_svg(_by_kind(content, "reliability"))),
+        robustness=Markup(robustness_svg(content.robustness)) if content.robustness else "",
+        worse_pictures=_worse_pictures(content.robustness),
         decided=_decided(content),
         changed=changed_answers(beside, main) if beside else None,
         classes=_class_rows(main, beside),
@@ -141,14 +147,11 @@ def _comparison_rows(content: ReportContent) -> list[Row]:
 
 def _accuracy_rows(content: ReportContent, split: str) -> list[Row]:
     here = {kind: content.evaluations[kind][split] for kind in content.kinds if split in content.evaluations[kind]}
-    count = next(iter(here.values())).count
+    count, quality = next(iter(here.values())).count, {kind: content.quality[kind][split] for kind in here}
     name = SPLIT_NAMES.get(split, split)
     group = f"{name[:1].upper()}{name[1:]}, {photos_text(count)}"
-    accuracies = {}
-    for kind, evaluation in here.items():
-        low, high = accuracy_interval(evaluation)
-        accuracies[kind] = (percent(evaluation.accuracy), f"{100 * low:.1f}–{100 * high:.1f}")
-    macro_f1 = {kind: (percent(evaluation.macro_f1), "") for kind, evaluation in here.items()}
+    accuracies = {k: (percent(e.accuracy), interval_text(quality[k].accuracy_interval)) for k, e in here.items()}
+    macro_f1 = {k: (percent(e.macro_f1), interval_text(quality[k].macro_f1_interval)) for k, e in here.items()}
     if len(here) == 1:
         return [Row(group, "Accuracy", accuracies), Row(group, "Macro F1", macro_f1)]
     difference = 100 * (right_answers(here["int8"]) - right_answers(here["fp32"])) / count
@@ -158,6 +161,50 @@ def _accuracy_rows(content: ReportContent, split: str) -> list[Row]:
         Row(group, "Macro F1", macro_f1),
         Row(group, "Same answer as FP32", {"int8": (equal, "")}),
     ]
+
+
+def _score_rows(content: ReportContent) -> list[Row]:
+    """What more there is to say of the split that the page is about, and what its scores are worth."""
+    split = content.main_split
+    here = {kind: splits[split] for kind, splits in content.quality.items() if split in splits}
+    k = next(iter(here.values())).top_k
+    answers, scores = "Answers", "Scores"
+    rows = [
+        Row(answers, "Weighted F1", {kind: (percent(q.weighted_f1), "") for kind, q in here.items()}),
+        Row(answers, "Balanced accuracy", {kind: (percent(q.balanced_accuracy), "") for kind, q in here.items()}),
+        Row(
+            answers,
+            f"Right class among the best {k}",
+            {kind: (percent(q.top_k_accuracy), "") for kind, q in here.items() if q.top_k_accuracy is not None},
+        ),
+        Row(
+            scores,
+            "Calibration error",
+            {
+                kind: (percent(q.calibration_error), interval_text(q.calibration_error_interval))
+                for kind, q in here.items()
+            },
+        ),
+        Row(scores, "Brier score", {kind: (f"{q.brier:.3f}", "") for kind, q in here.items() if q.brier is not None}),
+    ]
+    thresholds = {kind: threshold.score for kind, threshold in content.unknown.items() if kind in here}
+    shares = {kind: unknown_shares(content.evaluations[kind][split], score) for kind, score in thresholds.items()}
+    unknown = "Unknown, on the device"
+    rows += [
+        Row(unknown, "Below a score of", {kind: (f"{score:.2f}", "") for kind, score in thresholds.items()}),
+        Row(unknown, "Of the right answers", {k: (percent(r), "") for k, (r, _) in shares.items() if r is not None}),
+        Row(unknown, "Of the wrong answers", {k: (percent(w), "") for k, (_, w) in shares.items() if w is not None}),
+    ]
+    return [row for row in rows if row.figures]
+
+
+def _worse_pictures(robustness: Mapping[str, Sequence[Robustness]]) -> list[tuple[str, str, dict[str, str]]]:
+    """A line for each corruption: its kind, how much, and the accuracy by model."""
+    by_kind: dict[tuple[str, str], dict[str, str]] = {}
+    for model, measured in robustness.items():
+        for one in measured:
+            by_kind.setdefault((one.kind, one.amount), {})[model] = percent(one.accuracy)
+    return [(kind, amount, accuracies) for (kind, amount), accuracies in by_kind.items()]
 
 
 def _speed_rows(content: ReportContent) -> list[Row]:
@@ -183,6 +230,12 @@ def _speed_rows(content: ReportContent) -> list[Row]:
 def _measured(splits: Mapping[str, Evaluation], split: str) -> Evaluation:
     """A model's evaluation on the split that the page is about, or on another where it has none."""
     return splits.get(split) or next(iter(splits.values()))
+
+
+def _by_kind(content: ReportContent, what: str) -> dict[str, Any]:
+    """One of the figures of `Quality` on the split that the page is about, by kind of model."""
+    split = content.main_split
+    return {kind: getattr(splits[split], what) for kind, splits in content.quality.items() if split in splits}
 
 
 def _css_width(svg: str) -> int:
@@ -262,6 +315,11 @@ def signed_points(value: float) -> str:
     if not value:
         return "±0 points"
     return f"{'−' if value < 0 else '+'}{points(abs(value))}"
+
+
+def interval_text(interval: tuple[float, float]) -> str:
+    """Two shares as percent, without the sign."""
+    return f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f}"
 
 
 def photos_text(count: int, kind: str = "") -> str:

@@ -35,7 +35,7 @@ class Classifier:
         model: The model file.
         labels: Names of the classes, by index.
         contract: How a frame becomes the network's input.
-        unknown_threshold: Best score below which a picture is unknown; None: none is.
+        unknown_threshold: Certainty below which a picture is unknown; None: none is.
 
     Args:
         model: Path of the ``.tflite`` file.
@@ -46,11 +46,11 @@ class Classifier:
         labels: Names of the classes, where the file has none or others are wanted.
         contract: The input contract, where the file has none or another is wanted.
         activation: What the network applies to its output, where the file doesn't tell.
-        unknown_threshold: Best score, 0–1, below which a picture is unknown; default: the one that the file carries,
-            if any; 0: none is.
+        unknown_threshold: Certainty, 0–1, below which a picture is unknown (`edge_runtime.postprocess.certainty`);
+            default: the one that the file carries, if any; 0: none is.
 
     Raises:
-        ModelError: The file can't be used as it is, or the threshold is no share.
+        ModelError: The file can't be used as it is, or the threshold can't be used with it.
         BackendError: No interpreter can be had, or it refuses the model.
     """
 
@@ -66,8 +66,6 @@ class Classifier:
         activation: Activation | None = None,
         unknown_threshold: float | None = None,
     ) -> None:
-        if unknown_threshold is not None and not 0 <= unknown_threshold <= 1:
-            raise ModelError(f"Expected an unknown_threshold from 0 to 1, got {unknown_threshold:g}.")
         self.model: ModelFile = read_model_file(Path(model), labels=labels, contract=contract, activation=activation)
         self._interpreter: Interpreter | None = Interpreter(
             self.model, backend=backend, num_threads=num_threads, int8_kernels=int8_kernels
@@ -118,7 +116,7 @@ class Classifier:
             output = interpreter.output_view()
             categories = self._postprocess(output, top_k, score_threshold)
             scores = self._scores_of(output) if all_scores else None
-            is_unknown = None if threshold is None else self._postprocess.best_score(output) < threshold
+            certainty = None if threshold is None else self._postprocess.certainty(output)
             done = perf_counter()
         return Prediction(
             categories,
@@ -126,7 +124,8 @@ class Classifier:
             (invoked - filled) * 1e3,
             (done - invoked) * 1e3,
             scores,
-            is_unknown,
+            certainty,
+            None if certainty is None or threshold is None else certainty < threshold,
         )
 
     def scores(self, frame: NDArray[np.uint8], *, color: Color = "bgr") -> NDArray[np.float32]:
@@ -169,5 +168,12 @@ class Classifier:
 def _unknown_threshold(model: ModelFile, given: float | None) -> float | None:
     """The threshold that counts: the caller's before the file's; None where there is none."""
     if given is None:
-        return model.manifest.unknown.score if model.manifest and model.manifest.unknown else None
+        return model.manifest.unknown.certainty if model.manifest and model.manifest.unknown else None
+    if not 0 <= given <= 1:
+        raise ModelError(f"Expected an unknown_threshold from 0 to 1, got {given:g}.")
+    if given and model.activation == "sigmoid":
+        raise ModelError(
+            f"Expected no unknown_threshold for {model.path.name}: with sigmoid its classes don't exclude each other, "
+            "and none of them may be in view. Leave it out, and use score_threshold."
+        )
     return given or None

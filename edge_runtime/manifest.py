@@ -55,18 +55,15 @@ class Calibration:
 
 @dataclass(frozen=True)
 class UnknownThreshold:
-    """From which score on an answer is one; with less, the picture may show nothing that the model knows.
-
-    The score of the best class is the measure (Hendrycks & Gimpel, "A Baseline for Detecting Misclassified and
-    Out-of-Distribution Examples in Neural Networks", 2017).
+    """How sure an answer must be to be one; with less, the picture may show nothing that the model knows.
 
     Attributes:
-        score: The least, 0–1.
+        certainty: The least, 0–1; see `edge_runtime.postprocess.certainty`.
         kept: Share of the right answers on the validation split that have it, 0–1.
         count: Those right answers, with it or not.
     """
 
-    score: float
+    certainty: float
     kept: float
     count: int
 

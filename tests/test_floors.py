@@ -96,20 +96,20 @@ FLOORS = {
         of("compression", "importance qat sparsity clustering"),
         ("artifacts", "compression.channel_pruning", "reports.report_page"),
         ("external", "training.teachers", *of("conversion", "stamp ladder"), "doctor.features"),
-        ("plan", "evaluation.variants", "doctor.check", *of("reports", "report compression_page summary")),
+        ("plan", "evaluation.variants", "doctor.check", *of("reports", "report compression_page summary model_card")),
         ("compress", "doctor.check_text", "reports.run_report"),
         ("network_stages", "file_stages", "doctor.check_page"),
         ("pipeline",),
         ("demo.run",),
         ("commands.options",),
-        of("commands", "train check evaluate quantize compress backbones demo"),
+        of("commands", "train check evaluate card quantize compress backbones demo"),
         ("cli",),
         ("__main__",),
     ),
 }
 # What others may rely on; the rest of edge_runtime is its own.
 PUBLIC = {"", "errors", "types", "manifest", "metadata", "model_file", "preprocess", "classifier", "golden", "stream"}
-PUBLIC |= {"sources", "benchmark"}
+PUBLIC |= {"sources", "benchmark", "postprocess"}
 
 
 @dataclass(frozen=True)

@@ -151,9 +151,11 @@ def _robustness(run: Run) -> dict[str, tuple[Robustness, ...]]:
 
 
 def report(run: Run, folder: Path) -> None:
-    """The files that ship, which now carry what was measured, and the two pages about them."""
+    """The files that ship, which now carry what was measured, and the pages about them."""
+    from edge_runtime import read_model_file
     from trainer.conversion.stamp import stamp
     from trainer.reports.compression_page import write_compression_report
+    from trainer.reports.model_card import write_model_card
     from trainer.reports.report import write_report
     from trainer.reports.run_report import compression_content, report_content
 
@@ -161,7 +163,9 @@ def report(run: Run, folder: Path) -> None:
         write_bytes(folder / name, (run.stage("quantize") / name).read_bytes())
         stamp(run, kind, folder / name)
         write_bytes(run.folder / name, (folder / name).read_bytes())
-    write_report(run.folder, report_content(run, folder))
+    content = report_content(run, folder)
+    write_report(run.folder, content)
+    write_model_card(run.folder, read_model_file(run.folder / MODEL_FILES["int8"]), content)
     write_compression_report(run.folder, compression_content(run))
 
 

@@ -40,7 +40,7 @@ def add_model(parser: argparse.ArgumentParser, *, several: bool = False) -> None
         "--unknown-threshold",
         type=share,
         metavar="S",
-        help="best score, 0-1, below which a picture is unknown; 0: none is (default: what the model carries, if any)",
+        help="certainty, 0-1, below which a picture is unknown; 0: none is (default: what the model carries, if any)",
     )
     parser.add_argument(
         "--backend",

@@ -14,8 +14,8 @@ class ScoresConfig:
     Attributes:
         temperature_scaling: The logits of the models that ship are divided by one number, so that of the answers with
             a score of 0.9, 90% are right (Guo et al., "On Calibration of Modern Neural Networks", 2017).
-        keep_known: Share of the right answers that stay answers; the surest score that keeps so many is the threshold
-            below which the device says "unknown". 0: no threshold.
+        keep_known: Share of the right answers that stay answers; the highest certainty that keeps so many is the
+            threshold below which the device says "unknown". 0: no threshold.
     """
 
     temperature_scaling: bool = True

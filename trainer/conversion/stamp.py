@@ -42,7 +42,8 @@ def stamp(run: Run, kind: str, path: Path) -> None:
         golden = tuple(make_sample(classifier, frame) for frame in frames)
         manifest = classifier.model.manifest
     assert manifest is not None  # the quantize stage wrote it
-    unknown = fit_unknown(evaluations[kind]["val"], run.recipe.scores.keep_known)
+    keep = run.recipe.scores.keep_known if manifest.activation == "softmax" else 0.0
+    unknown = fit_unknown(evaluations[kind]["val"], keep)
     restamp(path, replace(manifest, accuracy=_accuracy(evaluations), golden=golden, unknown=unknown))
 
 

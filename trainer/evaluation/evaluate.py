@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -99,17 +100,62 @@ def evaluate_photos(
         DatasetError: The folder holds no photos, no such split, or a class that the model doesn't know.
     """
     from edge_runtime import Classifier
-    from trainer.data.dataset import survey
 
     with Classifier(model, **options) as classifier:
-        found = survey(photos)
-        given = {photo.given for photo in found.photos}
-        if split is None:
-            split = "test" if "test" in given else "all"
-        if split != "all" and split not in given:
-            raise DatasetError(f"Expected a folder {split} in {photos}, there is none. Use --split all.")
-        chosen = [(photo.path, photo.label) for photo in found.photos if split in ("all", photo.given)]
-        return evaluate_folder(classifier, found.root, chosen, split)
+        root, split, chosen = _photos_of(photos, split)
+        return evaluate_folder(classifier, root, chosen, split)
+
+
+def read_rgb_pixels(
+    model: str | Path, photos: str | Path, *, split: str | None = None, limit: int, seed: int = 0
+) -> Pixels:
+    """Some of the photos that `evaluate_photos` measures a model on, at the size of its input, as RGB.
+
+    Args:
+        model: The file.
+        photos: As there.
+        split: As there.
+        limit: How many at most, drawn with the seed; what can't be decoded is left out.
+        seed: Of the draw.
+
+    Raises:
+        DatasetError: As there, or nothing can be decoded.
+    """
+    from edge_runtime import read_model_file, resize_frame
+    from trainer.data.images import read_image
+
+    found = read_model_file(model)
+    contract = replace(found.contract, color="rgb", mean=(0.0,), std=(1.0,))
+    root, split, chosen = _photos_of(photos, split)
+    order = np.random.default_rng(seed).permutation(len(chosen))
+    images: list[NDArray[np.uint8]] = []
+    labels: list[int] = []
+    paths: list[str] = []
+    for path, label in (chosen[index] for index in order):
+        if len(images) == limit:
+            break
+        try:
+            images.append(resize_frame(read_image(root / path), contract, color="rgb"))
+        except DatasetError:
+            continue
+        labels.append(found.labels.index(label))
+        paths.append(path)
+    if not images:
+        raise DatasetError(f"Expected photos in {photos} that can be read, got none.")
+    return Pixels(np.stack(images), np.array(labels, np.int64), tuple(paths))
+
+
+def _photos_of(photos: str | Path, split: str | None) -> tuple[Path, str, list[tuple[str, str]]]:
+    """A folder, the split that is meant, and path and class of its photos."""
+    from trainer.data.dataset import survey
+
+    found = survey(photos)
+    given = {photo.given for photo in found.photos}
+    if split is None:
+        split = "test" if "test" in given else "all"
+    if split != "all" and split not in given:
+        raise DatasetError(f"Expected a folder {split} in {photos}, there is none. Use --split all.")
+    return found.root, split, [(photo.path, photo.label) for photo in found.photos if split in ("all", photo.given)]
 
 
 def describe_kernels(backend: BackendInfo) -> str:

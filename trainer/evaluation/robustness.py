@@ -92,8 +92,9 @@ def _noise(image: NDArray[np.uint8], deviation: float, rng: np.random.Generator)
 
 def _darken(image: NDArray[np.uint8], light: float, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Less light, and of it the shot noise, whose variance is the light itself (a full well of 1,000 electrons)."""
-    electrons = rng.poisson(image * (light * 1000 / 255))
-    return np.clip(np.rint(electrons * (255 / 1000)), 0, 255).astype(np.uint8)
+    electrons: NDArray[np.int64] = rng.poisson(image * (light * 1000 / 255))
+    dark: NDArray[np.uint8] = np.clip(np.rint(electrons * (255 / 1000)), 0, 255).astype(np.uint8)
+    return dark
 
 
 def _jpeg(image: NDArray[np.uint8], quality: float, rng: np.random.Generator) -> NDArray[np.uint8]:

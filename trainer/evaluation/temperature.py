@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
     from trainer.types import Evaluation
 
-_LEAST, _MOST = 0.25, 4.0
+_LEAST, _MOST = 0.1, 10.0
 _STEPS = 40
 
 
 def fit_temperature(evaluation: Evaluation) -> float:
     """The temperature that makes the right answers of a split most likely (Guo et al., 2017, section 4.2).
 
-    The logits are to be divided by it; which class is best doesn't change. It is kept from 1/4 to 4: where all the
-    answers are right, no temperature would be too low.
+    The logits are to be divided by it; which class is best doesn't change. It is kept from 0.1 to 10: where all
+    the answers are right, no temperature would be too low.
 
     Args:
         evaluation: Of a float network with softmax, on the validation split, with ``all_scores``.

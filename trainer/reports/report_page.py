@@ -51,11 +51,11 @@ def render_page(content: ReportContent) -> str:
         score_rows=_score_rows(content),
         reliability=Markup(reliability_svg(_by_kind(content, "reliability"))),
         robustness=Markup(robustness_svg(content.robustness)) if content.robustness else "",
-        worse_pictures=_worse_pictures(content.robustness),
+        worse_pictures=worse_pictures(content.robustness),
         decided=_decided(content),
         changed=changed_answers(beside, main) if beside else None,
         classes=_class_rows(main, beside),
-        confusions=_frequent_confusions(main),
+        confusions=frequent_confusions(main),
         confusion=Markup(matrix),
         matrix_width=_css_width(matrix),
         curves=[(q, Markup(curve_svg(content.history, q))) for q in ("accuracy", "loss")] if content.history else [],
@@ -187,18 +187,22 @@ def _score_rows(content: ReportContent) -> list[Row]:
         ),
         Row(scores, "Brier score", {kind: (f"{q.brier:.3f}", "") for kind, q in here.items() if q.brier is not None}),
     ]
-    thresholds = {kind: threshold.score for kind, threshold in content.unknown.items() if kind in here}
-    shares = {kind: unknown_shares(content.evaluations[kind][split], score) for kind, score in thresholds.items()}
+    thresholds = {kind: threshold for kind, threshold in content.unknown.items() if kind in here}
+    shares = {kind: unknown_shares(content.evaluations[kind][split], least) for kind, least in thresholds.items()}
     unknown = "Unknown, on the device"
     rows += [
-        Row(unknown, "Below a score of", {kind: (f"{score:.2f}", "") for kind, score in thresholds.items()}),
+        Row(
+            unknown,
+            "Below a certainty of",
+            {kind: (f"{least.certainty:.2f}", "") for kind, least in thresholds.items()},
+        ),
         Row(unknown, "Of the right answers", {k: (percent(r), "") for k, (r, _) in shares.items() if r is not None}),
         Row(unknown, "Of the wrong answers", {k: (percent(w), "") for k, (_, w) in shares.items() if w is not None}),
     ]
     return [row for row in rows if row.figures]
 
 
-def _worse_pictures(robustness: Mapping[str, Sequence[Robustness]]) -> list[tuple[str, str, dict[str, str]]]:
+def worse_pictures(robustness: Mapping[str, Sequence[Robustness]]) -> list[tuple[str, str, dict[str, str]]]:
     """A line for each corruption: its kind, how much, and the accuracy by model."""
     by_kind: dict[tuple[str, str], dict[str, str]] = {}
     for model, measured in robustness.items():
@@ -254,7 +258,7 @@ def _class_rows(main: Evaluation, beside: Evaluation | None) -> list[dict[str, A
     return sorted(rows, key=lambda row: (not row["metrics"].support, row["metrics"].f1))
 
 
-def _frequent_confusions(main: Evaluation, limit: int = 5) -> list[tuple[str, str, int, int]]:
+def frequent_confusions(main: Evaluation, limit: int = 5) -> list[tuple[str, str, int, int]]:
     """The commonest mistakes: true class, answer, how often, out of how many."""
     names = [metrics.label for metrics in main.classes]
     cells = [

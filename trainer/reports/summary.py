@@ -19,7 +19,8 @@ def format_result(result: RunResult) -> str:
     """A run's outcome: the models, their speed and where the report lies."""
     table = format_models(result.fp32, result.int8, result.evaluations, result.verdict, _speed_rows(result))
     steps = f"{format_ladder(result.rungs)}\n\n{format_variants(result.variants)}"
-    return f"{table}\nReport       {result.report}\nCompression  {result.compression}\n\n{steps}"
+    pages = f"Report       {result.report}\nCompression  {result.compression}\nModel card   {result.card}"
+    return f"{table}\n{pages}\n\n{steps}"
 
 
 def format_compressed(made: CompressedModel) -> str:

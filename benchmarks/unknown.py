@@ -18,7 +18,7 @@ _KEEP = 0.95
 
 
 def measure(quick: bool) -> list[Figure]:
-    from trainer.artifacts import read_dataset, read_evaluations, read_pixels
+    from trainer.artifacts import read_dataset, read_pixels
     from trainer.evaluation.evaluate import evaluate_pixels
     from trainer.evaluation.quality import measure_quality
     from trainer.evaluation.unknown import fit_unknown, unknown_shares
@@ -27,15 +27,17 @@ def measure(quick: bool) -> list[Figure]:
     strangers = sorted(shared("data/trashnet/test").glob("*/*.jpg"))[:: 10 if quick else 1]
     run = load_run(teacher_run("clothing", quick))
     with tempfile.TemporaryDirectory() as folder:
-        file, temperature = _scaled_int8(run, Path(folder))
+        unscaled, file, temperature = _models(run, Path(folder))
         dataset = read_dataset(run)
-        val, test = (evaluate_pixels(file, read_pixels(run, dataset, split), split) for split in ("val", "test"))
+        val, test_pixels = read_pixels(run, dataset, "val"), read_pixels(run, dataset, "test")
+        threshold = fit_unknown(evaluate_pixels(file, val, "val"), _KEEP)
+        plain, test = (evaluate_pixels(one, test_pixels, "test") for one in (unscaled, file))
         theirs = _certainties_of(file, strangers)
-    threshold = fit_unknown(val, _KEEP)
-    assert threshold is not None and val.all_scores is not None and test.all_scores is not None
-    before, after = (measure_quality(one) for one in (read_evaluations(run)["int8"]["test"], test))
+    assert threshold is not None
+    before, after = measure_quality(plain), measure_quality(test)
     lost, caught_mistakes = unknown_shares(test, threshold)
-    assert lost is not None and caught_mistakes is not None
+    assert lost is not None
+    assert caught_mistakes is not None
     caught = sum(certainty < threshold.certainty for certainty in theirs) / len(theirs)
     low, high = (100 * end for end in after.calibration_error_interval)
     return [
@@ -44,7 +46,7 @@ def measure(quick: bool) -> list[Figure]:
             "How far scores lie from the share of right answers (ECE), clothing, INT8",
             100 * after.calibration_error,
             "points",
-            f"{test.count} test photos, temperature {temperature:g}; without it {100 * before.calibration_error:.1f}",
+            f"{test.count} test photos, temperature {temperature:g}; FP32 without it {100 * before.calibration_error:.1f}",
             low,
             high,
         ),
@@ -66,8 +68,11 @@ def measure(quick: bool) -> list[Figure]:
     ]
 
 
-def _scaled_int8(run: Run, folder: Path) -> tuple[Path, float]:
-    """The network of a run that was finished without temperature scaling, as the quantize stage makes it with that."""
+def _models(run: Run, folder: Path) -> tuple[Path, Path, float]:
+    """A run's network in FP32 as it was trained; in INT8 with temperature scaling; and the temperature.
+
+    Made anew, since the run may have been finished before there was such scaling.
+    """
     from trainer.artifacts import input_contract, read_dataset, read_latest, read_pixels
     from trainer.conversion.calibration import representative_set
     from trainer.conversion.export import export_model
@@ -87,7 +92,7 @@ def _scaled_int8(run: Run, folder: Path) -> tuple[Path, float]:
     )
     content = convert_int8(prepare_for_int8(network, images, contract=contract), images, contract=contract)
     export_model(int8, content, labels=dataset.labels, contract=contract, calibration=calibration)
-    return int8, temperature
+    return fp32, int8, temperature
 
 
 def _certainties_of(model: Path, photos: list[Path]) -> list[float]:

@@ -46,7 +46,8 @@ def measure(quick: bool) -> list[Figure]:
             "How far scores lie from the share of right answers (ECE), clothing, INT8",
             100 * after.calibration_error,
             "points",
-            f"{test.count} test photos, temperature {temperature:g}; FP32 without it {100 * before.calibration_error:.1f}",
+            f"{test.count} test photos, temperature {temperature:g}; "
+            f"{100 * before.calibration_error:.1f} without it, FP32",
             low,
             high,
         ),

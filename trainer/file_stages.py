@@ -55,10 +55,11 @@ def quantize(run: Run, folder: Path) -> None:
     temperature = 1.0
     fp32 = measure(MODEL_FILES["fp32"], convert_fp32(network))
     if run.recipe.scores.temperature_scaling:
-        # Before the ladder, so that FP32, each INT8 model and what INT8 is trained by have the same scale.
+        # Before the ladder, so that FP32, each INT8 model and what INT8 is trained by have the same scale. FP32's
+        # answers stay what they are.
         temperature = fit_temperature(fp32)
         scale_logits(network, temperature)
-        fp32 = measure(MODEL_FILES["fp32"], convert_fp32(network))
+        _export(run, folder / MODEL_FILES["fp32"], convert_fp32(network), contract, temperature=temperature)
     classes, samples = len(dataset.labels), run.recipe.quantize.samples
     tried: tuple[tuple[int, float], ...] = ()
     if not samples:

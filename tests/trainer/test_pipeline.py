@@ -32,6 +32,7 @@ QUICK = Recipe.from_dict(
         "finetune": {"epochs": 6, "patience": 6, "learning_rate": 3e-3},
         "quantize": {"samples": 24},
         "gate": {"max_drop": 100.0, "min_agreement": 0.0},
+        "robustness": {"photos": 12},
     }
 )
 

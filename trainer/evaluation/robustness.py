@@ -7,7 +7,7 @@ Perturbations", 2019: fixed kinds of corruption, each in several severities, whi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -86,15 +86,19 @@ def _blur(image: NDArray[np.uint8], share: float, rng: np.random.Generator) -> N
 
 
 def _noise(image: NDArray[np.uint8], deviation: float, rng: np.random.Generator) -> NDArray[np.uint8]:
-    noisy = image + rng.normal(0, 255 * deviation, image.shape)
-    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+    return _as_pixels(image + 255 * deviation * rng.standard_normal(image.shape, np.float32))
 
 
 def _darken(image: NDArray[np.uint8], light: float, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Less light, and of it the shot noise, whose variance is the light itself (a full well of 1,000 electrons)."""
-    electrons: NDArray[np.int64] = rng.poisson(image * (light * 1000 / 255))
-    dark: NDArray[np.uint8] = np.clip(np.rint(electrons * (255 / 1000)), 0, 255).astype(np.uint8)
-    return dark
+    """Less light, and shot noise, whose variance is the light itself, as of a sensor that holds 1,000 electrons."""
+    electrons = image * np.float32(light * 1000 / 255)
+    electrons += np.sqrt(electrons) * rng.standard_normal(image.shape, np.float32)
+    return _as_pixels(electrons * np.float32(255 / 1000))
+
+
+def _as_pixels(values: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+    pixels: NDArray[np.uint8] = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return pixels
 
 
 def _jpeg(image: NDArray[np.uint8], quality: float, rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -28,11 +28,8 @@ def add(commands: Any) -> None:
     )
     evaluate.add_argument(
         "--robustness",
-        type=_count,
-        nargs="?",
-        const=100,
-        metavar="N",
-        help="on N of the photos made blurred, noisy, dark, compressed and turned, too (default: %(const)s)",
+        action="store_true",
+        help="on 100 of the photos made blurred, noisy, dark, compressed and turned, too",
     )
     evaluate.add_argument("--json", action="store_true", help="as JSON")
 
@@ -41,6 +38,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from edge_runtime import read_model_file
+    from trainer.config import RobustnessConfig
     from trainer.evaluation.evaluate import evaluate_photos, read_rgb_pixels
     from trainer.evaluation.quality import measure_quality
     from trainer.evaluation.robustness import measure_robustness
@@ -48,14 +46,16 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     model, photos, split = arguments.model, arguments.photos, arguments.split
     evaluation, unreadable = evaluate_photos(model, photos, split=split)
     quality, manifest = measure_quality(evaluation), read_model_file(model).manifest
+    threshold = manifest.unknown if manifest else None
     robustness: tuple[Robustness, ...] = ()
     if arguments.robustness:
-        pixels = read_rgb_pixels(model, photos, split=split, limit=arguments.robustness)
+        pixels = read_rgb_pixels(model, photos, split=split, limit=RobustnessConfig().photos)
         robustness = measure_robustness({"model": Path(model)}, pixels, photos=len(pixels))["model"]
     if arguments.json:
         facts = {
             **evaluation.to_dict(),
             "quality": quality.to_dict(),
+            "unknown": _unknown(evaluation, threshold),
             "robustness": [asdict(one) for one in robustness],
             "unreadable": [list(entry) for entry in unreadable],
         }
@@ -63,8 +63,10 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         return 0
     print(f"{evaluation.model} on {evaluation.count} photos ({evaluation.split}), {evaluation.kernels}")
     _print_quality(evaluation, quality)
-    if manifest is not None and manifest.unknown is not None:
-        _print_unknown(evaluation, manifest.unknown)
+    if (unknown := _unknown(evaluation, threshold)) is not None:
+        answers = (("right", unknown["of_right"]), ("wrong", unknown["of_wrong"]))
+        shares = ", ".join(f"{share:.1%} of the {kind} answers" for kind, share in answers if share is not None)
+        print(f"unknown below a certainty of {unknown['certainty']:.2f}: {shares}")
     width = max(len(metrics.label) for metrics in evaluation.classes)
     print(f"\n{'class':<{width}}  precision  recall     F1  photos")
     for metrics in evaluation.classes:
@@ -95,17 +97,11 @@ def _print_quality(evaluation: Evaluation, quality: Quality) -> None:
     print(f"calibration error {quality.calibration_error:.1%} ({low} to {high}){brier}")
 
 
-def _print_unknown(evaluation: Evaluation, threshold: UnknownThreshold) -> None:
+def _unknown(evaluation: Evaluation, threshold: UnknownThreshold | None) -> dict[str, Any] | None:
+    """What the threshold that a model carries does to its answers."""
     from trainer.evaluation.unknown import unknown_shares
 
+    if threshold is None:
+        return None
     of_right, of_wrong = unknown_shares(evaluation, threshold)
-    parts = [f"{of_right:.1%} of the right answers"] if of_right is not None else []
-    parts += [f"{of_wrong:.1%} of the wrong ones"] if of_wrong is not None else []
-    print(f"unknown below a certainty of {threshold.certainty:.2f}: {', '.join(parts)}")
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of photos, at least 1, got {text}")
-    return value
+    return {"certainty": threshold.certainty, "of_right": of_right, "of_wrong": of_wrong}

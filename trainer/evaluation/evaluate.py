@@ -13,7 +13,7 @@ from trainer.evaluation.metrics import evaluation_from_answers
 from trainer.types import Evaluation, Pixels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -57,12 +57,7 @@ def evaluate_folder(
 
     index = {label: number for number, label in enumerate(classifier.labels)}
     photos = list(photos)
-    strangers = sorted({label for _, label in photos} - set(index))
-    if strangers:
-        raise DatasetError(
-            f"Expected class folders named like the model's labels ({_some(list(index))}), got {_some(strangers)}. "
-            "Rename the folders, or evaluate another model."
-        )
+    _require_known(photos, classifier.labels)
     readable: list[int] = []
     unreadable: list[tuple[str, str]] = []
 
@@ -125,8 +120,10 @@ def read_rgb_pixels(
     from trainer.data.images import read_image
 
     found = read_model_file(model)
+    # One mean and std fit any number of channels, and neither counts for pixels.
     contract = replace(found.contract, color="rgb", mean=(0.0,), std=(1.0,))
     root, split, chosen = _photos_of(photos, split)
+    _require_known(chosen, found.labels)
     order = np.random.default_rng(seed).permutation(len(chosen))
     images: list[NDArray[np.uint8]] = []
     labels: list[int] = []
@@ -156,6 +153,15 @@ def _photos_of(photos: str | Path, split: str | None) -> tuple[Path, str, list[t
     if split != "all" and split not in given:
         raise DatasetError(f"Expected a folder {split} in {photos}, there is none. Use --split all.")
     return found.root, split, [(photo.path, photo.label) for photo in found.photos if split in ("all", photo.given)]
+
+
+def _require_known(photos: Iterable[tuple[str, str]], labels: Sequence[str]) -> None:
+    strangers = sorted({label for _, label in photos} - set(labels))
+    if strangers:
+        raise DatasetError(
+            f"Expected class folders named like the model's labels ({_some(list(labels))}), got {_some(strangers)}. "
+            "Rename the folders, or evaluate another model."
+        )
 
 
 def describe_kernels(backend: BackendInfo) -> str:

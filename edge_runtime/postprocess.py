@@ -38,7 +38,8 @@ def certainty(scores: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """How far the scores are from undecided: 1 where one class has all, 0 where all classes have the same.
 
     1 minus the entropy of the scores over that of equal scores. Pictures of what a network never learned get scores
-    that are spread over more classes, which the entropy sees and the best score alone doesn't.
+    that are spread over more classes, which the entropy sees and the best score alone doesn't (compare Liu et al.,
+    "GEN: Pushing the Limits of Softmax-Based Out-of-Distribution Detection", 2023).
 
     Args:
         scores: (..., classes), 0–1, after softmax.

@@ -73,7 +73,7 @@ def robustness_svg(measured: Mapping[str, Sequence[Robustness]], name: str = "ro
     kinds = list(dict.fromkeys(one.kind for one in next(iter(measured.values())) if one.kind != "none"))
     with mpl.rc_context(SETTINGS):
         figure = Figure(figsize=(9.4, 2.5))
-        panels = figure.subplots(1, len(kinds), sharey=True)
+        panels = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
         figure.subplots_adjust(left=0.055, right=0.995, top=0.88, bottom=0.17, wspace=0.12)
         for axes, kind in zip(panels, kinds, strict=True):
             for model, found in measured.items():

@@ -36,6 +36,7 @@ MEASUREMENTS = (
     "channel_pruning",
     "weight_pruning",
     "int8_ladder",
+    "unknown",
     "arm_counts",
 )
 SLOW = MEASUREMENTS[MEASUREMENTS.index("accuracy") :]

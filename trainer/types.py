@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -173,6 +173,8 @@ class Evaluation:
         scores: Score of the top-1 answer, 0–1.
         latency_ms: Median time of inference alone.
         kernels: What ran it: backend, version, kernels; for the reader.
+        all_scores: Those of all the classes, float32 (N, classes), in the same order; None where they weren't kept.
+            They aren't part of the JSON.
     """
 
     model: str
@@ -187,6 +189,7 @@ class Evaluation:
     scores: tuple[float, ...]
     latency_ms: float
     kernels: str
+    all_scores: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
 
     @property
     def pictures(self) -> int:
@@ -195,7 +198,9 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return asdict(self)
+        values = asdict(replace(self, all_scores=None))
+        del values["all_scores"]
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Evaluation:
@@ -210,6 +215,25 @@ class Evaluation:
                 "scores": tuple(values["scores"]),
             }
         )
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """One model on pictures that are worse than those it learned from.
+
+    Attributes:
+        kind: ``"blur"``, ``"noise"``, ``"darkness"``, ``"jpeg"``, ``"rotation"``; ``"none"``: the pictures as they are.
+        severity: 1 to 3; 0 for ``"none"``.
+        amount: What the severity means, in words.
+        accuracy: 0–1.
+        count: Pictures.
+    """
+
+    kind: str
+    severity: int
+    amount: str
+    accuracy: float
+    count: int
 
 
 @dataclass(frozen=True)

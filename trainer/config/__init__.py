@@ -8,6 +8,7 @@ from typing import Any
 from trainer.config.augmentation import AugmentConfig
 from trainer.config.compression import ClusterConfig, DistillConfig, PruneConfig, SparsifyConfig
 from trainer.config.data import DataConfig
+from trainer.config.evaluation import RobustnessConfig, ScoresConfig
 from trainer.config.extension import ExtendConfig, KeepConfig
 from trainer.config.loss import LossConfig
 from trainer.config.quantization import GateConfig, QatConfig, QuantizeConfig
@@ -30,6 +31,8 @@ __all__ = [
     "QatConfig",
     "QuantizeConfig",
     "Recipe",
+    "RobustnessConfig",
+    "ScoresConfig",
     "SparsifyConfig",
 ]
 
@@ -54,6 +57,8 @@ class Recipe:
     gate: GateConfig = field(default_factory=GateConfig)
     keep: KeepConfig = field(default_factory=KeepConfig)
     extend: ExtendConfig = field(default_factory=ExtendConfig)
+    scores: ScoresConfig = field(default_factory=ScoresConfig)
+    robustness: RobustnessConfig = field(default_factory=RobustnessConfig)
 
     def to_dict(self) -> dict[str, Any]:
         """Nested tables, as TOML holds them."""

@@ -5,9 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from statistics import NormalDist
+from typing import TYPE_CHECKING
 
 from trainer.errors import DatasetError
 from trainer.types import ClassMetrics, Evaluation
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def evaluation_from_answers(
@@ -19,6 +24,7 @@ def evaluation_from_answers(
     label_names: Sequence[str],
     latency_ms: float,
     kernels: str,
+    all_scores: NDArray[np.float32] | None = None,
 ) -> Evaluation:
     """Counts a model's answers (scikit-learn's precision_recall_fscore_support and confusion_matrix).
 
@@ -35,6 +41,7 @@ def evaluation_from_answers(
         label_names: Of the classes, in index order.
         latency_ms: Median time of inference alone.
         kernels: What ran the model, for the reader.
+        all_scores: float32 (N, classes), where they are kept.
 
     Raises:
         DatasetError: No pictures, sequences of different lengths, or an index that is no class.
@@ -79,6 +86,7 @@ def evaluation_from_answers(
         scores=tuple(float(score) for score in scores),
         latency_ms=float(latency_ms),
         kernels=kernels,
+        all_scores=all_scores,
     )
 
 

@@ -1,8 +1,9 @@
 """Measures models against one another on this machine.
 
 Each model is loaded in fresh processes first, for load time, cold start and peak memory (`edge_runtime.first_result`).
-Then all are loaded in one process, warmed up until their latency is steady (`contender`), and take turns, round by
-round and in random order (`rounds`). Ratios are taken within rounds, with bootstrap intervals (`statistics`); a run on
+Then, in each of some fresh processes (`heats`), all are loaded, warmed up until their latency is steady (`contender`),
+and take turns, round by round and in random order (`rounds`). Ratios are those of the quietest turns within a process,
+and their median over processes counts, with a bootstrap interval (`statistics`); a run on
 a machine that was throttled, overloaded or on its battery is marked invalid (`validity`).
 """
 

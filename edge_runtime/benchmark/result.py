@@ -51,7 +51,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Speedup:
-    """How many times as fast as the baseline: the median over rounds of the ratios of means, and its 95% interval."""
+    """How many times as fast as the baseline, and its 95% interval; `edge_runtime.benchmark.statistics` tells how."""
 
     ratio: float
     low: float
@@ -143,7 +143,7 @@ class ModelResult:
         preprocess: From frame to network input, within the pipeline.
         postprocess: From network output to categories, within the pipeline.
         pipeline: From frame to categories.
-        warmup_runs: Classifications before the first round.
+        warmup_runs: Classifications before the first round, of all heats together.
         steady: Whether its latency had become steady by then; True where the number of runs was given.
         start: Of a fresh process; None where none was started.
         inference_speedup: Against the baseline; None for the baseline and without one.
@@ -277,6 +277,7 @@ class BenchmarkReport:
         failures: Models that couldn't be measured.
         baseline: Name of the model that the speed-ups refer to; None without one.
         rounds: In each of which every model had its turn, in random order.
+        heats: Processes over which the rounds were dealt; 0: all were in the process that was already there.
         ended_by: Why there weren't more.
         frame_height: Of the frame that was classified.
         frame_width: The same.
@@ -303,6 +304,7 @@ class BenchmarkReport:
     seed: int
     date: str
     timer_ms: float
+    heats: int = 0
     others_cores: float | None = None
     capture: Capture | None = None
     sweeps: tuple[ThreadSweep, ...] = ()

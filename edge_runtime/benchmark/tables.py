@@ -235,8 +235,9 @@ def _notes(report: BenchmarkReport) -> Iterator[str]:
     yield (
         f"Run: {report.date}, {report.rounds} rounds in random order, until {_ENDS[report.ended_by]}; {warmups} runs "
         f"to warm up; frame {report.frame_width}×{report.frame_height}; pipeline: preprocessing, inference and "
-        "postprocessing; FPS from the mean; speed-up: of the means within a round, the median of all; "
-        f"timing a run adds {1e3 * report.timer_ms:.2f} µs."
+        "postprocessing; FPS from the mean; "
+        + (f"speed-up: of the quietest turns of each of {report.heats} processes, the median; " if report.heats else "")
+        + f"timing a run adds {1e3 * report.timer_ms:.2f} µs."
     )
     if any(model.start for model in models):
         count = max(model.start.processes for model in models if model.start)

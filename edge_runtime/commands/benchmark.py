@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edge_runtime.interpreter import Int8Kernels
     from edge_runtime.setup import Setup
 
-PROCESSES = 3
+PROCESSES = 6
 LIMIT_S = 120.0
 
 

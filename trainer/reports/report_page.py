@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from trainer.evaluation.metrics import accuracy_interval, agreement, changed_answers, right_answers
 from trainer.reports.figures import confusion_svg, curve_svg
 from trainer.reports.report_content import Mistake, ReportContent
-from trainer.types import Evaluation
+from trainer.types import MATRIX_CLASSES, Evaluation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +36,7 @@ def render_page(content: ReportContent) -> str:
 
     main = content.evaluations[content.main_kind][content.main_split]
     beside = content.evaluations.get("fp32", {}).get(content.main_split) if content.main_kind == "int8" else None
-    matrix = confusion_svg(main)
+    matrix = confusion_svg(main) if len(content.labels) <= MATRIX_CLASSES else ""
     return page_template("report.html.j2").render(
         content=content,
         kind_names=KIND_NAMES,
@@ -48,10 +48,11 @@ def render_page(content: ReportContent) -> str:
         rows=_comparison_rows(content),
         decided=_decided(content),
         changed=changed_answers(beside, main) if beside else None,
-        classes=_class_rows(main, beside),
+        classes=_class_rows(main, beside)[:MATRIX_CLASSES],
+        most_classes=MATRIX_CLASSES,
         confusions=_frequent_confusions(main),
         confusion=Markup(matrix),
-        matrix_width=_css_width(matrix),
+        matrix_width=_css_width(matrix) if matrix else 0,
         curves=[(q, Markup(curve_svg(content.history, q))) for q in ("accuracy", "loss")] if content.history else [],
         mistakes=[(mistake, thumbnail_uri(mistake)) for mistake in content.mistakes],
         wrong=sum(t != a for t, a in zip(main.labels, main.predicted, strict=True)),
@@ -203,14 +204,12 @@ def _class_rows(main: Evaluation, beside: Evaluation | None) -> list[dict[str, A
 
 def _frequent_confusions(main: Evaluation, limit: int = 5) -> list[tuple[str, str, int, int]]:
     """The commonest mistakes: true class, answer, how often, out of how many."""
-    names = [metrics.label for metrics in main.classes]
-    cells = [
-        (names[true], names[answer], count, sum(row))
-        for true, row in enumerate(main.confusion)
-        for answer, count in enumerate(row)
-        if true != answer and count
+    mistakes = [(-count, true, answer) for (true, answer), count in main.confusion.items() if true != answer]
+    classes = main.classes
+    return [
+        (classes[true].label, classes[answer].label, -count, classes[true].support)
+        for count, true, answer in sorted(mistakes)[:limit]
     ]
-    return sorted(cells, key=lambda cell: -cell[2])[:limit]
 
 
 def thumbnail_uri(mistake: Mistake, side: int = 160) -> str:

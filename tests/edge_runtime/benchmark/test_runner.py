@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,8 @@ from edge_runtime.benchmark import (
     format_markdown,
     format_text,
 )
+from edge_runtime.benchmark.heats import run_heat
+from edge_runtime.benchmark.rounds import StoppingRule
 from edge_runtime.classifier import Classifier
 from edge_runtime.errors import BackendError, EdgeRuntimeError, ModelError
 from edge_runtime.first_result import first_result
@@ -42,6 +46,31 @@ class TestBenchmark:
         assert fp32.inference_speedup is None
         assert int8.inference_speedup is not None
         assert int8.inference_speedup.low <= int8.inference_speedup.ratio <= int8.inference_speedup.high
+
+    def test_the_rounds_are_dealt_over_fresh_processes(self, tiny_int8: Path, tiny_fp32: Path) -> None:
+        report = benchmark([tiny_int8], baseline=tiny_fp32, rounds=3, warmup=0, processes=2, num_threads=1)
+        assert (report.rounds, report.heats, report.ended_by) == (3, 2, "rounds")
+        assert report.models[0].warmup_runs == 2  # one in each
+        assert report.models[0].inference_speedup is not None
+        assert "of each of 2 processes" in format_text(report)
+
+    def test_an_interrupt_ends_the_process_of_a_heat_and_keeps_its_rounds(self, tiny_int8: Path) -> None:
+        frame, setups = np.full((48, 64, 3), 90, np.uint8), [Setup(str(tiny_int8), num_threads=1)]
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        timer = threading.Timer(4.0, os.kill, (os.getpid(), signal.SIGINT))
+        try:
+            timer.start()
+            heat = run_heat(setups, frame, StoppingRule(seconds=500.0), warmup=0, seed=0)
+        finally:
+            timer.cancel()
+            signal.signal(signal.SIGINT, before)
+        assert heat.interrupted
+        assert heat.turns[0]
+
+    def test_a_heat_that_fails_says_why(self, tmp_path: Path) -> None:
+        frame, setups = np.zeros((8, 8, 3), np.uint8), [Setup(str(tmp_path / "missing.tflite"))]
+        with pytest.raises(BackendError, match=r"missing\.tflite"):
+            run_heat(setups, frame, StoppingRule(seconds=1.0), warmup=0, seed=0)
 
     def test_starts_each_model_in_a_process_of_its_own(self, report: BenchmarkReport) -> None:
         for model in report.models:

@@ -23,6 +23,7 @@ MEASUREMENTS = (
     "capture",
     "server",
     "int8_kernels",
+    "agreement",
     "rivals",
     "head_training",
     "file_size",

@@ -24,6 +24,7 @@ MEASUREMENTS = (
     "server",
     "int8_kernels",
     "agreement",
+    "scaling",
     "rivals",
     "head_training",
     "file_size",
@@ -33,6 +34,7 @@ MEASUREMENTS = (
     "channel_pruning",
     "weight_pruning",
     "int8_ladder",
+    "training_scaling",
     "arm_counts",
 )
 SLOW = MEASUREMENTS[MEASUREMENTS.index("accuracy") :]

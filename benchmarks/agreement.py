@@ -1,4 +1,4 @@
-"""Whether the benchmark tells the same twice, also beside a busy neighbour, and what measuring adds to what it measures."""
+"""Whether the benchmark tells the same twice, also beside a busy neighbour, and what it adds to what it measures."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _neighbour() -> Iterator[None]:
 def _overhead(pair: ModelPair, quick: bool) -> Figure:
     """Inferences with all that the benchmark does around them, and a loop of nothing but ``invoke``, in turns.
 
-    In processor time, which counts every instruction that the benchmark adds, between its two looks at the clock or not.
+    In processor time, which counts all that the benchmark adds, between its two looks at the clock or not.
     """
     from edge_runtime import Classifier
     from edge_runtime.benchmark.contender import Contender

@@ -137,9 +137,7 @@ def _run(count: int, classes: int) -> dict[str, Step]:
         if SHARED.exists():
             environment["KERAS_HOME"] = str(SHARED / "keras")
         command = [sys.executable, "-m", "benchmarks.training_scaling", folder]
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"Expected a run on {count} photos, but it failed:\n{done.stderr[-2000:]}")
         steps = json.loads(done.stdout.splitlines()[-1])

@@ -93,6 +93,13 @@ class GraphTensor(NamedTuple):
         return TensorSpec(dtype, self.shape)
 
 
+class Operation(NamedTuple):
+    """An operation of the graph: what it is called, and its multiply-adds; 0 where it has no weights."""
+
+    name: str
+    macs: int
+
+
 class Graph(NamedTuple):
     """What is known of a model's main graph; as in `edge_runtime.model_file.ModelFile`."""
 
@@ -101,7 +108,7 @@ class Graph(NamedTuple):
     activations: tuple[Activation, ...]
     is_quantized: bool
     operators: tuple[tuple[str, int], ...]
-    operator_count: int
+    operations: tuple[Operation, ...]
     min_runtime_version: str
     metadata: bytes
 
@@ -155,9 +162,9 @@ def _walk_subgraph(
     inputs, outputs = graph.integers(1), graph.integers(2)
     producers: dict[int, tuple[str, int]] = {}
     is_quantized = False
-    operators = graph.tables(3)
+    operations: list[Operation] = []
     known = range(len(tensors))
-    for operator in operators:
+    for operator in graph.tables(3):
         index = operator.scalar(0, "I")
         if index >= len(codes):
             raise damaged(buffer.name)
@@ -168,6 +175,9 @@ def _walk_subgraph(
         if any(i not in known for i in results) or any(i not in known and i != -1 for i in sources):
             raise damaged(buffer.name)
         first = sources[0] if sources else -1
+        operations.append(
+            Operation(name, _macs(name, [tensors[i].shape for i in (*sources[1:2], *results[:1]) if i >= 0]))
+        )
         producers.update((result, (name, first)) for result in results)
         if name in _WITH_WEIGHTS and first >= 0 and tensors[first].spec.is_quantized:
             is_quantized = True
@@ -179,10 +189,20 @@ def _walk_subgraph(
         activations=tuple(_activation(i, producers) for i in outputs),
         is_quantized=is_quantized,
         operators=tuple(codes),
-        operator_count=len(operators),
+        operations=tuple(operations),
         min_runtime_version="",
         metadata=b"",
     )
+
+
+def _macs(name: str, shapes: Sequence[tuple[int, ...]]) -> int:
+    """Multiply-adds of an operation with these weights and this output; its input is as wide as the weights say."""
+    if name not in _WITH_WEIGHTS or len(shapes) != 2 or not shapes[0]:
+        return 0
+    weights, output = shapes
+    # Convolutions have weights (out, height, width, in), depthwise (1, height, width, out), dense layers (out, in).
+    channels = weights[-1] if name == "DEPTHWISE_CONV_2D" else weights[0]
+    return prod(output) * prod(weights) // channels if channels else 0
 
 
 def _tensor(table: Table, spans: list[tuple[int, int]], buffer: FlatBuffer) -> GraphTensor:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from edge_runtime.benchmark.picture import format_svg
 from edge_runtime.benchmark.result import BenchmarkReport, ModelResult, Speedup, Timing
 from edge_runtime.benchmark.runner import benchmark
-from edge_runtime.benchmark.tables import format_csv, format_markdown, format_text
+from edge_runtime.benchmark.tables import format_csv, format_markdown, format_operations, format_text
 from edge_runtime.benchmark.threads import sweep_threads
 from edge_runtime.benchmark.variations import variations
 
@@ -24,6 +24,7 @@ __all__ = [
     "benchmark",
     "format_csv",
     "format_markdown",
+    "format_operations",
     "format_svg",
     "format_text",
     "sweep_threads",

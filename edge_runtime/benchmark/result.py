@@ -125,6 +125,23 @@ class Energy:
 
 
 @dataclass(frozen=True)
+class OperationKind:
+    """The operations of one name in a model.
+
+    Attributes:
+        name: As the schema has it, such as ``"CONV_2D"``.
+        count: How many there are.
+        macs: Their multiply-adds in one inference, all together; 0 for what has no weights.
+        delegated: How many of them XNNPACK runs; None where the backend doesn't tell.
+    """
+
+    name: str
+    count: int
+    macs: int
+    delegated: int | None
+
+
+@dataclass(frozen=True)
 class ModelResult:
     """One model's figures.
 
@@ -145,6 +162,7 @@ class ModelResult:
         pipeline: From frame to categories.
         warmup_runs: Classifications before the first round, of all heats together.
         steady: Whether its latency had become steady by then; True where the number of runs was given.
+        operations: What it is made of, most multiply-adds first.
         start: Of a fresh process; None where none was started.
         inference_speedup: Against the baseline; None for the baseline and without one.
         pipeline_speedup: The same, for the pipeline.
@@ -167,6 +185,7 @@ class ModelResult:
     pipeline: Timing
     warmup_runs: int
     steady: bool
+    operations: tuple[OperationKind, ...] = ()
     start: Start | None = None
     inference_speedup: Speedup | None = None
     pipeline_speedup: Speedup | None = None

@@ -6,6 +6,7 @@ import math
 import os
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,7 @@ from edge_runtime.benchmark.contender import Contender, timer_ms
 from edge_runtime.benchmark.energy import find_meter, measure_energy
 from edge_runtime.benchmark.heats import run_heat
 from edge_runtime.benchmark.names import row_names
-from edge_runtime.benchmark.result import Accuracy, BenchmarkReport, Capture, Failure, ModelResult
+from edge_runtime.benchmark.result import Accuracy, BenchmarkReport, Capture, Failure, ModelResult, OperationKind
 from edge_runtime.benchmark.rounds import FEWEST_ROUNDS_FOR_PRECISION, Rounds, StoppingRule, precision_of, run_rounds
 from edge_runtime.benchmark.starts import measure_starts
 from edge_runtime.benchmark.statistics import share_interval, summarize
@@ -311,6 +312,7 @@ class _Run:
             pipeline=summarize(contender.times("pipeline"), seed=self.seed),
             warmup_runs=contender.warmup_runs,
             steady=contender.steady,
+            operations=_operations(classifier),
             start=contender.start,
         )
         if baseline is None or contender is baseline:
@@ -333,6 +335,22 @@ def _keeper(run: _Run, keep: Callable[[BenchmarkReport], None] | None) -> Callab
             kept_at = time.monotonic()
 
     return after_round
+
+
+def _operations(classifier: Classifier) -> tuple[OperationKind, ...]:
+    counts, macs = Counter[str](), Counter[str]()
+    for operation in classifier.model.operations:
+        counts[operation.name] += 1
+        macs[operation.name] += operation.macs
+    backend = classifier.backend
+    left = Counter(backend.undelegated)
+    # An operation that our reader knows by its number only has another name in the interpreter.
+    told = {name for name in counts if backend.total_ops is not None and not name.startswith("BUILTIN_")}
+    kinds = (
+        OperationKind(name, count, macs[name], count - left[name] if name in told else None)
+        for name, count in counts.items()
+    )
+    return tuple(sorted(kinds, key=lambda kind: (-kind.macs, -kind.count, kind.name)))
 
 
 def _stated_accuracy(classifier: Classifier) -> Accuracy | None:

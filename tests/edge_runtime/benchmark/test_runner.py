@@ -16,6 +16,7 @@ from edge_runtime.benchmark import (
     BenchmarkReport,
     benchmark,
     format_markdown,
+    format_operations,
     format_text,
 )
 from edge_runtime.benchmark.heats import run_heat
@@ -91,6 +92,16 @@ class TestBenchmark:
         assert (int8.value, int8.source, int8.photos) == (stated.int8, "manifest", stated.count)
         assert fp32.value == stated.fp32
         assert int8.low < int8.value < int8.high
+
+    def test_operations_are_counted_with_their_multiply_adds(self, report: BenchmarkReport) -> None:
+        for model in report.models:
+            kinds = {kind.name: kind for kind in model.operations}
+            # 32×32×3 to 16×16×8 by 3×3, depthwise 3×3, to 16 channels by 1×1.
+            assert kinds["DEPTHWISE_CONV_2D"].macs == 16 * 16 * 8 * 9
+            assert sum(kind.count for kind in model.operations) == model.backend.total_ops
+            delegated = [kind.delegated for kind in model.operations if kind.delegated is not None]
+            assert sum(delegated) == model.backend.delegated_ops
+            assert f"operations, {model.name}" in format_operations(report)
 
     def test_becomes_json(self, report: BenchmarkReport) -> None:
         values = json.loads(json.dumps(report.to_dict()))

@@ -50,7 +50,7 @@ def _growth(detail: str, what: str, models: Mapping[str, Path], quick: bool) -> 
     speedup = last.inference_speedup
     return Figure(
         name=f"scaling.{detail}",
-        what=f"Time for a multiply-add with {what}: {list(models)[-1]} against {list(models)[0]}",
+        what=f"Time for a multiply-add with {what}: {list(models)[-1]} against {next(iter(models))}",
         value=1 / speedup.ratio / work,
         low=1 / speedup.high / work,
         high=1 / speedup.low / work,
@@ -67,7 +67,7 @@ def _classes(models: Mapping[str, Path], quick: bool) -> Figure:
     speedup = last.pipeline_speedup
     return Figure(
         name="scaling.classes",
-        what=f"Time from frame to best class with {list(models)[-1]}, against {list(models)[0]}",
+        what=f"Time from frame to best class with {list(models)[-1]}, against {next(iter(models))}",
         value=1 / speedup.ratio,
         low=1 / speedup.high,
         high=1 / speedup.low,

@@ -150,7 +150,7 @@ def _train(folder: Path) -> dict[str, Step]:
     from trainer.run import load_run, stage_records
 
     recipe = Recipe.from_dict(_RECIPE)
-    with _MemoryLog() as memory:
+    with MemoryLog() as memory:
         started = time.time()
         scan(folder / "photos", data=recipe.data, seed=0)
         steps = {"scan": memory.step(started, time.time())}
@@ -161,7 +161,7 @@ def _train(folder: Path) -> dict[str, Step]:
     return steps
 
 
-class _MemoryLog:
+class MemoryLog:
     """Looks at this process's memory all the while: Linux keeps the peak of all of it, but not of each kind."""
 
     def __init__(self) -> None:
@@ -174,7 +174,7 @@ class _MemoryLog:
         seen = [sample for sample in self._samples if start <= sample[0] <= end] or self._samples[-1:]
         return Step(end - start, max(anonymous for _, anonymous, _ in seen), max(file for _, _, file in seen))
 
-    def __enter__(self) -> _MemoryLog:
+    def __enter__(self) -> MemoryLog:
         self._thread.start()
         return self
 

@@ -56,6 +56,15 @@ def test_a_class_without_pictures_has_a_row_of_zeros_and_no_part_in_the_macro_f1
     assert result.macro_f1 == 1
 
 
+def test_thousands_of_classes_do_not_cost_their_square():
+    names = [f"class {number}" for number in range(3000)]
+    result = evaluation(range(3000), [0, *range(2999)], names)
+    assert len(json.dumps(result.to_dict())) < 1e6  # the matrix alone would be 9 million cells
+    assert result.to_dict()["confusion"] is None
+    assert result.confusion[2, 1] == 1
+    assert right_answers(result) == 1
+
+
 def test_a_class_without_pictures_that_was_answered_counts_in_the_macro_f1():
     assert evaluation([0, 0], [0, 2]).macro_f1 == pytest.approx((2 / 3 + 0) / 2)
 

@@ -201,10 +201,8 @@ class _Run:
                     share = StoppingRule(rule.seconds / planned, rounds)
                     heat = run_heat(setups, self.frame, share, warmup=warmup, seed=self.seed + number)
                     self.heat_count = number + 1
-                    for contender, *measured in zip(
-                        self.contenders, heat.turns, heat.warmup_runs, heat.steady, strict=True
-                    ):
-                        contender.join(number, *measured)
+                    for index, contender in enumerate(self.contenders):
+                        contender.join(number, heat.turns[index], heat.warmup_runs[index], heat.steady[index])
                     if heat.interrupted:
                         return Rounds(self._count(), "interrupted")
                     after_heat(self._count())

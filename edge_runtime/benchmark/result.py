@@ -8,7 +8,7 @@ from typing import Any, Literal
 from edge_runtime.machine import Machine
 from edge_runtime.types import BackendInfo
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Of `BenchmarkReport.to_dict`; it changes when a key goes or means something else, not when one is added."""
 
 EndedBy = Literal["seconds", "rounds", "precision", "interrupted", "running"]

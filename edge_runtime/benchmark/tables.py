@@ -44,8 +44,7 @@ def format_text(report: BenchmarkReport) -> str:
 
 def format_operations(report: BenchmarkReport) -> str:
     """What each model is made of, for a terminal: multiply-adds, which are exact, and who runs them."""
-    files = {model.path: model for model in reversed(report.models)}
-    return "\n\n".join(_text_table(_operations_table(model)) for model in [*files.values()][::-1])
+    return "\n\n".join(_text_table(_operations_table(model)) for model in report.models)
 
 
 def format_markdown(report: BenchmarkReport) -> str:
@@ -262,7 +261,9 @@ def _notes(report: BenchmarkReport) -> Iterator[str]:
         f"Run: {report.date}, {report.rounds} rounds in random order, until {_ENDS[report.ended_by]}; {warmups} runs "
         f"to warm up; frame {report.frame_width}×{report.frame_height}; pipeline: preprocessing, inference and "
         "postprocessing; FPS from the mean; "
-        + (f"speed-up: of the quietest turns of each of {report.heats} processes, the median; " if report.heats else "")
+        "speed-up: of the quietest turns"
+        + (f" of each of {report.heats} processes, the median" if report.heats else "")
+        + ", in processor time where both models run on one thread; "
         + f"timing a run adds {1e3 * report.timer_ms:.2f} µs."
     )
     if any(model.start for model in models):

@@ -105,7 +105,7 @@ class TestBenchmark:
 
     def test_becomes_json(self, report: BenchmarkReport) -> None:
         values = json.loads(json.dumps(report.to_dict()))
-        assert values["schema_version"] == 2
+        assert values["schema_version"] == 3
         assert values["models"][0]["inference"]["fps"] == pytest.approx(report.models[0].inference.fps)
         assert values["models"][0]["backend"]["num_threads"] == 1
         assert values["models"][0]["start"]["processes"] == 1

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import signal
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -54,19 +52,6 @@ class TestBenchmark:
         assert report.models[0].warmup_runs == 2  # one in each
         assert report.models[0].inference_speedup is not None
         assert "of each of 2 processes" in format_text(report)
-
-    def test_an_interrupt_ends_the_process_of_a_heat_and_keeps_its_rounds(self, tiny_int8: Path) -> None:
-        frame, setups = np.full((48, 64, 3), 90, np.uint8), [Setup(str(tiny_int8), num_threads=1)]
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
-        timer = threading.Timer(4.0, os.kill, (os.getpid(), signal.SIGINT))
-        try:
-            timer.start()
-            heat = run_heat(setups, frame, StoppingRule(seconds=500.0), warmup=0, seed=0)
-        finally:
-            timer.cancel()
-            signal.signal(signal.SIGINT, before)
-        assert heat.interrupted
-        assert heat.turns[0]
 
     def test_a_heat_that_fails_says_why(self, tmp_path: Path) -> None:
         frame, setups = np.zeros((8, 8, 3), np.uint8), [Setup(str(tmp_path / "missing.tflite"))]

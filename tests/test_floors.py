@@ -52,7 +52,10 @@ FLOORS = {
             *("sinks.base", "sinks.address", "sinks.picture_store"),
             *("first_result", "commands.model_options", "benchmark.rounds"),
         ),
-        ("sinks.events", *(f"benchmark.{what}" for what in ("variations", "threads", "capture", "accuracy", "starts"))),
+        (
+            *("sinks.events", "benchmark.heats"),
+            *(f"benchmark.{what}" for what in ("variations", "threads", "capture", "accuracy", "starts")),
+        ),
         (
             "benchmark.runner",
             *(f"sinks.{kind}" for kind in ("background", "callback", "command", "json_lines", "mqtt", "webhook")),

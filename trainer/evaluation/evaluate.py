@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from edge_runtime import BackendInfo, Classifier
     from trainer.evaluation.multi_label import MultiLabelEvaluation
 
+_MOST_SCORES = 1 << 26  # of all classes, 256 MiB: with more, only those of the answers are kept
+
 
 def evaluate_pixels(
     model: Path, pixels: Pixels, split: str, *, thresholds: Sequence[float] = (), **options: Any
@@ -203,21 +205,25 @@ def _evaluate(
     classifier: Classifier, frames: Iterable[NDArray[np.uint8]], labels: list[int], split: str, total: int | None = None
 ) -> Evaluation:
     predicted: list[int] = []
-    scores: list[NDArray[np.float32]] = []
+    scores: list[float] = []
     times: list[float] = []
-    for frame in _counted(classifier, frames, split, total or len(labels)):
-        prediction = classifier.classify(frame, color="rgb", top_k=1, all_scores=True)
-        assert prediction.scores is not None  # they were asked for
+    every: list[NDArray[np.float32]] = []
+    count = total or len(labels)
+    keep = count * len(classifier.labels) <= _MOST_SCORES
+    for frame in _counted(classifier, frames, split, count):
+        prediction = classifier.classify(frame, color="rgb", top_k=1, all_scores=keep)
         predicted.append(prediction.categories[0].index)
-        scores.append(prediction.scores)
+        scores.append(prediction.categories[0].score)
         times.append(prediction.inference_ms)
-    all_scores = np.stack(scores) if scores else np.zeros((0, len(classifier.labels)), np.float32)
+        if prediction.scores is not None:
+            every.append(prediction.scores)
+    all_scores = np.stack(every) if every else None
     return evaluation_from_answers(
         classifier.model.path.name,
         split,
         labels,
         predicted,
-        all_scores[np.arange(len(predicted)), predicted].tolist(),
+        scores,
         classifier.labels,
         median(times) if times else 0.0,
         describe_kernels(classifier.backend),

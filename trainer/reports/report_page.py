@@ -16,7 +16,7 @@ from trainer.reports.figures import confusion_svg, curve_svg
 from trainer.reports.multi_label_page import multi_label_parts
 from trainer.reports.report_content import Mistake, ReportContent
 from trainer.reports.score_figures import reliability_svg, robustness_svg
-from trainer.types import Evaluation, Robustness
+from trainer.types import MATRIX_CLASSES, Evaluation, Robustness
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,17 +65,18 @@ def render_page(content: ReportContent) -> str:
         return page_template("multi_label.html.j2").render(
             **shared, **parts, matrix_width=_css_width(parts["quality_curves"])
         )
-    matrix = confusion_svg(main)
+    matrix = confusion_svg(main) if len(content.labels) <= MATRIX_CLASSES else ""
     return page_template("report.html.j2").render(
         **shared,
         score_rows=_score_rows(content),
         reliability=Markup(reliability_svg(_by_kind(content, "reliability"))),
         robustness=Markup(robustness_svg(content.robustness)) if content.robustness else "",
         worse_pictures=worse_pictures(content.robustness),
-        classes=_class_rows(main, beside),
+        classes=_class_rows(main, beside)[:MATRIX_CLASSES],
+        most_classes=MATRIX_CLASSES,
         confusions=frequent_confusions(main),
         confusion=Markup(matrix),
-        matrix_width=_css_width(matrix),
+        matrix_width=_css_width(matrix) if matrix else 0,
         wrong=sum(t != a for t, a in zip(main.labels, main.predicted, strict=True)),
     )
 
@@ -292,14 +293,12 @@ def _class_rows(main: Evaluation, beside: Evaluation | None) -> list[dict[str, A
 
 def frequent_confusions(main: Evaluation, limit: int = 5) -> list[tuple[str, str, int, int]]:
     """The commonest mistakes: true class, answer, how often, out of how many."""
-    names = [metrics.label for metrics in main.classes]
-    cells = [
-        (names[true], names[answer], count, sum(row))
-        for true, row in enumerate(main.confusion)
-        for answer, count in enumerate(row)
-        if true != answer and count
+    mistakes = [(-count, true, answer) for (true, answer), count in main.confusion.items() if true != answer]
+    classes = main.classes
+    return [
+        (classes[true].label, classes[answer].label, -count, classes[true].support)
+        for count, true, answer in sorted(mistakes)[:limit]
     ]
-    return sorted(cells, key=lambda cell: -cell[2])[:limit]
 
 
 def thumbnail_uri(mistake: Mistake, side: int = 160) -> str:

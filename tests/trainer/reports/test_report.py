@@ -19,7 +19,7 @@ from trainer.config import GateConfig, Recipe
 from trainer.errors import OutputFolderError
 from trainer.evaluation.gate import judge
 from trainer.evaluation.metrics import evaluation_from_answers
-from trainer.reports.report import write_report
+from trainer.reports.report import report_to_dict, write_report
 from trainer.reports.report_content import (
     DatasetFacts,
     FileFacts,
@@ -345,6 +345,17 @@ def test_any_number_of_classes_with_long_names_has_its_page(count):
     page = Page(render_page(made(labels, wrong=(3, 3), history=HISTORY[:1])))
     assert all(label.strip() in page.text for label in labels)
     assert page.text.count("…") == 2 * count  # shortened on both axes of the matrix, whole in the tables
+
+
+def test_of_very_many_classes_the_page_shows_the_weakest_and_no_matrix():
+    labels = tuple(f"class-{i:03d}" for i in range(150))
+    content = made(labels, wrong=(3, 3), history=())
+    page = Page(render_page(content))
+    assert "The weakest 100 of 150; all are in report.json." in page.text
+    assert "the confusion matrix is too large to show" in page.text
+    assert "Confusion matrix of" not in render_page(content)
+    assert "class-000 taken for class-001" in page.text
+    assert report_to_dict(content)["evaluations"]["int8"]["test"]["confusion"] is None
 
 
 def test_an_unmeasured_loss_breaks_no_curve():

@@ -25,8 +25,9 @@ help:
 demo: $(VENV)/trainer.stamp
 	@$(VENV)/bin/edge-trainer demo --to runs/demo
 
+# Two processes, a file's tests in one of them: what a file makes once is made once.
 test: check
-	@$(VENV)/bin/pytest
+	@$(VENV)/bin/pytest --numprocesses 2 --dist loadfile
 
 test-packages:
 	@$(call need,$(TEST_PACKAGES))

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from edge_runtime.errors import EdgeRuntimeError
-from trainer.commands import backbones, check, compress, demo, evaluate, quantize, train
+from trainer.commands import backbones, check, compress, demo, evaluate, quantize, search, train
 from trainer.environment import check_packages
 from trainer.errors import TrainerError
 
@@ -43,6 +43,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"edge-trainer {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (train, check, evaluate, quantize, compress, backbones, demo):
+    for command in (train, search, check, evaluate, quantize, compress, backbones, demo):
         command.add(commands)
     return parser

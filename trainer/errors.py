@@ -6,6 +6,7 @@ TrainerError
 ├── WeightsError (OSError)          pretrained weights can't be had
 ├── ConversionError (RuntimeError)  the converter made no model, or one that the device can't run
 ├── CompressionError (ValueError)   a network can't be compressed as asked
+├── SearchError (ValueError)        a search can't be made as asked
 ├── GateError (RuntimeError)        INT8 lost more than the promise allows
 ├── PackagesError (RuntimeError)    packages are missing or don't fit together
 └── OutputFolderError (OSError)     a run's folder can't be written
@@ -34,6 +35,10 @@ class ConversionError(TrainerError, RuntimeError):
 
 class CompressionError(TrainerError, ValueError):
     """A network can't be compressed as asked."""
+
+
+class SearchError(TrainerError, ValueError):
+    """A search can't be made as asked."""
 
 
 class GateError(TrainerError, RuntimeError):

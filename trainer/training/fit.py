@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from trainer.training.listening import tell
 from trainer.types import Epoch, Pixels
 
 if TYPE_CHECKING:
@@ -166,6 +167,7 @@ def _watch(stage: str, total_steps: int, patience: int, progress: bool, start_ep
                 )
             )
             self.bar.set_postfix(val_accuracy=f"{logs['val_accuracy']:.3f}", loss=f"{logs['loss']:.3f}")
+            tell(self.curve[-1])
             loss = self.curve[-1].val_loss
             if epoch < start_epoch:
                 return

@@ -64,6 +64,7 @@ def train_head(
     *,
     contract: InputContract,
     seed: int,
+    features: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None,
     progress: bool = True,
 ) -> list[Epoch]:
     """Trains the dense head on the frozen backbone's features and puts the best one into the model.
@@ -75,6 +76,7 @@ def train_head(
         config: How long and how fast.
         contract: Its mean and std.
         seed: The same seed gives the same weights.
+        features: Of both splits, as `compute_features` gave them before; None: they are computed.
         progress: Whether bars are drawn on stderr.
 
     Returns:
@@ -82,8 +84,9 @@ def train_head(
     """
     if config.epochs == 0:
         return []
-    train_features = compute_features(model, train.images, contract=contract, progress=progress)
-    val_features = compute_features(model, val.images, contract=contract, progress=progress)
+    train_features, val_features = features or (
+        compute_features(model, pixels.images, contract=contract, progress=progress) for pixels in (train, val)
+    )
     head = _head_alone(model, seed)
     head.compile(_adam(config.learning_rate), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     curve = fit(

@@ -1,0 +1,101 @@
+"""What one trial does: it trains as a recipe says, and tells the accuracy on the validation split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainer.artifacts import cache_folder, input_contract, input_size
+from trainer.data.pixels import load_pixels
+from trainer.errors import SearchError
+from trainer.quiet import load_tensorflow
+from trainer.search.features import cached_features
+from trainer.training.backbones import FEATURES_LAYER, HEAD_LAYER, build_model, get_backbone
+from trainer.training.finetune import finetune
+from trainer.training.transfer import train_head
+
+if TYPE_CHECKING:
+    from trainer.config import Recipe
+    from trainer.types import Dataset, Epoch, Pixels
+
+
+def train_trial(recipe: Recipe, dataset: Dataset, weights: Path | None, *, finetune_epochs: int) -> list[Epoch]:
+    """Trains the head on cached features, and then the whole network where it is asked for.
+
+    Args:
+        recipe: The trial's settings.
+        dataset: The photos; those of the test split aren't looked at.
+        weights: Of the backbone; None: from scratch, where the head alone isn't trained.
+        finetune_epochs: Of the whole network; 0: the head alone.
+
+    Returns:
+        The learning curve of what was trained last.
+    """
+    import tf_keras
+
+    load_tensorflow()
+    tf_keras.backend.clear_session()  # of the trial before
+    contract = input_contract(recipe)
+    train, val = (load_pixels(dataset, split, contract, cache_folder()) for split in ("train", "val"))
+    if not finetune_epochs:
+        assert weights is not None  # features of random weights tell nothing, which the study refuses
+        return _train_head(_head_model(recipe, dataset, weights), recipe, dataset, weights, train, val)
+    model = build_model(
+        get_backbone(recipe.model.backbone),
+        num_classes=len(dataset.labels),
+        input_size=input_size(recipe),
+        dropout=recipe.model.dropout,
+        weights_file=weights,
+        seed=recipe.seed,
+    )
+    if weights is not None:
+        _train_head(model, recipe, dataset, weights, train, val)
+    return finetune(
+        model,
+        train,
+        val,
+        replace(recipe.finetune, epochs=finetune_epochs),
+        recipe.augment,
+        contract=contract,
+        seed=recipe.seed,
+        from_scratch=weights is None,
+        progress=False,
+    )
+
+
+def kept_accuracy(curve: Sequence[Epoch]) -> float:
+    """Validation accuracy of the epoch whose weights training keeps: that of the lowest loss, 0–1.
+
+    Raises:
+        SearchError: There was none.
+    """
+    if not curve:
+        raise SearchError("Expected trials that train, got 0 epochs. Set head.epochs to at least 1.")
+    return min(curve, key=lambda epoch: epoch.val_loss).val_accuracy
+
+
+def _train_head(model: Any, recipe: Recipe, dataset: Dataset, weights: Path, train: Pixels, val: Pixels) -> list[Epoch]:
+    return train_head(
+        model,
+        train,
+        val,
+        recipe.head,
+        contract=input_contract(recipe),
+        seed=recipe.seed,
+        features=(cached_features(dataset, "train", recipe, weights), cached_features(dataset, "val", recipe, weights)),
+        progress=False,
+    )
+
+
+def _head_model(recipe: Recipe, dataset: Dataset, weights: Path) -> Any:
+    """From features to scores, in layers named as in the whole network, which needn't be built."""
+    import tf_keras
+    from tf_keras import layers
+
+    features = layers.Input(cached_features(dataset, "val", recipe, weights).shape[1:])
+    x = layers.Activation("linear", name=FEATURES_LAYER)(features)
+    x = layers.Dropout(recipe.model.dropout, name="dropout")(x)
+    x = layers.Dense(len(dataset.labels), name=HEAD_LAYER)(x)
+    return tf_keras.Model(features, layers.Softmax(name="scores")(x))

@@ -168,6 +168,6 @@ def _provenance(run: Run) -> dict[str, Any]:
         "backbone": run.recipe.model.backbone,
         "data_sha256": hashlib.sha256(photos.encode()).hexdigest(),
         "date": datetime.now(timezone.utc).date().isoformat(),
-        "recipe": run.recipe.to_dict(),
+        "recipe": run.recipe.without_tracking().to_dict(),
         "versions": package_versions(),
     }

@@ -25,6 +25,7 @@ from trainer.evaluation.gate import require_kept
 from trainer.plan import check_plan
 from trainer.reports.compression_page import PAGE_NAME
 from trainer.run import Stage, open_run, run_stages
+from trainer.tracking.track import check_tracking, followed
 from trainer.training.backbones import get_backbone
 from trainer.training.teachers import trains_teacher
 from trainer.types import Evaluation, Rung, Variant, Verdict
@@ -90,6 +91,7 @@ def train(
     dataset = scan(photos, data=recipe.data, seed=recipe.seed)
     backbone = get_backbone(recipe.model.backbone)
     check_plan(recipe, dataset.labels)
+    check_tracking(recipe.track)
     weights = resolve_weights(backbone, recipe.model.weights, input_size(recipe))
     run = open_run(Path(to), photos, recipe, weights)
     if run.stage("data").exists() and read_dataset(run) != dataset:
@@ -100,7 +102,8 @@ def train(
     announce = announce or (lambda line: print(line, file=sys.stderr))
     if backbone.int8_warning:
         announce(f"Warning: {backbone.name}: {backbone.int8_warning}.")
-    run_stages(run, STAGES, announce)
+    with followed(run, STAGES, announce) as stages:
+        run_stages(run, stages, announce)
     return RunResult(
         fp32=run.folder / MODEL_FILES["fp32"],
         int8=run.folder / MODEL_FILES["int8"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from trainer.commands.options import PHOTOS, add_command, add_recipe
+from trainer.commands.options import PHOTOS, add_command, add_recipe, add_track
 from trainer.config.search import OBJECTIVES, PRUNERS, SAMPLERS
 
 _FINETUNE_EPOCHS = 4
@@ -42,6 +42,7 @@ def add(commands: Any) -> None:
         help="instead of the default space, as width=[0.35,1.0] or model.dropout={low=0,high=0.5}",
     )
     search.add_argument("--storage", default="", metavar="URL", help="database that machines share; default: in FOLDER")
+    add_track(search)
     search.add_argument("--study", default="", metavar="NAME", help="in the database; default: the name of PHOTOS")
 
 
@@ -64,5 +65,7 @@ def _search(arguments: argparse.Namespace) -> int:
     )
     space = read_space(arguments.space, arguments.vary)
     recipe = read_recipe(arguments.recipe, arguments.set)
+    if arguments.track:
+        recipe = recipe.updated({"track": {"uri": arguments.track}})
     print(format_outcome(search_recipe(arguments.photos, arguments.to, recipe, config, space=space)))
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from trainer.commands.options import PHOTOS, add_command, add_gate, add_recipe, gate_settings
+from trainer.commands.options import PHOTOS, add_command, add_gate, add_recipe, add_track, gate_settings
 
 
 def add(commands: Any) -> None:
@@ -23,6 +23,7 @@ def add(commands: Any) -> None:
     train.add_argument("--sparsity", type=float, metavar="SHARE", help="set this share of the weights to zero, as 0.75")
     train.add_argument("--io", choices=("int8", "uint8"), help="of the INT8 model's input and output; default: int8")
     add_gate(train)
+    add_track(train)
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -38,6 +39,7 @@ def _train(arguments: argparse.Namespace) -> int:
         "sparsify": {"sparsity": arguments.sparsity},
         "quantize": {"io": arguments.io},
         "gate": gate_settings(arguments),
+        "track": {"uri": arguments.track},
     }
     settings = {table: {k: v for k, v in values.items() if v is not None} for table, values in given.items()}
     result = train(arguments.photos, arguments.to, read_recipe(arguments.recipe, arguments.set).updated(settings))

@@ -9,6 +9,7 @@ from trainer.config.augmentation import AugmentConfig
 from trainer.config.compression import ClusterConfig, DistillConfig, PruneConfig, SparsifyConfig
 from trainer.config.data import DataConfig
 from trainer.config.quantization import GateConfig, QatConfig, QuantizeConfig
+from trainer.config.tracking import TrackConfig
 from trainer.config.training import FinetuneConfig, HeadConfig, ModelConfig
 from trainer.errors import RecipeError
 
@@ -26,6 +27,7 @@ __all__ = [
     "QuantizeConfig",
     "Recipe",
     "SparsifyConfig",
+    "TrackConfig",
 ]
 
 
@@ -46,10 +48,15 @@ class Recipe:
     quantize: QuantizeConfig = field(default_factory=QuantizeConfig)
     qat: QatConfig = field(default_factory=QatConfig)
     gate: GateConfig = field(default_factory=GateConfig)
+    track: TrackConfig = field(default_factory=TrackConfig)
 
     def to_dict(self) -> dict[str, Any]:
         """Nested tables, as TOML holds them."""
         return asdict(self)
+
+    def without_tracking(self) -> Recipe:
+        """The settings that decide what a run makes: where it is followed isn't one, and is nobody else's business."""
+        return replace(self, track=TrackConfig())
 
     def finetune_for(self, epochs: int, learning_rate: float, *, gentle: bool = False) -> FinetuneConfig:
         """The settings by which a compression stage trains: those of fine-tuning, for as long and as fast as it says.

@@ -31,6 +31,8 @@ from trainer.search.study import (
     storage_errors,
 )
 from trainer.search.trial import kept_accuracy, train_trial
+from trainer.tracking.mlflow import MlflowFollower
+from trainer.tracking.track import check_tracking
 from trainer.training.backbones import get_backbone
 from trainer.training.listening import listening
 
@@ -69,6 +71,7 @@ def search_recipe(
     """
     check_packages()
     check_optuna()
+    check_tracking((recipe or Recipe()).track)
     load_tensorflow()
     from trainer.data.dataset import scan
 
@@ -94,7 +97,7 @@ def search_recipe(
     storage = config.storage or default_storage(folder)
     asked = {
         "photos": _hash_of(dataset),
-        "recipe": recipe.to_dict(),
+        "recipe": recipe.without_tracking().to_dict(),
         "space": varied.to_dict(),
         "objective": f"{config.objective}, {config.finetune_epochs} epochs" if finetune else config.objective,
     }
@@ -104,14 +107,31 @@ def search_recipe(
             storage, config.study or photos.name, config, recipe, json.loads(json.dumps(asked)), epochs=epochs
         )
         _write_space(folder, varied)
-        trials = _Trials(study, recipe, config, varied, dataset, weights, announce)
+        follower = _follower(folder, photos.name, recipe, asked, announce)
+        trials = _Trials(study, recipe, config, varied, dataset, weights, announce, follower)
         try:
             with storage_errors(storage):
                 trials.run()
+        except BaseException as error:
+            if follower:
+                follower.run_broken(stopped=isinstance(error, KeyboardInterrupt))
+            raise
         finally:
             if any(trial.state.name == "COMPLETE" for trial in ended_trials(study)):
                 outcome = _write(folder, study, recipe, config, dataset)
+    if follower:
+        follower.run_ended({"accuracy": outcome.best.accuracy}, [outcome.recipe, *outcome.pages])
     return outcome
+
+
+def _follower(
+    folder: Path, name: str, recipe: Recipe, asked: dict[str, Any], warn: Callable[[str], None]
+) -> MlflowFollower | None:
+    """What sends the trials to MLflow, where the recipe asks for it."""
+    if not recipe.track.uri:
+        return None
+    settings = {"objective": asked["objective"], **asked["recipe"]}
+    return MlflowFollower(folder, recipe.track, experiment=name, settings=settings, warn=warn)
 
 
 class _Weights:
@@ -151,6 +171,7 @@ class _Trials:
     dataset: Dataset
     weights: _Weights
     announce: Callable[[str], None]
+    follower: MlflowFollower | None
     costs: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def run(self) -> None:
@@ -168,7 +189,10 @@ class _Trials:
         self._begin_with_own()
         enough = MaxTrialsCallback(self.config.trials, states=(TrialState.COMPLETE, TrialState.PRUNED))
         self.study.optimize(
-            self.work, timeout=self.config.timeout_s or None, callbacks=[enough, self._tell], gc_after_trial=True
+            self.work,
+            timeout=self.config.timeout_s or None,
+            callbacks=[enough, self._tell],
+            gc_after_trial=self.config.finetune_epochs > 0,
         )
 
     def work(self, trial: optuna.Trial) -> float | tuple[float, float]:
@@ -234,6 +258,10 @@ class _Trials:
             f"[{len(ended)}/{self.config.trials}] trial {this.number}: {how}{this.accuracy:.1%} (best {best:.1%}), "
             f"{this.seconds:.1f} s"
         )
+        if self.follower:
+            figures = {"accuracy": this.accuracy, "macs": this.macs, "seconds": this.seconds}
+            figures |= {} if this.latency_ms is None else {"latency_ms": this.latency_ms}
+            self.follower.add_nested(f"trial {this.number}", this.values, figures, this.epochs)
 
 
 def _write(folder: Path, study: optuna.Study, recipe: Recipe, config: SearchConfig, dataset: Dataset) -> Outcome:

@@ -1,0 +1,81 @@
+"""Where the followers meet a run: around its stages, so that neither the stages nor the trainings know of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trainer.artifacts import MODEL_FILES, read_evaluations, read_verdict
+from trainer.tracking.follower import Follower
+from trainer.tracking.mlflow import MlflowFollower, check_mlflow
+from trainer.tracking.tensorboard import TensorBoardFollower
+from trainer.training.listening import listening
+
+if TYPE_CHECKING:
+    from trainer.config import TrackConfig
+    from trainer.run import Run, Stage
+    from trainer.types import Epoch
+
+_FILES = (*MODEL_FILES.values(), "report.html", "report.json", "compression.html", "compression.json", "recipe.toml")
+
+
+def check_tracking(config: TrackConfig) -> None:
+    """Raises a PackagesError where something that is to follow a run isn't installed."""
+    if config.uri:
+        check_mlflow()
+
+
+@contextmanager
+def followed(run: Run, stages: Sequence[Stage], warn: Callable[[str], None]) -> Iterator[Sequence[Stage]]:
+    """Gives the stages of a run as the followers that its recipe asks for see them; by default as they are."""
+    followers = _followers(run, warn)
+    try:
+        yield [_overheard(stage, followers) for stage in stages] if followers else stages
+    except BaseException as error:
+        for follower in followers:
+            follower.run_broken(stopped=isinstance(error, KeyboardInterrupt))
+        raise
+    for follower in followers:
+        follower.run_ended(_figures(run), [run.folder / name for name in _FILES if (run.folder / name).exists()])
+
+
+def _followers(run: Run, warn: Callable[[str], None]) -> list[Follower]:
+    config = run.recipe.track
+    found: list[Follower] = []
+    if config.uri:
+        settings = run.recipe.to_dict()
+        settings.pop("track")
+        experiment = run.photos.resolve().name
+        found.append(MlflowFollower(run.folder, config, experiment=experiment, settings=settings, warn=warn))
+    if config.tensorboard:
+        found.append(TensorBoardFollower(run.folder / "tensorboard"))
+    return found
+
+
+def _overheard(stage: Stage, followers: Sequence[Follower]) -> Stage:
+    def work(run: Run, folder: Path) -> None:
+        def tell(epoch: Epoch) -> None:
+            # A stage may train more than one thing: the teacher's head and the teacher.
+            curve = stage.name if epoch.stage == stage.name else f"{stage.name}/{epoch.stage}"
+            for follower in followers:
+                follower.epoch_ended(curve, epoch)
+
+        with listening(tell):
+            stage.work(run, folder)
+
+    return replace(stage, work=work)
+
+
+def _figures(run: Run) -> Mapping[str, float]:
+    """What the run's report tells in numbers: accuracies 0–1, the drop in points, the agreement in percent."""
+    verdict = read_verdict(run)
+    figures = {"gate/drop": verdict.drop, "gate/agreement": verdict.agreement, "gate/passed": float(verdict.passed)}
+    for kind, splits in read_evaluations(run).items():
+        figures[f"{kind}/size_bytes"] = float((run.folder / MODEL_FILES[kind]).stat().st_size)
+        for split, evaluation in splits.items():
+            for name in ("accuracy", "macro_f1", "latency_ms"):
+                figures[f"{kind}/{split}_{name}"] = getattr(evaluation, name)
+    return figures

@@ -27,6 +27,7 @@ MEASUREMENTS = (
     "head_training",
     "file_size",
     "accuracy",
+    "search",
     "distillation",
     "edge_model",
     "channel_pruning",

@@ -220,7 +220,7 @@ class _Trials:
         try:
             with listening(hear):
                 weights, epochs = self.weights.of(recipe), self.config.finetune_epochs
-                curve = train_trial(recipe, self.dataset, weights, finetune_epochs=epochs)
+                _, curve = train_trial(recipe, self.dataset, weights, finetune_epochs=epochs)
         finally:
             trial.set_user_attr("epochs", accuracies)
         accuracy = kept_accuracy(curve)

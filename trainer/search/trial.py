@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from trainer.types import Dataset, Epoch, Pixels
 
 
-def train_trial(recipe: Recipe, dataset: Dataset, weights: Path | None, *, finetune_epochs: int) -> list[Epoch]:
+def train_trial(
+    recipe: Recipe, dataset: Dataset, weights: Path | None, *, finetune_epochs: int
+) -> tuple[Any, list[Epoch]]:
     """Trains the head on cached features, and then the whole network where it is asked for.
 
     Args:
@@ -31,7 +33,7 @@ def train_trial(recipe: Recipe, dataset: Dataset, weights: Path | None, *, finet
         finetune_epochs: Of the whole network; 0: the head alone.
 
     Returns:
-        The learning curve of what was trained last.
+        The network, or the head alone, from features to scores; and the learning curve of what was trained last.
     """
     import tf_keras
 
@@ -41,7 +43,8 @@ def train_trial(recipe: Recipe, dataset: Dataset, weights: Path | None, *, finet
     train, val = (load_pixels(dataset, split, contract, cache_folder()) for split in ("train", "val"))
     if not finetune_epochs:
         assert weights is not None  # features of random weights tell nothing, which the study refuses
-        return _train_head(_head_model(recipe, dataset, weights), recipe, dataset, weights, train, val)
+        head = _head_model(recipe, dataset, weights)
+        return head, _train_head(head, recipe, dataset, weights, train, val)
     model = build_model(
         get_backbone(recipe.model.backbone),
         num_classes=len(dataset.labels),
@@ -52,7 +55,7 @@ def train_trial(recipe: Recipe, dataset: Dataset, weights: Path | None, *, finet
     )
     if weights is not None:
         _train_head(model, recipe, dataset, weights, train, val)
-    return finetune(
+    curve = finetune(
         model,
         train,
         val,
@@ -63,6 +66,7 @@ def train_trial(recipe: Recipe, dataset: Dataset, weights: Path | None, *, finet
         from_scratch=weights is None,
         progress=False,
     )
+    return model, curve
 
 
 def kept_accuracy(curve: Sequence[Epoch]) -> float:

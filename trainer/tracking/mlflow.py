@@ -26,8 +26,13 @@ INSTALL = "pip install 'edge-image-sdk[track]'"
 _STATE = "mlflow.json"
 _AT_ONCE = 100  # parameters in a request, the store's limit
 _PARENT = "mlflow.parentRunId"  # MLflow's own tag, by which its page nests runs
-# MLflow's defaults are to try seven times and to wait two minutes each time, while the training waits.
-_IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+_ENVIRONMENT = {
+    # By default it tries seven times and waits two minutes each time, while the training waits.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    # Nothing is sent anywhere but to the store that was named.
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
 
 
 def check_mlflow() -> None:
@@ -125,11 +130,11 @@ class MlflowFollower:
 
     @_spared
     def _begin(self, experiment: str, name: str, settings: Mapping[str, Any]) -> None:
-        for variable, value in _IMPATIENT.items():
+        for variable, value in _ENVIRONMENT.items():
             os.environ.setdefault(variable, value)
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
         from mlflow import MlflowClient
 
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
         self._client = MlflowClient(self.uri)
         if "run" in self._state:
             self._client.update_run(self._run, status="RUNNING")

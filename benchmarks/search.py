@@ -51,6 +51,7 @@ def _measure(photos: Path, folder: Path, trials: int) -> list[Figure]:
     dataset = scan(photos, data=recipe.data, seed=recipe.seed)
     found = read_recipe(str(outcome.recipe))
     default, searched = (100 * _test_accuracy(one, dataset) for one in (recipe, found))
+    values = ", ".join(f"{name} {short(value)}" for name, value in best.values.items())
     pruned = sum(trial.state == "pruned" for trial in outcome.trials)
     return [
         Figure(
@@ -68,7 +69,7 @@ def _measure(photos: Path, folder: Path, trials: int) -> list[Figure]:
             searched - default,
             "points",
             f"test photos: {default:.1f}% to {searched:.1f}%; validation, which decided: {own.accuracy:.1%} to "
-            f"{best.accuracy:.1%}; {found.model.backbone}, {', '.join(f'{k} {short(v)}' for k, v in best.values.items())}",
+            f"{best.accuracy:.1%}; {found.model.backbone}, {values}",
             at_least=0.0,
         ),
     ]

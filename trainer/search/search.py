@@ -72,7 +72,6 @@ def search_recipe(
     check_packages()
     check_optuna()
     check_tracking((recipe or Recipe()).track)
-    load_tensorflow()
     from trainer.data.dataset import scan
 
     recipe, config, photos, folder = recipe or Recipe(), config or SearchConfig(), Path(photos).resolve(), Path(to)
@@ -95,7 +94,7 @@ def search_recipe(
         weights.of(network)
     _take_folder(folder)
     storage = config.storage or default_storage(folder)
-    asked = {
+    asked: dict[str, Any] = {
         "photos": _hash_of(dataset),
         "recipe": recipe.without_tracking().to_dict(),
         "space": varied.to_dict(),
@@ -103,9 +102,12 @@ def search_recipe(
     }
     epochs = config.finetune_epochs or recipe.head.epochs
     with quiet_optuna():
-        study = open_study(
-            storage, config.study or photos.name, config, recipe, json.loads(json.dumps(asked)), epochs=epochs
-        )
+        try:
+            study = open_study(storage, config.study or photos.name, config, recipe, asked, epochs=epochs)
+        except SearchError:
+            if not any(folder.iterdir()):  # nothing was begun
+                folder.rmdir()
+            raise
         _write_space(folder, varied)
         follower = _follower(folder, photos.name, recipe, asked, announce)
         trials = _Trials(study, recipe, config, varied, dataset, weights, announce, follower)
@@ -186,6 +188,7 @@ class _Trials:
                 return
         if len(ended_trials(self.study)) >= self.config.trials:
             return
+        load_tensorflow()
         self._begin_with_own()
         enough = MaxTrialsCallback(self.config.trials, states=(TrialState.COMPLETE, TrialState.PRUNED))
         self.study.optimize(

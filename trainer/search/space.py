@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from trainer.artifacts import input_size
 from trainer.errors import RecipeError, SearchError
 from trainer.recipe import parse_setting, parse_toml, read_text
-from trainer.training.backbones import BACKBONES
+from trainer.training.backbones import BACKBONES, get_backbone
 
 if TYPE_CHECKING:
     import optuna
@@ -152,7 +152,7 @@ class Space:
                     f"augmentation), got {name}, on which no trial depends. Leave it out."
                 )
             for value in axis.grid():
-                with_values(recipe, {name: value})
+                get_backbone(with_values(recipe, {name: value}).model.backbone)
 
 
 def read_space(file: str | None, settings: Sequence[str]) -> dict[str, Any] | None:

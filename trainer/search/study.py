@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,7 +68,7 @@ def open_study(
         name: Of the study.
         config: How it searches; sampler and pruner may change between two runs.
         recipe: Its seed.
-        asked: What the study is about, in JSON's types: ``"photos"``, ``"recipe"``, ``"space"`` and ``"objective"``.
+        asked: What the study is about: ``"photos"``, ``"recipe"``, ``"space"`` and ``"objective"``.
         epochs: Of a trial.
 
     Raises:
@@ -75,6 +76,7 @@ def open_study(
     """
     import optuna
 
+    asked = json.loads(json.dumps(asked))  # tuples are lists in the database
     heartbeat = {"heartbeat_interval": _HEARTBEAT_S, "grace_period": _GRACE_S}
     directions = ["maximize"] if config.objective == "accuracy" else ["maximize", "minimize"]
     with storage_errors(storage):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from importlib.util import find_spec
@@ -49,7 +50,9 @@ def _spared(method: Callable[..., None]) -> Callable[..., None]:
         if self.given_up:
             return
         try:
-            method(self, *arguments, **options)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # MLflow's, on what its own packages will drop
+                method(self, *arguments, **options)
         except Exception as error:  # a server may answer anything, and none of it is worth a night's work
             self.given_up = True
             self.warn(f"Warning: tracking stops, the training goes on: {self.uri}: {str(error).splitlines()[0]}")

@@ -26,8 +26,9 @@ class TensorBoardFollower:
         self._write(curve, {name: getattr(epoch, name) for name in CURVES}, epoch.epoch)
 
     def run_ended(self, figures: Mapping[str, float], files: Sequence[Path]) -> None:
-        """Writes the figures."""
-        self._write("result", figures, 0)
+        """Writes the figures, once."""
+        if not (self._folder / "result").exists():
+            self._write("result", figures, 0)
         self._close()
 
     def run_broken(self, *, stopped: bool) -> None:

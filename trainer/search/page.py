@@ -43,7 +43,7 @@ def _pictures(outcome: Outcome, study: optuna.Study) -> list[tuple[str, str]]:
     if outcome.cost:
         accuracy["target"] = lambda trial: trial.values[0]
     pictures: list[tuple[str, Callable[[], Any]]] = [
-        ("Best accuracy so far", lambda: draw.plot_optimization_history(study, **accuracy)),
+        ("Accuracy, trial by trial", lambda: draw.plot_optimization_history(study, **accuracy)),
         ("Each setting against accuracy", lambda: draw.plot_slice(study, **accuracy)),
     ]
     if outcome.cost:
@@ -53,7 +53,7 @@ def _pictures(outcome: Outcome, study: optuna.Study) -> list[tuple[str, str]]:
         pictures.append(("Accuracy after each epoch", lambda: draw.plot_intermediate_values(study)))
     complete = [trial for trial in outcome.trials if trial.state == "complete"]
     if len({trial.accuracy for trial in complete}) > 1:  # else there is nothing to explain
-        pictures.append(("What mattered (fANOVA)", lambda: draw.plot_param_importances(study, **accuracy)))
+        pictures.append(("What mattered (an estimate)", lambda: draw.plot_param_importances(study, **accuracy)))
     return [(caption, _data_uri(plot)) for caption, plot in pictures]
 
 

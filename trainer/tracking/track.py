@@ -32,14 +32,21 @@ def check_tracking(config: TrackConfig) -> None:
 def followed(run: Run, stages: Sequence[Stage], warn: Callable[[str], None]) -> Iterator[Sequence[Stage]]:
     """Gives the stages of a run as the followers that its recipe asks for see them; by default as they are."""
     followers = _followers(run, warn)
-    try:
+    with marked_if_broken(followers):
         yield [_overheard(stage, followers) for stage in stages] if followers else stages
+    for follower in followers:
+        follower.run_ended(_figures(run), [run.folder / name for name in _FILES if (run.folder / name).exists()])
+
+
+@contextmanager
+def marked_if_broken(followers: Sequence[Follower]) -> Iterator[None]:
+    """Tells the followers where what happens inside is stopped or fails."""
+    try:
+        yield
     except BaseException as error:
         for follower in followers:
             follower.run_broken(stopped=isinstance(error, KeyboardInterrupt))
         raise
-    for follower in followers:
-        follower.run_ended(_figures(run), [run.folder / name for name in _FILES if (run.folder / name).exists()])
 
 
 def _followers(run: Run, warn: Callable[[str], None]) -> list[Follower]:

@@ -22,31 +22,37 @@ _os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 if TYPE_CHECKING:
     from trainer.config import Recipe
+    from trainer.config.search import SearchConfig
     from trainer.doctor.check import check as check_photos
     from trainer.errors import TrainerError
     from trainer.evaluation.evaluate import evaluate_photos
     from trainer.external import quantize_keras_model
     from trainer.pipeline import RunResult, train
     from trainer.recipe import read_recipe
+    from trainer.search.search import search_recipe
 
 __all__ = [
     "Recipe",
     "RunResult",
+    "SearchConfig",
     "TrainerError",
     "check_photos",
     "evaluate_photos",
     "quantize_keras_model",
     "read_recipe",
+    "search_recipe",
     "train",
 ]
 
 _MODULE_OF = {
     "Recipe": "config",
     "RunResult": "pipeline",
+    "SearchConfig": "config.search",
     "TrainerError": "errors",
     "evaluate_photos": "evaluation.evaluate",
     "quantize_keras_model": "external",
     "read_recipe": "recipe",
+    "search_recipe": "search.search",
     "train": "pipeline",
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trainer.artifacts import input_size
@@ -48,7 +48,6 @@ class Trials:
     weights: Weights
     announce: Callable[[str], None]
     follower: MlflowFollower | None
-    _costs: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def run(self) -> None:
         """Until there are as many as were asked for, or no time is left."""
@@ -106,12 +105,11 @@ class Trials:
     def _cost(self, recipe: Recipe) -> dict[str, float]:
         """Of a network: measured once in a study, so that all its trials tell the same."""
         name = f"{recipe.model.backbone} at {input_size(recipe)} px"
-        known: dict[str, float] | None = self._costs.get(name) or self.study.user_attrs.get(name)
+        known: dict[str, float] | None = self.study.user_attrs.get(name)
         if known is None:
             latency = self.config.objective == "accuracy+latency"
             known = measure_cost(recipe, self.dataset, latency=latency)
             self.study.set_user_attr(name, known)
-        self._costs[name] = known
         return known
 
     def _begin_with_own(self) -> None:

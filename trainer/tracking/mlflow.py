@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -55,7 +56,9 @@ def _spared(method: Callable[..., None]) -> Callable[..., None]:
                 method(self, *arguments, **options)
         except Exception as error:  # a server may answer anything, and none of it is worth a night's work
             self.given_up = True
-            self.warn(f"Warning: tracking stops, the training goes on: {self.uri}: {str(error).splitlines()[0]}")
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            told = f"Warning: tracking stops, the training goes on: {self.uri} gave: {reason}"
+            self.warn(re.sub(r"//[^/@ ]*@", "//", told))  # without the name and password that may stand in a URL
 
     return call
 
@@ -138,6 +141,7 @@ class MlflowFollower:
         from mlflow import MlflowClient
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # a server that is down is told once
         self._client = MlflowClient(self.uri)
         if "run" in self._state:
             self._client.update_run(self._run, status="RUNNING")

@@ -177,12 +177,13 @@ def test_event_files_hold_the_curve_and_the_figures(followed: Followed) -> None:
 def test_a_server_that_does_not_answer_gets_one_warning(tmp_path: Path) -> None:
     warnings: list[str] = []
     follower = MlflowFollower(
-        tmp_path, TrackConfig("http://127.0.0.1:9"), experiment="none", settings={}, warn=warnings.append
+        tmp_path, TrackConfig("http://me:secret@127.0.0.1:9"), experiment="none", settings={}, warn=warnings.append
     )
     follower.epoch_ended("head", Epoch("head", 0, 1.0, 0.5, 1.0, 0.5, 1e-3, 0.1))
     follower.run_ended({"gate/drop": 0.0}, [])
     assert len(warnings) == 1
     assert "http://127.0.0.1:9" in warnings[0]
+    assert "secret" not in warnings[0]
     assert not any(tmp_path.iterdir())  # it begins anew next time
 
 

@@ -213,7 +213,7 @@ def default_space(recipe: Recipe, *, finetune: bool, has_weights: Callable[[Reci
     name, stage = ("finetune", recipe.finetune) if finetune else ("head", recipe.head)
     axes: dict[str, Choice | Between] = {
         f"{name}.learning_rate": Between(stage.learning_rate / 10, stage.learning_rate * 10, log=True),
-        f"{name}.batch_size": _around(stage.batch_size, (stage.batch_size // 2, 2 * stage.batch_size)),
+        f"{name}.batch_size": _around(stage.batch_size, (max(1, stage.batch_size // 2), 2 * stage.batch_size)),
         "model.dropout": _around(recipe.model.dropout, (0.0, 0.1, 0.2, 0.3, 0.5)),
     }
     if finetune:
@@ -237,7 +237,7 @@ def default_space(recipe: Recipe, *, finetune: bool, has_weights: Callable[[Reci
 
 
 def _around(own: Any, others: tuple[Any, ...]) -> Choice:
-    return Choice(tuple(sorted({own, *others} - {0} if isinstance(own, int) else {own, *others})))
+    return Choice(tuple(sorted({own, *others})))
 
 
 def _axis(name: str, value: Any) -> Choice | Between:

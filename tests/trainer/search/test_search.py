@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from trainer.search.outcome import Outcome
 
+pytestmark = pytest.mark.slow
+
 EPOCHS = 4
 CONFIG = SearchConfig(trials=6, sampler="random")
 # The last learning rate learns nothing. With this seed it is drawn for the sixth trial alone, the first that may be
@@ -183,7 +185,6 @@ def test_what_cannot_work_is_told_before_anything_is_written(
     assert "pip install 'edge-image-sdk[search]'" in told(PackagesError, recipe)
 
 
-@pytest.mark.slow
 def test_accuracy_and_latency_make_a_front(photos: Path, recipe: Recipe, tmp_path: Path, cache: Path) -> None:
     config = SearchConfig(trials=9, objective="accuracy+latency", sampler="grid")
     found = search_recipe(photos, tmp_path / "front", recipe, config, space={"model.input_size": [32, 64]})
@@ -199,7 +200,6 @@ def test_accuracy_and_latency_make_a_front(photos: Path, recipe: Recipe, tmp_pat
         assert chosen.model.input_size == trial.values["model.input_size"]
 
 
-@pytest.mark.slow
 def test_trials_may_train_the_whole_network(photos: Path, recipe: Recipe, tmp_path: Path, cache: Path) -> None:
     config = SearchConfig(trials=1, finetune_epochs=2)
     found = search_recipe(photos, tmp_path / "whole", recipe, config, space={"augmentation": [0.0, 1.0]})

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
+from functools import partial
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.figure import Figure
-from benchmarks.photo_runs import WORK, student_recipe, teacher_run, use_shared_weights
+from benchmarks.networks import accuracy, new_network, remembered
+from benchmarks.photo_runs import student_recipe, teacher_run, use_shared_weights
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +24,9 @@ def measure(quick: bool) -> list[Figure]:
     use_shared_weights()
     seeds = _SEEDS[:1] if quick else _SEEDS
     teacher = teacher_run(_DATA, quick)
-    found = [_answers(teacher, seed, quick) for seed in seeds]
+    found = [
+        remembered(f"distillation-{_DATA}-{seed}", quick, partial(_answers, teacher, seed, quick)) for seed in seeds
+    ]
     gains = [100 * (one["distilled"] - one["alone"]) for one in found]
     each = "; ".join(
         f"seed {s}: {one['alone']:.1%} to {one['distilled']:.1%}" for s, one in zip(seeds, found, strict=True)
@@ -47,40 +50,25 @@ def _recipe(teacher: Path) -> Recipe:
 
 
 def _answers(teacher: Path, seed: int, quick: bool) -> dict[str, Any]:
-    """Trains a student both ways, unless that was done before, and measures both and the teacher."""
-    from trainer.files import write_json
-
-    record = WORK / ("quick" if quick else "full") / f"distillation-{_DATA}-{seed}.json"
-    if record.exists():
-        return dict(json.loads(record.read_text()))
+    """Trains a student both ways, and measures both and the teacher."""
     from dataclasses import replace
 
     from trainer.artifacts import input_contract, read_dataset, read_model, read_pixels
     from trainer.compression.distillation import Teacher
     from trainer.run import Run, load_run
-    from trainer.training.backbones import build_model, get_backbone
     from trainer.training.finetune import finetune
     from trainer.training.transfer import train_head
-    from trainer.training.weights import resolve_weights
 
     run = load_run(teacher)
     recipe = replace(_recipe(teacher), seed=seed)
     dataset, contract = read_dataset(run), input_contract(recipe)
     here = Run(run.folder, run.photos, recipe, None)
     train, val, test = (read_pixels(here, dataset, split) for split in ("train", "val", "test"))
-    backbone = get_backbone(recipe.model.backbone)
     config = replace(recipe.finetune, epochs=1) if quick else recipe.finetune
     accuracies: dict[str, Any] = {"count": len(test)}
     network = read_model(run, "finetune")
     for way in ("alone", "distilled"):
-        student = build_model(
-            backbone,
-            num_classes=len(dataset.labels),
-            input_size=contract.height,
-            dropout=recipe.model.dropout,
-            weights_file=resolve_weights(backbone, recipe.model.weights, contract.height),
-            seed=seed,
-        )
+        student = new_network(recipe, len(dataset.labels))
         train_head(student, train, val, recipe.head, contract=contract, seed=seed)
         guide = Teacher(
             network, recipe.distill, contract=input_contract(run.recipe), pixels=read_pixels(run, dataset, "train")
@@ -96,21 +84,8 @@ def _answers(teacher: Path, seed: int, quick: bool) -> dict[str, Any]:
             teacher=guide if way == "distilled" else None,
             stage=way,
         )
-        accuracies[way] = _accuracy(student, test, contract)
-        accuracies[f"{way}_val"] = _accuracy(student, val, contract)
+        accuracies[way] = accuracy(student, test, contract)
+        accuracies[f"{way}_val"] = accuracy(student, val, contract)
         print(f"seed {seed}, {way}: {accuracies[f'{way}_val']:.1%} on validation", file=sys.stderr)
-    accuracies["teacher"] = _accuracy(network, read_pixels(run, dataset, "test"), input_contract(run.recipe))
-    record.parent.mkdir(parents=True, exist_ok=True)
-    write_json(record, accuracies)
+    accuracies["teacher"] = accuracy(network, read_pixels(run, dataset, "test"), input_contract(run.recipe))
     return accuracies
-
-
-def _accuracy(network: Any, pixels: Any, contract: Any) -> float:
-    from trainer.training.augment import normalize
-
-    right = 0
-    for start in range(0, len(pixels), 64):
-        batch = slice(start, start + 64)
-        scores = network(normalize(pixels.images[batch], contract.mean, contract.std), training=False).numpy()
-        right += int((scores.argmax(axis=1) == pixels.labels[batch]).sum())
-    return right / len(pixels)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from struct import unpack_from
 from typing import TYPE_CHECKING
 
+from edge_runtime.errors import ModelError
 from edge_runtime.flatbuffer import damaged
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _END_BYTES = 22
 _MAX_COMMENT_BYTES = 65535
+_MAX_FILES = 64
+_MAX_FILE_BYTES = 1 << 24  # unpacked; labels and a manifest are some KiB
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class AppendedFile:
 
     header: int
     compressed_bytes: int
+    bytes: int
     method: int
     crc32: int
 
@@ -56,15 +60,21 @@ class AppendedZip:
         import zlib
 
         file = self.files[name]
+        if max(file.bytes, file.compressed_bytes) > _MAX_FILE_BYTES:
+            raise ModelError(
+                f"Expected files of at most {_MAX_FILE_BYTES >> 20} MiB inside {path}, got {name} of "
+                f"{max(file.bytes, file.compressed_bytes):,} bytes. Export the model again."
+            )
         try:
             name_bytes, extra_bytes = unpack_from("<HH", data, file.header + 26)
             start = file.header + 30 + name_bytes + extra_bytes
             content = data[start : start + file.compressed_bytes]
             if file.method == 8:
-                content = zlib.decompress(content, -zlib.MAX_WBITS)
+                # No more than was announced, whatever the stream holds.
+                content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, file.bytes + 1)
         except (struct.error, zlib.error) as error:
             raise damaged(path) from error
-        if zlib.crc32(content) != file.crc32:
+        if len(content) != file.bytes or zlib.crc32(content) != file.crc32:
             raise damaged(path)
         return content
 
@@ -84,16 +94,18 @@ def find_zip(data: bytes | mmap, path: str) -> AppendedZip:
     shift = end - directory_bytes - directory_offset
     position = end - directory_bytes
     files: dict[str, AppendedFile] = {}
+    if count > _MAX_FILES:
+        raise ModelError(f"Expected at most {_MAX_FILES} files inside {path}, got {count}. Export the model again.")
     try:
         for _ in range(count):
-            signature, method, crc32, compressed, _, name_bytes, extra, comment, header = unpack_from(
+            signature, method, crc32, compressed, unpacked, name_bytes, extra, comment, header = unpack_from(
                 "<4s6xH4xIIIHHH8xI", data, position
             )
             name = bytes(data[position + 46 : position + 46 + name_bytes])
             start = header + shift
             if signature != b"PK\x01\x02" or start < 0 or data[start : start + 4] != b"PK\x03\x04":
                 raise damaged(path)
-            files[name.decode("utf-8", "replace")] = AppendedFile(start, compressed, method, crc32)
+            files[name.decode("utf-8", "replace")] = AppendedFile(start, compressed, unpacked, method, crc32)
             position += 46 + name_bytes + extra + comment
     except struct.error as error:
         raise damaged(path) from error

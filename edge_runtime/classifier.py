@@ -69,7 +69,9 @@ class Classifier:
         self.labels: tuple[str, ...] = self.model.labels
         self.contract: InputContract = self.model.contract
         self._preprocessor = Preprocessor(self.contract, self.model.input_tensor)
-        self._postprocess = Postprocessor(self.model.output_tensor, self.model.activation, self.labels)
+        self._postprocess = Postprocessor(
+            self.model.output_tensor, self.model.activation, self.labels, self.model.thresholds
+        )
         self._lock = Lock()
 
     @property
@@ -92,7 +94,8 @@ class Classifier:
             frame: uint8 (H, W, 3) in ``color`` order, or grey (H, W), 0–255. It is not changed.
             color: Channel order; ``"bgr"`` is OpenCV's.
             top_k: How many categories at most, at least 1.
-            score_threshold: The least score that is kept, 0–1.
+            score_threshold: The least score that is kept, 0–1. A model that answers each class by itself gives only
+                those over their own threshold (``model.thresholds``), and of them only those over this one.
             all_scores: Whether the prediction carries the scores of all the classes too.
 
         Raises:
@@ -110,6 +113,7 @@ class Classifier:
             output = interpreter.output_view()
             categories = self._postprocess(output, top_k, score_threshold)
             scores = self._scores_of(output) if all_scores else None
+            del output  # a view of the interpreter's memory, which then refuses to run for the next caller
             done = perf_counter()
         return Prediction(categories, (filled - start) * 1e3, (invoked - filled) * 1e3, (done - invoked) * 1e3, scores)
 

@@ -65,6 +65,28 @@ class DecisionRules:
                 raise RulesError(f"Expected {name} of 0 seconds or more, got {getattr(self, name):g}.")
 
 
+def allowed_classes(labels: Sequence[str], rules: DecisionRules) -> list[int]:
+    """Indices of the classes that can be decided.
+
+    Raises:
+        RulesError: The rules name a class that isn't there, or leave none.
+    """
+    unknown = [label for label in (*rules.allow, *rules.deny) if label not in labels]
+    if unknown:
+        raise RulesError(
+            f"Expected classes of the model ({', '.join(labels[:8])}{', …' if len(labels) > 8 else ''}) to allow "
+            f"or deny, got {', '.join(unknown)}."
+        )
+    allowed = [
+        index
+        for index, label in enumerate(labels)
+        if label not in rules.deny and (not rules.allow or label in rules.allow)
+    ]
+    if not allowed:
+        raise RulesError("Expected at least one class that can be decided, got rules that deny them all.")
+    return allowed
+
+
 class Decider:
     """Makes decisions of one stream's predictions.
 
@@ -77,19 +99,7 @@ class Decider:
     """
 
     def __init__(self, labels: Sequence[str], rules: DecisionRules) -> None:
-        unknown = [label for label in (*rules.allow, *rules.deny) if label not in labels]
-        if unknown:
-            raise RulesError(
-                f"Expected classes of the model ({', '.join(labels[:8])}{', …' if len(labels) > 8 else ''}) to allow "
-                f"or deny, got {', '.join(unknown)}."
-            )
-        self._allowed = [
-            index
-            for index, label in enumerate(labels)
-            if label not in rules.deny and (not rules.allow or label in rules.allow)
-        ]
-        if not self._allowed:
-            raise RulesError("Expected at least one class that can be decided, got rules that deny them all.")
+        self._allowed = allowed_classes(labels, rules)
         self._labels = tuple(labels)
         self._rules = rules
         self._smooth = _SMOOTHERS[rules.smoothing](rules.smoothing_s)

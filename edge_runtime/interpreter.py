@@ -32,6 +32,7 @@ _INSTALL = {
 }
 BACKENDS = tuple(_INSTALL)
 _SWITCH = "EDGE_RUNTIME_INT8_KERNELS"
+_REFUSALS = (ValueError, RuntimeError, MemoryError)
 Int8Kernels = Literal["auto", "on", "off"]
 """``"auto"``: on where the self-test passes; ``"on"``: without the self-test, and an error where they can't be had;
 ``"off"``: the kernels that the backend takes by itself. ``EDGE_RUNTIME_INT8_KERNELS`` sets what ``"auto"`` means."""
@@ -60,26 +61,23 @@ class Interpreter:
         plain: dict[str, Any] = {"model_path": str(model.path), "num_threads": num_threads}
         options = dict(plain)
         kernels, reason = _add_int8_kernels(options, module, name, model, int8_kernels)
+        self._described = name, version, model.path.name
         try:
-            self._interpreter = _loaded(module, options)
-        except (ValueError, RuntimeError) as error:
+            self._interpreter, self._input, self._output = _loaded(module, options, model)
+        except _REFUSALS as error:
             if kernels != "on" or int8_kernels == "on":
-                raise _refusal(name, version, model, error) from error
+                raise self._refusal(error) from error
             # They don't take every network: one with a layer whose outputs are all but zero is refused.
             kernels, reason = "off", f"they don't take this model: {_first_line(error)}"
             try:
-                self._interpreter = _loaded(module, plain)
-            except (ValueError, RuntimeError) as second:
-                raise _refusal(name, version, model, second) from second
-        self._input: Callable[[], NDArray[Any]] = self._interpreter.tensor(
-            self._interpreter.get_input_details()[0]["index"]
-        )
-        self._output: Callable[[], NDArray[Any]] = self._interpreter.tensor(
-            self._interpreter.get_output_details()[model.output_index]["index"]
-        )
-        self.invoke: Callable[[], None] = self._interpreter.invoke
-        """Runs the network on the input tensor as it stands; releases the GIL. No view may be held meanwhile."""
+                self._interpreter, self._input, self._output = _loaded(module, plain, model)
+            except _REFUSALS as second:
+                raise self._refusal(second) from second
         self._info = BackendInfo(name, version, num_threads, kernels, reason, notes=notes, threads_from=threads_from)
+
+    def _refusal(self, error: Exception) -> BackendError:
+        backend, version, model = self._described
+        return BackendError(f"{backend} {version} refuses {model}: {_first_line(error)}")
 
     @cached_property
     def info(self) -> BackendInfo:
@@ -88,6 +86,17 @@ class Interpreter:
         if total is None:
             return self._info
         return replace(self._info, delegated_ops=total - len(left), total_ops=total, undelegated=left)
+
+    def invoke(self) -> None:
+        """Runs the network on the input tensor as it stands; releases the GIL. No view may be held meanwhile.
+
+        Raises:
+            BackendError: The backend can't run the model after all.
+        """
+        try:
+            self._interpreter.invoke()
+        except _REFUSALS as error:
+            raise self._refusal(error) from error
 
     def input(self) -> NDArray[Any]:
         """The input tensor's memory, to be written in place and let go before `invoke`."""
@@ -160,14 +169,18 @@ def _version_of(name: str) -> str:
     return str(getattr(import_module(name), "__version__", "unknown"))
 
 
-def _loaded(module: Any, options: dict[str, Any]) -> Any:
+def _loaded(
+    module: Any, options: dict[str, Any], model: ModelFile
+) -> tuple[Any, Callable[[], NDArray[Any]], Callable[[], NDArray[Any]]]:
+    """The interpreter, and views of its input and of the output that is meant."""
     interpreter = module.Interpreter(**options)
     interpreter.allocate_tensors()
-    return interpreter
-
-
-def _refusal(name: str, version: str, model: ModelFile, error: Exception) -> BackendError:
-    return BackendError(f"{name} {version} refuses {model.path.name}: {_first_line(error)}")
+    picture = interpreter.get_input_details()[0]
+    scores = interpreter.get_output_details()[model.output_index]
+    for details, tensor in ((picture, model.input_tensor), (scores, model.output_tensor)):
+        if tuple(details["shape"]) != tensor.shape:  # computed anew, whatever the file says
+            raise ValueError(f"the file says {tensor.shape} where the network has {tuple(details['shape'])}")
+    return interpreter, interpreter.tensor(picture["index"]), interpreter.tensor(scores["index"])
 
 
 def _first_line(error: Exception) -> str:

@@ -84,6 +84,8 @@ class Manifest:
         accuracy: As measured before shipping.
         calibration: None for a float model.
         golden: Samples for ``edge-runtime verify``.
+        thresholds: Of a model that answers each class by itself: the least score with which each counts as there, 0–1;
+            empty for all others.
         schema_version: Of this page.
     """
 
@@ -96,6 +98,7 @@ class Manifest:
     accuracy: tuple[MeasuredAccuracy, ...] = ()
     calibration: Calibration | None = None
     golden: tuple[GoldenSample, ...] = ()
+    thresholds: tuple[float, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> str:
@@ -128,6 +131,9 @@ class Manifest:
                 accuracy=tuple(MeasuredAccuracy(**entry) for entry in values["accuracy"]),
                 calibration=Calibration(**calibration) if calibration else None,
                 golden=tuple(GoldenSample(**{**entry, "output": tuple(entry["output"])}) for entry in values["golden"]),
+                thresholds=tuple(
+                    float(threshold) for threshold in values.get("thresholds", ())
+                ),  # older ones have none
             )
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, ManifestError):

@@ -47,6 +47,8 @@ class ModelFile:
         operators: Each kind of operation, by name, with its version.
         operator_count: Operations in the graph.
         min_runtime_version: As the converter noted it; empty where it did not.
+        thresholds: The least score with which each class counts as there, 0–1, of a model that answers each class by
+            itself; empty for all others.
     """
 
     path: Path
@@ -64,6 +66,7 @@ class ModelFile:
     operators: tuple[tuple[str, int], ...]
     operator_count: int
     min_runtime_version: str
+    thresholds: tuple[float, ...] = ()
 
 
 def read_model_file(
@@ -117,6 +120,7 @@ def read_model_file(
         operators=graph.operators,
         operator_count=graph.operator_count,
         min_runtime_version=graph.min_runtime_version,
+        thresholds=_thresholds(manifest, activation, output_tensor.shape[-1], path),
     )
 
 
@@ -261,6 +265,16 @@ def _check_contract(contract: InputContract, tensor: TensorSpec, path: str) -> N
             f"Expected a contract of height, width and channels {expected}, got {got} for {path}. "
             "Pass contract= with the model's own size, or leave it out."
         )
+
+
+def _thresholds(manifest: Manifest | None, activation: Activation, count: int, path: str) -> tuple[float, ...]:
+    thresholds = manifest.thresholds if manifest and activation == "sigmoid" else ()
+    if thresholds and (len(thresholds) != count or not all(0 <= threshold <= 1 for threshold in thresholds)):
+        raise ModelError(
+            f"Expected {count} thresholds from 0 to 1 for {count} outputs, got {len(thresholds)} in {path}: "
+            f"{', '.join(f'{threshold:g}' for threshold in thresholds[:8])}. Export the model again."
+        )
+    return thresholds
 
 
 def _labels(labels: Sequence[str] | None, parts: _Parts, output: int, count: int, path: str) -> tuple[str, ...]:

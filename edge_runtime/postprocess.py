@@ -54,16 +54,30 @@ def top_categories(
 class Postprocessor:
     """From one model's output to categories: what `to_scores` and `top_categories` give.
 
-    Where the stored integers already order the classes, only the best of them become scores.
+    Where the stored integers already order the classes, only the best of them become scores. Where each class has a
+    threshold of its own, only those that reach theirs are given.
     """
 
-    def __init__(self, tensor: TensorSpec, activation: Activation, labels: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        tensor: TensorSpec,
+        activation: Activation,
+        labels: tuple[str, ...],
+        thresholds: tuple[float, ...] = (),
+    ) -> None:
+        self._thresholds = np.asarray(thresholds, np.float32) if thresholds else None
         self._tensor, self._activation, self._labels = tensor, activation, labels
         self._integers_order = tensor.is_quantized and activation != "none"
         self._scale, self._zero_point = tensor.scale, tensor.zero_point
 
     def __call__(self, output: NDArray[Any], top_k: int, score_threshold: float) -> tuple[Category, ...]:
         """The categories of an output, (classes,) as stored; see `top_categories`."""
+        if self._thresholds is not None:
+            scores = to_scores(output, self._tensor, self._activation)
+            there = np.flatnonzero(scores >= self._thresholds)
+            best = there[np.argsort(-scores[there], kind="stable")[:top_k]].tolist()
+            scored = [Category(index, self._labels[index], float(scores[index])) for index in best]
+            return tuple(category for category in scored if category.score >= score_threshold)
         if not self._integers_order:
             scores = to_scores(output, self._tensor, self._activation)
             return top_categories(scores, self._labels, top_k=top_k, score_threshold=score_threshold)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from edge_runtime.capture import CaptureRules, CaptureThread
 from edge_runtime.decision import Decider, DecisionRules
 from edge_runtime.gate import FrameGate, GateRules
+from edge_runtime.multi_label_decision import MultiLabelDecider
 from edge_runtime.sources.base import Frame, Source
 from edge_runtime.types import Counters, Decision, Prediction, Region
 
@@ -86,9 +87,9 @@ def live(
     Raises:
         SourceError: A source that isn't live failed, or a live one couldn't be reopened in as many attempts as
             ``capture`` allows; other errors of a source come through as they are.
-        RulesError: The rules name a class that the model doesn't have.
+        RulesError: The rules name a class that the model doesn't have, or don't fit a model of several labels.
     """
-    decider = None if decision is None else Decider(classifier.labels, decision)
+    decider = None if decision is None else _decider(classifier, decision)
     frame_gate = FrameGate(gate or GateRules())
     thread = CaptureThread(source, stop or threading.Event(), capture or CaptureRules())
     decided: deque[float] = deque()
@@ -125,7 +126,16 @@ def live(
         thread.close()
 
 
-def _decide(decider: Decider | None, prediction: Prediction, *, at: float, time: float) -> Decision | None:
+def _decider(classifier: Classifier, rules: DecisionRules) -> Decider | MultiLabelDecider:
+    thresholds = classifier.model.thresholds
+    if thresholds:
+        return MultiLabelDecider(classifier.labels, thresholds, rules)
+    return Decider(classifier.labels, rules)
+
+
+def _decide(
+    decider: Decider | MultiLabelDecider | None, prediction: Prediction, *, at: float, time: float
+) -> Decision | None:
     if decider is None or prediction.scores is None:
         return None
     return decider.update(prediction.scores, at=at, time=time)

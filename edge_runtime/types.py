@@ -208,7 +208,8 @@ class Prediction:
 class Event:
     """The decision became another one.
 
-    Where one class follows another, three events come at once: ``left``, ``entered`` and ``changed``.
+    Where one class follows another, three events come at once: ``left``, ``entered`` and ``changed``. Of a model that
+    answers each class by itself, ``changed`` never comes: its classes enter and leave on their own.
 
     Attributes:
         kind: ``"entered"``: ``label`` is decided now; ``"left"``: ``label`` isn't any more; ``"changed"``: it is
@@ -242,16 +243,20 @@ class Decision:
         score: Its smoothed score, 0–1; 0 for unknown.
         since: When it was decided, in seconds since 1970 (UTC).
         events: What changed with this frame; mostly nothing.
+        labels: Of a model that answers each class by itself, all that are in view, best first; ``label`` is then the
+            best of them. None for other models.
     """
 
     label: str | None
     score: float
     since: float
     events: tuple[Event, ...] = ()
+    labels: tuple[str, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
-        return {"label": self.label, "score": round(self.score, 4), "since": round(self.since, 3)}
+        every = {} if self.labels is None else {"labels": list(self.labels)}
+        return {"label": self.label, **every, "score": round(self.score, 4), "since": round(self.since, 3)}
 
 
 @dataclass(frozen=True)

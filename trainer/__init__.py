@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from trainer.errors import TrainerError
     from trainer.evaluation.evaluate import evaluate_photos
     from trainer.external import quantize_keras_model
-    from trainer.pipeline import RunResult, train
+    from trainer.pipeline import RunResult, extend, resume, train
     from trainer.recipe import read_recipe
+    from trainer.reports.preview import preview_photos
     from trainer.search.search import search_recipe
 
 __all__ = [
@@ -38,8 +39,11 @@ __all__ = [
     "TrainerError",
     "check_photos",
     "evaluate_photos",
+    "extend",
+    "preview_photos",
     "quantize_keras_model",
     "read_recipe",
+    "resume",
     "search_recipe",
     "train",
 ]
@@ -50,8 +54,11 @@ _MODULE_OF = {
     "SearchConfig": "config.search",
     "TrainerError": "errors",
     "evaluate_photos": "evaluation.evaluate",
+    "preview_photos": "reports.preview",
+    "extend": "pipeline",
     "quantize_keras_model": "external",
     "read_recipe": "recipe",
+    "resume": "pipeline",
     "search_recipe": "search.search",
     "train": "pipeline",
 }

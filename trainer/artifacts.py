@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from trainer.config import Recipe
+from trainer.evaluation.multi_label import read_evaluation
 from trainer.files import read_json, write_json
 from trainer.quiet import load_tensorflow
 from trainer.run import Run
 from trainer.training.backbones import get_backbone
-from trainer.types import Dataset, Epoch, Evaluation, Pixels, Rung, Split, Variant, Verdict
+from trainer.types import Dataset, Epoch, Evaluation, Extension, Pixels, Rung, Split, Variant, Verdict
 
 if TYPE_CHECKING:
     from edge_runtime import InputContract
@@ -24,6 +25,7 @@ NETWORKS = {
     "prune": "pruned",
     "sparsify": "sparse",
     "cluster": "clustered",
+    "extend": "extended",
 }
 """Stages that leave a network, in order, and what the network is called after them."""
 
@@ -59,10 +61,19 @@ def read_dataset(run: Run) -> Dataset:
 
 
 def read_pixels(run: Run, dataset: Dataset, split: Split, contract: InputContract | None = None) -> Pixels:
-    """A split's pictures, from the user's cache, which all runs share; for another network by its contract."""
-    from trainer.data.pixels import load_pixels
+    """A split's pictures, from the user's cache, which all runs share; for another network by its contract.
 
-    return load_pixels(dataset, split, contract or input_contract(run.recipe), cache_folder())
+    Packed training photos are dealt to the machines that train together, a set of shards each.
+    """
+    from trainer.data.pixels import load_pixels
+    from trainer.data.shards import deal, is_packed
+
+    whole, machines = len(dataset.split(split)), run.distribution
+    dealt = split == "train" and machines is not None and machines.workers > 1 and is_packed(dataset.root)
+    if machines is not None and dealt:
+        dataset = deal(dataset, machines.worker, of=machines.workers)
+    pixels = load_pixels(dataset, split, contract or input_contract(run.recipe), cache_folder())
+    return replace(pixels, whole=whole) if dealt else pixels
 
 
 def write_trained(folder: Path, model: Any, history: list[Epoch], *, pretrained: bool) -> None:
@@ -74,6 +85,28 @@ def write_trained(folder: Path, model: Any, history: list[Epoch], *, pretrained:
 def read_model(run: Run, stage: str) -> Any:
     """The tf_keras model of a training stage."""
     return load_model(run.stage(stage) / "model.keras")
+
+
+def write_extension(folder: Path, extension: Extension) -> None:
+    """Of the extend stage."""
+    write_json(folder / "extension.json", extension.to_dict())
+
+
+def read_extension(run: Run) -> Extension | None:
+    """What an extension did to the classes; None where the run extends none."""
+    file = run.stage("extend") / "extension.json"
+    return Extension.from_dict(read_json(file)) if file.exists() else None
+
+
+def write_accuracy_by_photos(folder: Path, found: tuple[tuple[float, float], ...]) -> None:
+    """Of the head stage, where photos are few."""
+    write_json(folder / "accuracy_by_photos.json", found)
+
+
+def read_accuracy_by_photos(run: Run) -> tuple[tuple[float, float], ...]:
+    """Photos of a class and accuracy, 0–1, growing; empty where it wasn't looked for."""
+    file = run.stage("head") / "accuracy_by_photos.json"
+    return tuple((photos, accuracy) for photos, accuracy in read_json(file)) if file.exists() else ()
 
 
 def write_widths(folder: Path, before: dict[str, int], after: dict[str, int]) -> None:
@@ -108,13 +141,14 @@ def read_latest(run: Run) -> Any:
 
 def was_pretrained(run: Run) -> bool:
     """Whether training began with pretrained weights."""
-    return bool(read_json(run.stage("head") / "training.json")["pretrained"])
+    first = "head" if run.stage("head").exists() else "extend"
+    return bool(read_json(run.stage(first) / "training.json")["pretrained"])
 
 
 def read_history(run: Run) -> tuple[Epoch, ...]:
     """The learning curves of the network's training stages, in order."""
     files = (run.stage(name) / "training.json" for name in ("head", *finished_networks(run), "quantize"))
-    return tuple(Epoch(**epoch) for file in files for epoch in read_json(file)["history"])
+    return tuple(Epoch(**epoch) for file in files if file.exists() for epoch in read_json(file)["history"])
 
 
 def write_evaluation(folder: Path, kind: str, evaluation: Evaluation) -> None:
@@ -126,7 +160,7 @@ def read_evaluations(run: Run) -> dict[str, dict[str, Evaluation]]:
     """By kind (``"fp32"``, ``"int8"``), then by split."""
     folder = run.stage("evaluate")
     return {
-        kind: {split: Evaluation.from_dict(read_json(folder / f"{kind}_{split}.json")) for split in MEASURED_SPLITS}
+        kind: {split: read_evaluation(read_json(folder / f"{kind}_{split}.json")) for split in MEASURED_SPLITS}
         for kind in MODEL_FILES
     }
 

@@ -8,7 +8,21 @@ import sys
 from typing import TYPE_CHECKING
 
 from edge_runtime.errors import EdgeRuntimeError
-from trainer.commands import backbones, check, compress, demo, evaluate, quantize, search, train
+from trainer.commands import (
+    backbones,
+    check,
+    compress,
+    demo,
+    evaluate,
+    extend,
+    find_lr,
+    pack,
+    preview,
+    quantize,
+    resume,
+    search,
+    train,
+)
 from trainer.environment import check_packages
 from trainer.errors import TrainerError
 
@@ -31,7 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        print("edge-trainer: stopped; the same command goes on from the last finished stage.", file=sys.stderr)
+        print(
+            "edge-trainer: stopped; a run goes on with the same command, or with edge-trainer resume RUN.",
+            file=sys.stderr,
+        )
         return 130
 
 
@@ -43,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"edge-trainer {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (train, search, check, evaluate, quantize, compress, backbones, demo):
+    photos = (check, preview, pack, find_lr)
+    for command in (train, resume, extend, search, *photos, evaluate, quantize, compress, backbones, demo):
         command.add(commands)
     return parser

@@ -18,6 +18,7 @@ from trainer.evaluation.variants import Candidate, describe_variants, speed_cond
 from trainer.external import ExternalModel, open_external
 from trainer.reports.compression_page import CompressionContent, write_compression_report
 from trainer.reports.report_page import KIND_NAMES
+from trainer.training.augment import check_flip
 from trainer.types import Evaluation, Rung, Variant, Verdict
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ def compress(
     """
     target = target or Target()
     opened = open_external(model, photos, to, normalize=normalize, crop=crop, labels=labels, seed=recipe.seed)
+    check_flip(recipe.augment, opened.labels)
     search = _Search(opened, to, recipe, announce)
     share = search.largest_meeting(target) if target.given else search.smallest_keeping()
     return search.finish(share)
@@ -231,7 +233,7 @@ class _Search:
                 recipe.augment,
                 contract=contract,
                 seed=recipe.seed,
-                teacher=Teacher(self._network, recipe.distill, contract=contract),
+                teacher=Teacher(self._network, recipe.distill, contract=contract, loss=recipe.loss),
                 stage=f"{share:.0%}",
             )
         folder = self._to / "stages" / f"{round(100 * share)}_percent"

@@ -8,6 +8,7 @@ TrainerError
 ├── CompressionError (ValueError)   a network can't be compressed as asked
 ├── SearchError (ValueError)        a search can't be made as asked
 ├── GateError (RuntimeError)        INT8 lost more than the promise allows
+├── ClusterError (RuntimeError)     GPUs or machines that are to train together can't, or one was lost
 ├── PackagesError (RuntimeError)    packages are missing or don't fit together
 └── OutputFolderError (OSError)     a run's folder can't be written
 """
@@ -43,6 +44,10 @@ class SearchError(TrainerError, ValueError):
 
 class GateError(TrainerError, RuntimeError):
     """INT8 lost more than the promise allows."""
+
+
+class ClusterError(TrainerError, RuntimeError):
+    """GPUs or machines that are to train together can't, or one was lost."""
 
 
 class PackagesError(TrainerError, RuntimeError):

@@ -187,6 +187,11 @@ def open_external(
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise OutputFolderError(f"Expected {to} to be a new or empty folder. Choose another one with --to.")
     dataset = scan(photos, data=DataConfig(), seed=seed)
+    if dataset.multi_label:
+        raise DatasetError(
+            f"Expected photos with one label each for a network from elsewhere, got several labels in {photos}. "
+            "Give a folder with a folder for each class; edge-trainer train takes photos with several labels."
+        )
     labels = labels or dataset.labels
     strangers = sorted(set(dataset.labels) - set(labels))
     if strangers:

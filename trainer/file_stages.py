@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.artifacts import (
@@ -28,8 +29,6 @@ from trainer.training.teachers import read_teacher
 from trainer.types import Evaluation
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from edge_runtime import InputContract
     from edge_runtime.manifest import Calibration
 
@@ -149,12 +148,13 @@ def _export(
 ) -> None:
     from trainer.conversion.export import export_model
 
+    dataset = read_dataset(run)
     export_model(
         file,
         content,
-        labels=read_dataset(run).labels,
+        labels=dataset.labels,
         contract=contract,
-        activation="softmax",
+        activation="sigmoid" if dataset.multi_label else "softmax",
         provenance=_provenance(run),
         calibration=calibration,
         check=True,
@@ -164,10 +164,12 @@ def _export(
 def _provenance(run: Run) -> dict[str, Any]:
     """Where a model came from; nothing of the machine that made it."""
     photos = "".join(f"{photo.sha256} {photo.split}\n" for photo in read_dataset(run).photos)
+    recipe = run.recipe.without_tracking().to_dict()
+    recipe["extend"]["run"] = Path(run.recipe.extend.run).name
     return {
         "backbone": run.recipe.model.backbone,
         "data_sha256": hashlib.sha256(photos.encode()).hexdigest(),
         "date": datetime.now(timezone.utc).date().isoformat(),
-        "recipe": run.recipe.without_tracking().to_dict(),
+        "recipe": recipe,
         "versions": package_versions(),
     }

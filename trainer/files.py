@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 from trainer.errors import OutputFolderError
+
+PARTIAL = ".*.partial"
+"""Pattern of the files that a process leaves behind which is killed as it writes."""
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -40,3 +44,18 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Reads JSON."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def is_remote(path: str | Path) -> bool:
+    """Whether it is an address such as ``gs://bucket/photos``, which `tf.io.gfile` reads and `pathlib` doesn't."""
+    return re.match(r"[a-z][a-z0-9+.-]*:/", str(path)) is not None
+
+
+def absolute(path: str | Path) -> Path:
+    """The path from the root on; an address stays as it is."""
+    return Path(path) if is_remote(path) else Path(path).resolve()
+
+
+def address(path: Path) -> str:
+    """A path as `tf.io.gfile` takes it: `pathlib` makes one slash of two, ``gs:/bucket`` of ``gs://bucket``."""
+    return re.sub(r"^([a-z][a-z0-9+.-]*):/+", r"\1://", str(path))

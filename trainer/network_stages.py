@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.artifacts import (
@@ -13,19 +16,24 @@ from trainer.artifacts import (
     read_model,
     read_pixels,
     was_pretrained,
+    write_accuracy_by_photos,
     write_dataset,
+    write_extension,
     write_trained,
     write_widths,
 )
+from trainer.data.few import FEW
+from trainer.extension import read_photos
+from trainer.kept import read_kept
 from trainer.quiet import load_tensorflow
-from trainer.run import Run
+from trainer.run import Run, load_run
 from trainer.training.backbones import get_backbone
+from trainer.training.distribution import Order
 from trainer.training.teachers import open_teacher, teacher_recipe
-from trainer.types import SPLITS, Dataset, Epoch, Pixels
+from trainer.types import SPLITS, Dataset, Epoch, Extension, Features, Pixels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from trainer.compression.distillation import Teacher
     from trainer.config import Recipe
@@ -33,9 +41,7 @@ if TYPE_CHECKING:
 
 def data(run: Run, folder: Path) -> None:
     """Reads and resizes the photos."""
-    from trainer.data.dataset import scan
-
-    dataset = scan(run.photos, data=run.recipe.data, seed=run.recipe.seed)
+    dataset = read_photos(run.photos, run.recipe)
     for split in SPLITS:
         read_pixels(run, dataset, split)
     write_dataset(folder, dataset)
@@ -55,8 +61,25 @@ def teacher(run: Run, folder: Path) -> None:
 
 def head(run: Run, folder: Path) -> None:
     """The classifier alone, on the frozen backbone's features; from scratch there is nothing to freeze."""
-    model, history = _head_trained(run, read_dataset(run))
+    dataset = read_dataset(run)
+    model, history = _head_trained(run, dataset)
     write_trained(folder, model, history, pretrained=run.weights is not None)
+    few = len(dataset.photos) < FEW * len(dataset.labels)
+    if few and run.weights is not None and not dataset.multi_label:
+        write_accuracy_by_photos(folder, _accuracy_by_photos(run, model))
+
+
+def _accuracy_by_photos(run: Run, model: Any) -> tuple[tuple[float, float], ...]:
+    """Of a head on the features of the training and validation photos, which the backbone has never seen."""
+    import numpy as np
+
+    from trainer.evaluation.more_photos import accuracy_by_photos
+    from trainer.training.transfer import compute_features
+
+    parts = _pixels(run)
+    features = [compute_features(model, pixels.images, contract=input_contract(run.recipe)) for pixels in parts]
+    pooled = Features(np.concatenate(features), np.concatenate([pixels.labels for pixels in parts]))
+    return accuracy_by_photos(pooled, seed=run.recipe.seed)
 
 
 def finetune(run: Run, folder: Path) -> None:
@@ -64,7 +87,32 @@ def finetune(run: Run, folder: Path) -> None:
     pretrained = was_pretrained(run)
     model = read_model(run, "head")
     history = _trained(run, model, run.recipe, "finetune", from_scratch=not pretrained)
+    if run.distribution:
+        run.distribution.dismiss()
     write_trained(folder, model, history, pretrained=pretrained)
+
+
+def train_along(run: Run, dataset: Dataset, announce: Callable[[str], None]) -> None:
+    """What a worker does that isn't the chief: it trains what the chief says, until there is no more.
+
+    Args:
+        run: In an empty folder of the worker's own.
+        dataset: The photos.
+        announce: Called with a line for people.
+    """
+    from trainer.training.backbones import build_model
+
+    distribution, labels = run.distribution, dataset.labels
+    assert distribution is not None
+    run.stage("data").mkdir(parents=True)
+    write_dataset(run.stage("data"), dataset)
+    _pixels(run)  # now, while the chief has other things to do
+    announce("Waiting for the chief's fine-tuning")
+    while order := distribution.follow(fingerprint(run)):
+        recipe = teacher_recipe(run.recipe) if order.stage == "teacher" else run.recipe
+        backbone, size = get_backbone(recipe.model.backbone), input_size(recipe)
+        model = build_model(backbone, num_classes=len(labels), input_size=size, dropout=recipe.model.dropout)
+        _trained(replace(run, recipe=recipe), model, recipe, order.stage, from_scratch=order.from_scratch)
 
 
 def distill(run: Run, folder: Path) -> None:
@@ -89,7 +137,8 @@ def prune(run: Run, folder: Path) -> None:
     history: list[Epoch] = []
     if settings.epochs:
         recipe = _for_stage(run.recipe, settings.epochs, settings.learning_rate)
-        history = _trained(run, model, recipe, "prune", Teacher(whole, run.recipe.distill, contract=contract))
+        by = Teacher(whole, recipe.distill, contract=contract, loss=recipe.loss)
+        history = _trained(run, model, recipe, "prune", by)
     write_trained(folder, model, history, pretrained=was_pretrained(run))
     write_widths(folder, layer_widths(whole), layer_widths(model))
 
@@ -112,6 +161,22 @@ def cluster(run: Run, folder: Path) -> None:
     _reshape_weights(run, folder, cluster_weights, settings, recipe)
 
 
+def extend(run: Run, folder: Path) -> None:
+    """The network of another run under a new head, which learns the known classes and the new ones from features."""
+    from trainer.training.extend import compare, extend_head
+
+    of, kept, recipe = load_run(Path(run.recipe.extend.run)), read_kept(run), run.recipe
+    known = read_kept(of)
+    load_tensorflow()
+    before, classes = read_latest(of), len(kept.labels)
+    model, history = extend_head(before, classes, kept.split("train"), kept.split("val"), recipe.head, seed=recipe.seed)
+    write_trained(folder, model, history, pretrained=was_pretrained(of))
+    added = [photo.label for photo in kept.photos[len(known.photos) :]]
+    counts = [added.count(index) for index in range(classes)]
+    compared = compare(before, model, kept.split("test"), labels=kept.labels, added=counts)
+    write_extension(folder, Extension("test", compared, learned=len(known.split("train"))))
+
+
 def _reshape_weights(run: Run, folder: Path, step: Callable[..., Any], settings: Any, recipe: Recipe) -> None:
     """A step that trains the network by its own answers from before."""
     from trainer.compression.distillation import Teacher
@@ -125,7 +190,7 @@ def _reshape_weights(run: Run, folder: Path, step: Callable[..., Any], settings:
         recipe.augment,
         contract=contract,
         seed=recipe.seed,
-        teacher=Teacher(before, recipe.distill, contract=contract),
+        teacher=Teacher(before, recipe.distill, contract=contract, loss=recipe.loss),
     )
     write_trained(folder, model, history, pretrained=was_pretrained(run))
 
@@ -139,6 +204,7 @@ def _head_trained(run: Run, dataset: Dataset) -> tuple[Any, list[Epoch]]:
     model = build_model(
         get_backbone(recipe.model.backbone),
         num_classes=len(dataset.labels),
+        multi_label=dataset.multi_label,
         input_size=contract.height,
         dropout=recipe.model.dropout,
         weights_file=run.weights,
@@ -147,7 +213,7 @@ def _head_trained(run: Run, dataset: Dataset) -> tuple[Any, list[Epoch]]:
     if run.weights is None:
         return model, []
     train, val = _pixels(run)
-    return model, train_head(model, train, val, recipe.head, contract=contract, seed=recipe.seed)
+    return model, train_head(model, train, val, recipe.head, contract=contract, seed=recipe.seed, loss=recipe.loss)
 
 
 def _trained(
@@ -157,6 +223,10 @@ def _trained(
     from trainer.training.finetune import finetune as train_network
 
     train, val = _pixels(run)
+    # With a teacher, inside the input pipeline, it is the chief's work alone.
+    distribution = run.distribution if by is None and recipe.finetune.epochs else None
+    if distribution:
+        distribution.lead(Order(stage, from_scratch), fingerprint(run))
     return train_network(
         model,
         train,
@@ -166,9 +236,19 @@ def _trained(
         contract=input_contract(run.recipe),
         seed=recipe.seed,
         from_scratch=from_scratch,
+        loss=recipe.loss,
         teacher=by,
         stage=stage,
+        distribution=distribution,
     )
+
+
+def fingerprint(run: Run) -> int:
+    """Of all that machines must agree on to train together: the photos and the settings; 63 bits."""
+    dataset = read_dataset(run)
+    photos = [(photo.sha256, photo.label, photo.split) for photo in dataset.photos]
+    content = json.dumps([run.recipe.without_tracking().to_dict(), dataset.labels, photos]).encode()
+    return int.from_bytes(hashlib.sha256(content).digest()[:8], "big") >> 1
 
 
 def _for_stage(recipe: Recipe, epochs: int, learning_rate: float, *, gentle: bool = False) -> Recipe:

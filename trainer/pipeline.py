@@ -3,35 +3,46 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from trainer import file_stages, network_stages
 from trainer.artifacts import (
     MODEL_FILES,
     input_size,
+    read_accuracy_by_photos,
     read_dataset,
     read_evaluations,
+    read_extension,
     read_rungs,
     read_speed,
     read_variants,
     read_verdict,
 )
 from trainer.config import Recipe
+from trainer.data.few import RECIPE, few_photos
 from trainer.environment import check_packages
-from trainer.errors import OutputFolderError
+from trainer.errors import ClusterError, OutputFolderError
 from trainer.evaluation.gate import require_kept
+from trainer.extension import extension_recipe, open_extended, read_photos
+from trainer.files import absolute
+from trainer.kept import keep
 from trainer.plan import check_plan
 from trainer.reports.compression_page import PAGE_NAME
-from trainer.run import Stage, open_run, run_stages
+from trainer.reports.few_notes import few_notes
+from trainer.run import Run, Stage, load_run, open_run, run_stages
 from trainer.tracking.track import check_tracking, followed
 from trainer.training.backbones import get_backbone
 from trainer.training.teachers import trains_teacher
-from trainer.types import Evaluation, Rung, Variant, Verdict
+from trainer.types import Evaluation, Extension, Rung, Variant, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from trainer.training.distribution import Distribution, Kind
 
 
 @dataclass(frozen=True)
@@ -48,6 +59,8 @@ class RunResult:
         speed: The benchmark's report, as `edge_runtime.benchmark.BenchmarkReport.to_dict` gives it.
         rungs: The ways to quantize that were tried.
         variants: Every model file of the run: what each step brought.
+        extension: How the known classes fared; None where the run extends none.
+        few: What is to be known where photos were few, each a sentence.
     """
 
     fp32: Path
@@ -59,6 +72,8 @@ class RunResult:
     speed: dict[str, Any]
     rungs: tuple[Rung, ...]
     variants: tuple[Variant, ...]
+    extension: Extension | None = None
+    few: tuple[str, ...] = ()
 
     def require_kept(self) -> RunResult:
         """Returns itself, or raises a GateError where INT8 lost more than the recipe allows."""
@@ -67,7 +82,12 @@ class RunResult:
 
 
 def train(
-    photos: str | Path, to: str | Path, recipe: Recipe | None = None, *, announce: Callable[[str], None] | None = None
+    photos: str | Path,
+    to: str | Path,
+    recipe: Recipe | None = None,
+    *,
+    distribute: Kind | None = None,
+    announce: Callable[[str], None] | None = None,
 ) -> RunResult:
     """Trains, quantizes, judges and writes down; goes on where an earlier run in the same folder stopped.
 
@@ -75,6 +95,8 @@ def train(
         photos: The data set's folder: ``<class>/*`` or ``{train,val,test}/<class>/*``.
         to: The run's folder, new or of this very run.
         recipe: The settings.
+        distribute: Fine-tuning takes all GPUs (``"gpus"``) or the machines of ``TF_CONFIG`` (``"workers"``): on the
+            chief; the others call `train_along`.
         announce: Called with a line at the start of each stage; default: printed on stderr.
 
     Returns:
@@ -84,26 +106,33 @@ def train(
         TrainerError: Photos, settings, weights or folder can't be used; said before anything is written.
     """
     check_packages()
-    from trainer.data.dataset import scan
     from trainer.training.weights import resolve_weights
 
-    recipe, photos = recipe or Recipe(), Path(photos).resolve()
-    dataset = scan(photos, data=recipe.data, seed=recipe.seed)
+    recipe, photos, announce = recipe or Recipe(), absolute(photos), announce or _to_stderr
+    dataset = read_photos(photos, recipe)
+    machines = _distribution(distribute, recipe, announce) if distribute else None
+    if machines and machines.worker > 0:
+        raise ClusterError(f"Expected the chief of TF_CONFIG, this is worker {machines.worker}: call train_along here.")
     backbone = get_backbone(recipe.model.backbone)
-    check_plan(recipe, dataset.labels)
+    check_plan(recipe, dataset.labels, multi_label=dataset.multi_label)
     check_tracking(recipe.track)
-    weights = resolve_weights(backbone, recipe.model.weights, input_size(recipe))
-    run = open_run(Path(to), photos, recipe, weights)
+    weights = None if _extends(recipe) else resolve_weights(backbone, recipe.model.weights, input_size(recipe))
+    run = replace(open_run(Path(to), photos, recipe, weights), distribution=machines)
     if run.stage("data").exists() and read_dataset(run) != dataset:
         raise OutputFolderError(
             f"Expected the photos that the run in {run.folder} was started with, but they have changed since. "
             "Start a new run with another --to."
         )
-    announce = announce or (lambda line: print(line, file=sys.stderr))
     if backbone.int8_warning:
         announce(f"Warning: {backbone.name}: {backbone.int8_warning}.")
+    few = few_photos(Counter(dataset.labels[number] for photo in dataset.photos for number in photo.classes))
+    if few and not _extends(recipe):
+        advice = "" if recipe.gate.spare else f" --recipe {RECIPE} is made for so few."
+        announce(f"Warning: {few}: the accuracy will be known roughly only.{advice}")
     with followed(run, STAGES, announce) as stages:
         run_stages(run, stages, announce)
+        if machines:
+            machines.dismiss()
     return RunResult(
         fp32=run.folder / MODEL_FILES["fp32"],
         int8=run.folder / MODEL_FILES["int8"],
@@ -114,18 +143,117 @@ def train(
         speed=read_speed(run),
         rungs=read_rungs(run),
         variants=read_variants(run),
+        extension=read_extension(run),
+        few=few_notes(read_evaluations(run)["int8"]["test"], read_accuracy_by_photos(run)),
     )
+
+
+def extend(
+    model: str | Path, photos: str | Path, to: str | Path, *, announce: Callable[[str], None] | None = None
+) -> RunResult:
+    """Adds classes, or more photos of known ones, to the network of a finished run.
+
+    The network stays as it is but for its head, which learns anew: the known classes from the features that the run has
+    kept, the new ones from their photos'. The known classes' photos may be gone; copies of some of them calibrate INT8,
+    decide the gate and measure.
+
+    Args:
+        model: The run's folder, or a model file in it.
+        photos: Of new classes, of known ones or both; one class is enough. Split as for `train`.
+        to: The new run's folder, new or of this very extension. It can be extended in turn.
+        announce: Called with a line at the start of each stage; default: printed on stderr.
+
+    Returns:
+        What was made; its ``extension`` tells how the known classes fared.
+
+    Raises:
+        TrainerError: The run can't be extended, or the photos can't be used.
+    """
+    check_packages()
+    announce = announce or _to_stderr
+    of = open_extended(Path(model), announce)
+    return train(photos, to, extension_recipe(of), announce=announce)
+
+
+def resume(run: str | Path, *, announce: Callable[[str], None] | None = None) -> RunResult:
+    """Goes on with a run that was stopped or killed, with the photos and settings that it was started with.
+
+    On a CPU the models come out as without the interruption, bit for bit. They carry the day on which they were
+    quantized; on another day it is another one.
+
+    Args:
+        run: Its folder.
+        announce: As for `train`.
+
+    Returns:
+        The same as `train`.
+
+    Raises:
+        TrainerError: There is no run in the folder, another process works in it, or its photos have changed.
+    """
+    folder = Path(run)
+    if not (folder / "run.json").exists():
+        raise OutputFolderError(
+            f"Expected the folder of a run, got {folder}, which has no run.json. Start it with edge-trainer train."
+        )
+    stopped = load_run(folder)
+    return train(stopped.photos, folder, stopped.recipe, announce=announce)
+
+
+def train_along(
+    photos: str | Path, recipe: Recipe | None = None, *, announce: Callable[[str], None] | None = None
+) -> None:
+    """Helps the chief of ``TF_CONFIG`` with its fine-tuning; nothing of the run is written here.
+
+    Args:
+        photos: The same as the chief's.
+        recipe: The same settings.
+        announce: Called with a line for people; default: printed on stderr.
+
+    Raises:
+        TrainerError: Photos or settings can't be used or aren't the chief's, or a machine was lost.
+    """
+    check_packages()
+    recipe, photos, announce = recipe or Recipe(), absolute(photos), announce or _to_stderr
+    dataset = read_photos(photos, recipe)
+    machines = _distribution("workers", recipe, announce)
+    with TemporaryDirectory(prefix="edge-trainer-") as folder:
+        run = Run(Path(folder), photos, recipe, None, machines)
+        network_stages.train_along(run, dataset, announce)
+    announce("Trained along; the chief goes on alone.")
+
+
+def _extends(recipe: Recipe) -> bool:
+    return bool(recipe.extend.run)
+
+
+def _trains(recipe: Recipe) -> bool:
+    return not _extends(recipe)
+
+
+def _distribution(kind: Kind, recipe: Recipe, announce: Callable[[str], None]) -> Distribution:
+    from trainer.training.distribution import open_distribution
+
+    machines = open_distribution(kind, announce=announce)
+    machines.require_divisible(recipe.finetune.batch_size)
+    return machines
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 STAGES = (
     Stage("data", "Reading and resizing the photos", network_stages.data),
     Stage("teacher", "Training the teacher", network_stages.teacher, trains_teacher),
-    Stage("head", "Training the classifier on the frozen backbone's features", network_stages.head),
-    Stage("finetune", "Training the network", network_stages.finetune),
+    Stage("head", "Training the classifier on the frozen backbone's features", network_stages.head, _trains),
+    Stage("finetune", "Training the network", network_stages.finetune, _trains),
     Stage("distill", "Distilling the teacher's answers", network_stages.distill, lambda r: bool(r.distill.teacher)),
     Stage("prune", "Pruning channels", network_stages.prune, lambda r: r.prune.keep_macs < 1),
     Stage("sparsify", "Setting small weights to zero", network_stages.sparsify, lambda r: r.sparsify.sparsity > 0),
     Stage("cluster", "Clustering weights", network_stages.cluster, lambda r: r.cluster.clusters > 0),
+    Stage("keep", "Keeping the photos' features", keep, lambda r: r.keep.pictures > 0),
+    Stage("extend", "Training a head for all classes on the features", network_stages.extend, _extends),
     Stage("quantize", "Converting to FP32 and full INT8", file_stages.quantize),
     Stage("evaluate", "Measuring the models through the runtime", file_stages.evaluate),
     Stage("report", "Writing the models and the report", file_stages.report),

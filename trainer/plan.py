@@ -7,21 +7,39 @@ from typing import TYPE_CHECKING
 from trainer.artifacts import input_size
 from trainer.errors import RecipeError
 from trainer.quiet import load_tensorflow
+from trainer.training.augment import check_flip
 from trainer.training.backbones import build_model, get_backbone
+from trainer.training.losses import fitted_to
+from trainer.training.mixed_precision import check_precision
 from trainer.training.teachers import check_teacher
 
 if TYPE_CHECKING:
     from trainer.config import Recipe
 
 
-def check_plan(recipe: Recipe, labels: tuple[str, ...]) -> None:
+def check_plan(recipe: Recipe, labels: tuple[str, ...], *, multi_label: bool = False) -> None:
     """Raises an error that says what can't work.
 
+    Args:
+        recipe: The settings.
+        labels: Names of the classes.
+        multi_label: Whether photos may show several classes.
+
     Raises:
-        RecipeError: There is no such teacher, or it knows other classes; or steps undo each other.
+        RecipeError: The loss doesn't fit the labels; there is no such teacher, or it knows other classes or answers in
+            another way; steps undo each other; a mirrored picture would be of another class; or there is no GPU for
+            what needs one.
         CompressionError: The network has nothing to prune, or not so much, or can't be trained for INT8.
     """
-    check_teacher(recipe, labels)
+    fitted_to(recipe.loss, multi_label=multi_label)
+    if multi_label and recipe.head.solver == "lbfgs":
+        raise RecipeError(
+            "Expected head.solver adam for photos that show several classes, got 'lbfgs', which knows one class a "
+            "photo. Use --set head.solver=adam."
+        )
+    check_precision(recipe.finetune)
+    check_flip(recipe.augment, labels)
+    check_teacher(recipe, labels, multi_label=multi_label)
     if recipe.cluster.clusters and recipe.qat.always:
         raise RecipeError(
             f"Expected either cluster.clusters or qat.always, got {recipe.cluster.clusters} clusters before training "
@@ -32,7 +50,7 @@ def check_plan(recipe: Recipe, labels: tuple[str, ...]) -> None:
         return
     load_tensorflow()
     backbone = get_backbone(recipe.model.backbone)
-    network = build_model(backbone, num_classes=len(labels), input_size=input_size(recipe))
+    network = build_model(backbone, num_classes=len(labels), multi_label=multi_label, input_size=input_size(recipe))
     if pruned:
         from trainer.compression.channel_pruning import check_budget
 

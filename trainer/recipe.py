@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.config import Recipe
 from trainer.errors import RecipeError
+from trainer.files import write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +52,7 @@ def write_recipe(recipe: Recipe, path: Path) -> None:
     """Writes all the settings."""
     import tomli_w
 
-    path.write_text(tomli_w.dumps(recipe.to_dict()), encoding="utf-8")
+    write_bytes(path, tomli_w.dumps(recipe.to_dict()).encode())
 
 
 def read_text(path: Path) -> str:

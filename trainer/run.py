@@ -1,6 +1,7 @@
 """A run: one folder, one sub-folder a stage. A stage is finished when its folder was renamed into place.
 
-A run that was killed goes on where it stopped: finished stages are kept, the one under way starts again.
+A run that was killed goes on where it stopped: finished stages are kept, the one under way starts again, and its
+trainings go on from the last finished epoch.
 """
 
 from __future__ import annotations
@@ -14,11 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.config import Recipe
 from trainer.errors import OutputFolderError
-from trainer.files import read_json, write_json
+from trainer.files import PARTIAL, absolute, read_json, write_json
+from trainer.lock import locked
 from trainer.recipe import write_recipe
+from trainer.training.checkpoint import checkpoints_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from trainer.training.distribution import Distribution
 
 
 @dataclass(frozen=True)
@@ -30,12 +35,14 @@ class Run:
         photos: The data set's folder.
         recipe: All the settings.
         weights: Pretrained weights to begin with; None: from scratch.
+        distribution: Where fine-tuning takes place; None: here alone.
     """
 
     folder: Path
     photos: Path
     recipe: Recipe
     weights: Path | None
+    distribution: Distribution | None = None
 
     def stage(self, name: str) -> Path:
         """The folder of a finished stage."""
@@ -67,24 +74,26 @@ def open_run(folder: Path, photos: Path, recipe: Recipe, weights: Path | None) -
     """
     run = Run(folder, photos, recipe, weights)
     request = folder / "run.json"
-    asked = {"photos": str(photos.resolve()), "recipe": recipe.to_dict()}
+    asked = {"photos": str(absolute(photos)), "recipe": recipe.to_dict()}
     if request.exists():
         if not _asks_for(_read_request(request), photos, recipe):
             raise OutputFolderError(
                 f"Expected {folder} to be new or to hold this very run, but it holds one with other photos or "
                 "settings: choose another folder with --to, or delete that one."
             )
+        if not (folder / "recipe.toml").exists():  # the process was killed between the two
+            write_recipe(recipe, folder / "recipe.toml")
         return run
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or set(folder.iterdir()) - set(folder.glob(PARTIAL))):
         raise OutputFolderError(f"Expected {folder} to be a new or empty folder. Choose another one with --to.")
     was_there = folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_recipe(recipe, folder / "recipe.toml")
         write_json(request, asked)
+        write_recipe(recipe, folder / "recipe.toml")
     except OSError as error:
         if folder.is_dir():
-            (folder / "recipe.toml").unlink(missing_ok=True)
+            request.unlink(missing_ok=True)
             if not was_there:
                 folder.rmdir()
         raise OutputFolderError(
@@ -104,33 +113,51 @@ def load_run(folder: Path) -> Run:
 
 
 def run_stages(run: Run, stages: Sequence[Stage], announce: Callable[[str], None]) -> None:
-    """Works through the stages that the recipe wants, in order, leaving out those that are finished."""
+    """Works through the stages that the recipe wants, in order, leaving out those that are finished.
+
+    Raises:
+        OutputFolderError: The folder can't be written, or another process works in it.
+    """
     stages = [stage for stage in stages if stage.wanted(run.recipe)]
-    for number, stage in enumerate(stages, start=1):
-        finished = run.stage(stage.name)
-        prefix = f"[{number}/{len(stages)}] {stage.title}"
-        if finished.exists():
-            announce(f"{prefix}: done before")
-            continue
-        announce(prefix)
-        partial = finished.with_name(f".{stage.name}.partial")
-        started, start = datetime.now(timezone.utc).isoformat(timespec="milliseconds"), perf_counter()
-        try:
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
+    with locked(run.folder):
+        for leftover in run.folder.glob(PARTIAL):
+            leftover.unlink()
+        for number, stage in enumerate(stages, start=1):
+            prefix = f"[{number}/{len(stages)}] {stage.title}"
+            if run.stage(stage.name).exists():
+                announce(f"{prefix}: done before")
+            else:
+                announce(prefix)
+                _run_stage(run, stage)
+            shutil.rmtree(_checkpoints(run, stage), ignore_errors=True)
+
+
+def _run_stage(run: Run, stage: Stage) -> None:
+    finished = run.stage(stage.name)
+    partial = finished.with_name(f".{stage.name}.partial")
+    started, start = datetime.now(timezone.utc).isoformat(timespec="milliseconds"), perf_counter()
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        with checkpoints_in(_checkpoints(run, stage)):
             stage.work(run, partial)
-            seconds = round(perf_counter() - start, 2)
-            write_json(partial / "stage.json", {"started": started, "seconds": seconds})
-            partial.rename(finished)
-        except BaseException as error:
-            shutil.rmtree(partial, ignore_errors=True)
-            if not isinstance(error, OSError) or error.errno is None:  # one of our own says what is wrong
-                raise
-            where = f" ({error.filename})" if error.filename else ""
-            raise OutputFolderError(
-                f"Expected to write into {run.folder} in stage {stage.name}, got: {error.strerror}{where}. "
-                "Make room or choose another folder; what was finished is kept."
-            ) from error
+        seconds = round(perf_counter() - start, 2)
+        write_json(partial / "stage.json", {"started": started, "seconds": seconds})
+        partial.rename(finished)
+    except BaseException as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        if not isinstance(error, OSError) or error.errno is None:  # one of our own says what is wrong
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        raise OutputFolderError(
+            f"Expected to write into {run.folder} in stage {stage.name}, got: {error.strerror}{where}. "
+            "Make room or choose another folder; what was finished is kept."
+        ) from error
+
+
+def _checkpoints(run: Run, stage: Stage) -> Path:
+    """Where the trainings of a stage leave what they have reached, until it is finished."""
+    return run.folder / "stages" / f".{stage.name}.checkpoints"
 
 
 def stage_records(run: Run) -> dict[str, dict[str, Any]]:
@@ -144,7 +171,7 @@ def _asks_for(request: Any, photos: Path, recipe: Recipe) -> bool:
     """Whether a run was asked to do this. A setting that is newer than the run had its default then."""
     try:
         begun = Recipe.from_dict(request["recipe"]).without_tracking()
-        return bool(request["photos"] == str(photos.resolve()) and begun == recipe.without_tracking())
+        return bool(request["photos"] == str(absolute(photos)) and begun == recipe.without_tracking())
     except (KeyError, TypeError, ValueError):  # of settings that there are no more, among others
         return False
 

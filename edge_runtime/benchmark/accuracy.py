@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from edge_runtime.benchmark.result import Accuracy
 from edge_runtime.benchmark.statistics import share_interval
-from edge_runtime.errors import SourceError
+from edge_runtime.errors import ModelError, SourceError
 from edge_runtime.progress import Progress
 from edge_runtime.sources.folder import list_pictures, read_picture
 
@@ -73,8 +73,15 @@ def measure_accuracy(
         baseline: One of ``classifiers``, whose answers the others are held against.
 
     Raises:
+        ModelError: A model answers each class by itself, for which folders of one class each are no measure.
         SourceError: None of the photos can be decoded.
     """
+    for classifier in classifiers:
+        if classifier.model.thresholds:
+            raise ModelError(
+                f"Expected a model that gives one answer a photo to measure its accuracy, got "
+                f"{classifier.model.path.name}, which may find several classes. Measure it by: edge-trainer evaluate."
+            )
     files = photos.files
     answers: list[list[str]] = [[] for _ in classifiers]
     truths, damaged = [], []

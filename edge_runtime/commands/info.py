@@ -49,13 +49,18 @@ def _info(arguments: argparse.Namespace) -> int:
             backend.int8_kernels + (f" ({backend.int8_kernels_reason})" if backend.int8_kernels_reason else ""),
         ),
     ]
+    if model.thresholds:
+        each = (f"{label} {threshold:.2f}" for label, threshold in zip(model.labels, model.thresholds, strict=True))
+        rows.insert(4, ("thresholds", f"a photo may show several classes, each from its score on: {', '.join(each)}"))
     if backend.delegated_ops is not None:
         rows.append(("XNNPACK", f"took {backend.delegated_ops} of {backend.total_ops} operations"))
     rows += [("note", note) for note in backend.notes]
     if model.manifest:
         for measured in model.manifest.accuracy:
             int8 = f", INT8 {measured.int8:.1%}" if measured.int8 is not None else ""
-            rows.append((f"accuracy ({measured.split})", f"FP32 {measured.fp32:.1%}{int8} on {measured.count} photos"))
+            per_class = ", of each class of each photo" if model.thresholds else ""
+            figures = f"FP32 {measured.fp32:.1%}{int8} on {measured.count} photos{per_class}"
+            rows.append((f"accuracy ({measured.split})", figures))
         rows += [(key, str(value)) for key, value in model.manifest.provenance.items() if not isinstance(value, dict)]
     _print_rows(rows)
     return 0

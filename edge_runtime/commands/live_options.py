@@ -67,7 +67,11 @@ def add_live(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="after S seconds without a change in the picture, only a frame each 2 seconds",
     )
-    decision = parser.add_argument_group("what is decided of them")
+    decision = parser.add_argument_group(
+        "what is decided of them",
+        "A model for several labels has a threshold for each class: each enters at its own, and leaves below the share "
+        "of it that LEAVE is of ENTER.",
+    )
     decision.add_argument(
         "--smoothing",
         choices=("none", "exponential", "majority"),

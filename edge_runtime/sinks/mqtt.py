@@ -126,7 +126,8 @@ class Mqtt(Sink):
         if result.decision is None or not self.wants(result):
             return True
         with self._lock:
-            is_news = self._state is None or self._state.label != result.decision.label
+            before, now = self._state, result.decision
+            is_news = before is None or (before.label, before.labels) != (now.label, now.labels)
             self._state = replace(result.decision, events=())
             if is_news and self._connected:
                 self._publish_state()

@@ -207,3 +207,28 @@ def test_labels_and_input_size_are_read_apart(tiny_int8: Path, tmp_path: Path) -
     assert read_labels(path) == ("cat", "große dog")
     with pytest.raises(ModelError, match=r"none\.txt"):
         read_labels(tmp_path / "none.txt")
+
+
+def test_a_zip_that_would_fill_the_memory_is_refused(tiny_int8: Path, tmp_path: Path) -> None:
+    model = tiny_int8.read_bytes()[: read_model_file(tiny_int8).model_bytes]
+    bomb, many = _write(tmp_path / "bomb.tflite", model), _write(tmp_path / "many.tflite", model)
+    with zipfile.ZipFile(bomb, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(FILE_NAME, b"\0" * (1 << 25))
+    with pytest.raises(ModelError, match="at most 16 MiB"):
+        read_model_file(bomb)
+    with zipfile.ZipFile(many, "a") as archive:
+        for number in range(65):
+            archive.writestr(f"{number}.txt", b"")
+    with pytest.raises(ModelError, match="at most 64 files"):
+        read_model_file(many)
+
+
+def test_a_file_that_holds_more_than_it_announces_is_damaged(tiny_int8: Path, tmp_path: Path) -> None:
+    path = _write(tmp_path / "liar.tflite", tiny_int8.read_bytes()[: read_model_file(tiny_int8).model_bytes])
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(FILE_NAME, b"\0" * (1 << 20))
+    content = bytearray(path.read_bytes())
+    entry = content.rfind(b"PK\x01\x02")
+    content[entry + 24 : entry + 28] = (10).to_bytes(4, "little")  # the unpacked size
+    with pytest.raises(ModelError, match="damaged"):
+        read_model_file(_write(path, bytes(content)))

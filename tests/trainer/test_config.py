@@ -17,6 +17,7 @@ from trainer.config import (
     QuantizeConfig,
     Recipe,
 )
+from trainer.config.augmentation import SETS
 from trainer.errors import RecipeError, TrainerError
 
 recipes = st.builds(
@@ -102,6 +103,11 @@ def test_an_unknown_name_or_a_wrong_type_is_refused_by_its_full_name(values: dic
         ("augment", "shift", [1.0]),
         ("augment", "scale", [[1.2, 0.8], [0.0, 1.0], [1.0], [1.0, 1.0, 1.0]]),
         ("augment", "brightness", [-0.1, 1.0]),
+        ("augment", "set", ["", "heavy"]),
+        ("augment", "exposure", [-1.0, 4.1]),
+        ("augment", "jpeg", [1.0]),
+        ("augment", "mixup", [-0.2, float("nan"), float("inf")]),
+        ("augment", "rand_augment", [11.0]),
         ("quantize", "samples", [-1]),
         ("quantize", "io", ["int4"]),
         ("gate", "max_drop", [-1.0, 101.0, float("nan")]),
@@ -112,6 +118,28 @@ def test_a_value_out_of_range_is_refused_by_its_full_name(section: str, name: st
     for value in values:
         with pytest.raises(RecipeError, match=rf"Expected {section}\.{name} to be .*, got "):
             Recipe.from_dict({section: {name: value}})
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_a_ready_made_set_gives_every_value_and_single_settings_differ_from_it(name: str) -> None:
+    assert set(SETS[name]) == {field.name for field in fields(AugmentConfig)} - {"set"}
+    stored = Recipe.from_dict({"augment": {"noise": 0.5, "set": name, "rotation": 3}}).to_dict()["augment"]
+    assert stored == {**SETS[name], "set": name, "noise": 0.5, "rotation": 3.0}
+    assert Recipe.from_dict({"augment": stored}).augment == AugmentConfig(set=name, noise=0.5, rotation=3.0)
+
+
+def test_a_set_that_is_named_later_takes_the_place_of_all_values() -> None:
+    recipe = Recipe.from_dict({"augment": {"set": "camera", "noise": 0.5}})
+    assert recipe.updated({"augment": {"flip": False}}).augment.noise == 0.5
+    assert recipe.updated({"augment": {"set": "light"}}).augment == AugmentConfig(set="light")
+
+
+def test_a_recipe_from_before_there_were_sets_keeps_its_values() -> None:
+    old = {
+        **{"rotation": 10.0, "shift": 0.05, "scale": [0.85, 1.15], "flip": False},
+        **{"brightness": 0.2, "contrast": 0.2, "saturation": 0.2},
+    }
+    assert Recipe.from_dict({"augment": old}).augment == AugmentConfig(set="digits")
 
 
 def test_every_setting_is_checked_or_harmless() -> None:

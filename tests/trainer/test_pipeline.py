@@ -9,42 +9,27 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import cv2
 import pytest
 
 from edge_runtime import Classifier, verify_model
 from edge_runtime.golden import all_passed
-from tests.tiny import LABELS, picture
+from tests.tiny import LABELS
+from tests.trainer.conftest import QUICK
 from trainer.config import Recipe
 from trainer.errors import CompressionError, DatasetError, OutputFolderError, PackagesError, RecipeError
 from trainer.pipeline import STAGES, RunResult, train
 from trainer.recipe import read_recipe
 from trainer.types import Epoch
 
-QUICK = Recipe.from_dict(
-    {
-        "model": {"backbone": "basic_cnn", "input_size": 32, "weights": "none"},
-        "finetune": {"epochs": 6, "patience": 6, "learning_rate": 3e-3},
-        "quantize": {"samples": 24},
-        "gate": {"max_drop": 100.0, "min_agreement": 0.0},
-    }
-)
+
+@pytest.fixture
+def photos(tiny_photos: Path) -> Path:
+    return tiny_photos
 
 
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    for label in LABELS:
-        (folder / label).mkdir()
-        for seed in range(60):
-            rgb = picture(label, seed=seed)
-            cv2.imwrite(str(folder / label / f"{seed:03}.png"), rgb[:, :, ::-1])
-    return folder
-
-
-@pytest.fixture(scope="module")
-def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
-    return train(photos, tmp_path_factory.mktemp("runs") / "first", QUICK)
+@pytest.fixture
+def run(tiny_run: RunResult) -> RunResult:
+    return tiny_run
 
 
 def test_a_run_learns_and_leaves_two_models_and_a_report(run: RunResult) -> None:
@@ -194,8 +179,8 @@ COMPRESSED = QUICK.updated(
 
 
 @pytest.fixture(scope="module")
-def compressed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
-    return train(photos, tmp_path_factory.mktemp("runs") / "compressed", COMPRESSED)
+def compressed(tiny_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    return train(tiny_photos, tmp_path_factory.mktemp("runs") / "compressed", COMPRESSED)
 
 
 def test_a_compressed_run_tells_what_each_step_brought(compressed: RunResult) -> None:
@@ -311,3 +296,11 @@ def test_a_saved_teacher_teaches_its_own_classes_only(compressed: RunResult, pho
     (others / LABELS[0]).rename(others / "mauve")
     with pytest.raises(RecipeError, match="Expected a teacher of the classes"):
         train(others, tmp_path / "refused", recipe)
+
+
+def test_mirroring_is_refused_where_left_and_right_are_classes(photos: Path, tmp_path: Path) -> None:
+    shutil.copytree(photos, tmp_path / "signs")
+    (tmp_path / "signs" / LABELS[0]).rename(tmp_path / "signs" / "left")
+    with pytest.raises(RecipeError, match=r"augment\.flip to be off"):
+        train(tmp_path / "signs", tmp_path / "run", QUICK)
+    assert not (tmp_path / "run").exists()

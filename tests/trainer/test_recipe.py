@@ -10,7 +10,7 @@ from trainer.recipe import read_recipe, recipe_names, write_recipe
 
 
 def test_every_built_in_recipe_can_be_read_by_its_name() -> None:
-    assert {"default", "demo"} <= set(recipe_names())
+    assert {"default", "demo", "few"} <= set(recipe_names())
     for name in recipe_names():
         assert isinstance(read_recipe(name), Recipe)
 
@@ -82,7 +82,7 @@ def test_a_setting_that_makes_no_sense_is_refused_in_a_sentence(setting: str, wo
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(RecipeError, match=r"one of default, demo, got 'defualt'"):
+    with pytest.raises(RecipeError, match=r"one of default, demo, few, got 'defualt'"):
         read_recipe("defualt")
 
 

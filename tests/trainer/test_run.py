@@ -14,6 +14,7 @@ import pytest
 from trainer.config import Recipe
 from trainer.errors import DatasetError, OutputFolderError
 from trainer.files import read_json, write_bytes, write_json
+from trainer.lock import locked
 from trainer.recipe import read_recipe
 from trainer.run import Run, Stage, open_run, run_stages, stage_records
 
@@ -87,6 +88,17 @@ class TestOpening:
         (run.folder / "run.json").write_text(json.dumps(request))
         with pytest.raises(OutputFolderError, match="other photos or settings"):
             open_run(run.folder, photos, run.recipe, None)
+
+    def test_a_run_that_was_killed_as_it_was_opened_is_opened_again(self, run: Run, photos: Path) -> None:
+        (run.folder / "recipe.toml").unlink()
+        assert open_run(run.folder, photos, run.recipe, None) == run
+        assert read_recipe(str(run.folder / "recipe.toml")) == run.recipe
+        for file in ("recipe.toml", "run.json"):
+            (run.folder / file).unlink()
+        (run.folder / ".run.json.123.partial").write_text("{")
+        open_run(run.folder, photos, run.recipe, None)
+        run_stages(run, [], lambda line: None)
+        assert names_in(run.folder) == ["recipe.toml", "run.json"]
 
     def test_other_settings_or_photos_are_refused(self, run: Run, photos: Path, tmp_path: Path) -> None:
         before = (run.folder / "recipe.toml").read_bytes()
@@ -170,6 +182,14 @@ class TestStages:
         assert names_in(run.folder / "stages") == ["a/result.txt", "a/stage.json"]
         run_stages(run, stages, lambda line: None)
         assert run.stage("b").joinpath("large.bin").stat().st_size == 100_000
+
+    def test_keep_the_folder_to_themselves(self, run: Run) -> None:
+        log: list[str] = []
+        with locked(run.folder), pytest.raises(OutputFolderError, match="another process"):
+            run_stages(run, [writing(log, "a")], log.append)
+        assert log == []
+        run_stages(run, [writing(log, "a")], lambda line: None)
+        assert log == ["a"]
 
     def test_of_a_run_that_was_killed_start_again(self, tmp_path: Path, photos: Path) -> None:
         code = f"""

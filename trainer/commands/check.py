@@ -7,14 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from trainer.commands.options import PHOTOS, add_command, add_recipe
+from trainer.commands.options import FILES, add_command, add_recipe
 from trainer.errors import OutputFolderError
 
 
 def add(commands: Any) -> None:
     """Adds the command."""
     check = add_command(commands, "check", "look photos over before training", _check)
-    check.add_argument("photos", metavar="PHOTOS", help=PHOTOS)
+    check.add_argument("photos", metavar="PHOTOS", help=FILES)
     check.add_argument("--page", metavar="FILE", help="write a page with the pictures, as check.html")
     check.add_argument("--json", nargs="?", const="-", metavar="FILE", help="write JSON; without FILE, on stdout")
     check.add_argument(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-PHOTOS = "a folder (CLASS/* or {train,val,test}/CLASS/*), a list (.csv, .jsonl) or another program's export"
+FILES = "a folder (CLASS/* or {train,val,test}/CLASS/*), a list (.csv, .jsonl) or another program's export"
+PHOTOS = FILES + ", or what pack has written"
 
 
 def add_command(commands: Any, name: str, summary: str, function: Any) -> argparse.ArgumentParser:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 from typing import Any
 
 from trainer.commands.options import PHOTOS, add_command, add_gate, add_recipe, add_track, gate_settings
@@ -22,15 +24,21 @@ def add(commands: Any) -> None:
     train.add_argument("--keep-macs", type=float, metavar="SHARE", help="prune channels to this share, as 0.5")
     train.add_argument("--sparsity", type=float, metavar="SHARE", help="set this share of the weights to zero, as 0.75")
     train.add_argument("--io", choices=("int8", "uint8"), help="of the INT8 model's input and output; default: int8")
+    train.add_argument(
+        "--distribute",
+        choices=("gpus", "workers"),
+        help="fine-tune on all GPUs, or on the machines of TF_CONFIG: the same command on each",
+    )
     add_gate(train)
     add_track(train)
 
 
 def _train(arguments: argparse.Namespace) -> int:
     from trainer.evaluation.gate import require_kept
-    from trainer.pipeline import train
+    from trainer.pipeline import train, train_along
     from trainer.recipe import read_recipe
     from trainer.reports.summary import format_result
+    from trainer.training.cluster import Cluster
 
     given = {
         "model": {"backbone": arguments.backbone, "weights": arguments.weights},
@@ -42,7 +50,15 @@ def _train(arguments: argparse.Namespace) -> int:
         "track": {"uri": arguments.track},
     }
     settings = {table: {k: v for k, v in values.items() if v is not None} for table, values in given.items()}
-    result = train(arguments.photos, arguments.to, read_recipe(arguments.recipe, arguments.set).updated(settings))
+    recipe = read_recipe(arguments.recipe, arguments.set).updated(settings)
+    if arguments.distribute:  # else TensorFlow's log would call each worker crashed that has done its part and left
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    if arguments.distribute == "workers" and Cluster.from_environment().index > 0:
+        # TensorFlow's waiting for the chief doesn't let Python's handler run; nothing is lost with this process.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        train_along(arguments.photos, recipe)
+        return 0
+    result = train(arguments.photos, arguments.to, recipe, distribute=arguments.distribute)
     print(format_result(result))
     require_kept(result.verdict)
     return 0

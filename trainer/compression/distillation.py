@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trainer.config import DistillConfig
+from trainer.config import DistillConfig, LossConfig
 from trainer.training.augment import normalize
 from trainer.training.backbones import FEATURES_LAYER
 from trainer.training.fit import batches, of_any_size, train_size
+from trainer.training.losses import Loss, accuracy_of, as_targets, fitted_to, picture_loss
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -32,8 +33,8 @@ _BATCH = 64
 class Teacher:
     """A trained network and how its answers are learned from.
 
-    A *target* is what the student's loss reads: the label's one-hot vector followed by the teacher's scores,
-    float32 (N, 2 × classes); scores of zero stand for no answer.
+    A *target* is what the student's loss reads: the labels, one number a class (of a mixed picture, their shares),
+    followed by the teacher's scores, float32 (N, 2 × classes); scores of zero stand for no answer.
 
     Attributes:
         contract: How pictures become the teacher's input.
@@ -41,20 +42,28 @@ class Teacher:
     """
 
     def __init__(
-        self, network: tf_keras.Model, config: DistillConfig, *, contract: InputContract, pixels: Pixels | None = None
+        self,
+        network: tf_keras.Model,
+        config: DistillConfig,
+        *,
+        contract: InputContract,
+        pixels: Pixels | None = None,
+        loss: LossConfig | None = None,
     ) -> None:
         """Takes a network as a teacher.
 
         Args:
-            network: Gives scores (N, classes), after softmax.
+            network: Gives scores (N, classes), after softmax, or after a sigmoid where photos have several labels.
             config: Temperature, weights and views.
             contract: Of its input.
             pixels: The training pictures at its input size, in the student's order; None: the student's own.
+            loss: By which the student learns the labels; None: what fits them.
         """
         self.contract = contract
         self.size = contract.height
         self._config = config
         self._pixels = pixels
+        self._loss = loss or LossConfig()
         self._network = _with_feature_map(of_any_size(network))
         self._network.trainable = False
 
@@ -69,16 +78,26 @@ class Teacher:
             _hinted(network, self._network.output_shape[1][-1], self._config.feature_weight) if self.hints else network
         )
 
-    def compile(self, student: tf_keras.Model, optimizer: Any, *, label_smoothing: float) -> None:
-        """Sets the student's loss and its accuracy."""
-        import tensorflow as tf
+    def compile(self, student: tf_keras.Model, optimizer: Any, labels: NDArray[Any], *, label_smoothing: float) -> None:
+        """Sets the student's loss and its accuracy, which fit the training pictures' labels."""
+        classes, multi_label = student.output_shape[-1], labels.ndim == 2
+        settings, by_label = fitted_to(self._loss, multi_label=multi_label), accuracy_of(labels)
+        hard = None
+        if settings.kind != "categorical_crossentropy" or settings.class_weights != "none":
+            hard = picture_loss(settings, labels, classes, label_smoothing=label_smoothing)
 
         def loss(targets: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
-            return distillation_loss(targets, scores, self._config, label_smoothing=label_smoothing)
+            return distillation_loss(
+                targets,
+                scores,
+                self._config,
+                label_smoothing=label_smoothing,
+                hard_loss=hard,
+                multi_label=multi_label,
+            )
 
         def accuracy(targets: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
-            labels = tf.argmax(targets[:, : scores.shape[-1]], axis=-1)
-            return tf.cast(labels == tf.argmax(scores, axis=-1), tf.float32)
+            return by_label(targets[:, :classes], scores)
 
         student.compile(optimizer, loss=loss, metrics=[accuracy])
 
@@ -97,25 +116,30 @@ class Teacher:
         self.size = train_size(self.contract.height, share)
         own = train if self._pixels is None else self._pixels
         if fixed and not self.hints:
-            targets = np.eye(self._network.output_shape[0][-1], dtype=np.float32)[train.labels]
+            targets = as_targets(train.labels, self._network.output_shape[0][-1]).numpy()
             targets = np.concatenate([targets, self._answers(own)], axis=1)
             return batches(train, batch_size, shuffle_seed=seed, targets=targets)
         return batches(train, batch_size, shuffle_seed=seed, beside=own.images)
 
-    def targets(self, labels: tf.Tensor, pictures: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
-        """What the student is to learn from pictures, float32 (N, size, size, 3) RGB, 0–255; with the feature map."""
+    def targets(self, truth: tf.Tensor, pictures: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
+        """What the student is to learn from pictures; with the feature map where that is learned, too.
+
+        Args:
+            truth: float32 (N, classes), the labels' one-hot vectors, or the classes' shares in mixed pictures.
+            pictures: float32 (N, size, size, 3) RGB, 0–255.
+        """
         import tensorflow as tf
 
         scores, feature_map = self._look(pictures)
-        target = tf.concat([tf.one_hot(labels, scores.shape[-1]), scores], axis=-1)
+        target = tf.concat([truth, scores], axis=-1)
         return (target, feature_map) if self.hints else target
 
     def no_answer(self, labels: tf.Tensor) -> tf.Tensor:
         """Targets of pictures that the teacher was not shown: the loss is then that of the labels alone."""
         import tensorflow as tf
 
-        one_hot = tf.one_hot(labels, self._network.output_shape[0][-1])
-        return tf.concat([one_hot, tf.zeros_like(one_hot)], axis=-1)
+        truth = as_targets(labels, self._network.output_shape[0][-1])
+        return tf.concat([truth, tf.zeros_like(truth)], axis=-1)
 
     def _look(self, pictures: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         seen = normalize(pictures, self.contract.mean, self.contract.std)
@@ -139,19 +163,28 @@ class Teacher:
 
 
 def distillation_loss(
-    targets: tf.Tensor, scores: tf.Tensor, config: DistillConfig, *, label_smoothing: float = 0.0
+    targets: tf.Tensor,
+    scores: tf.Tensor,
+    config: DistillConfig,
+    *,
+    label_smoothing: float = 0.0,
+    hard_loss: Loss | None = None,
+    multi_label: bool = False,
 ) -> tf.Tensor:
     """The weighted sum of the soft and the hard loss, for each picture.
 
     ``weight × T² × KL(teacher at T ‖ student at T) + (1 − weight) × cross-entropy with the labels``; the factor T²
     keeps the two gradients' ratio when the temperature changes (Hinton et al., 2015, section 2). Logits are not
-    needed: the scores' logarithms are the logits but for a constant.
+    needed: the scores' logarithms are the logits but for a constant. With several labels a photo, each class is a
+    question of its own with the answers yes and no, and the divergence is the mean over the classes.
 
     Args:
         targets: float32 (N, 2 × classes), as `Teacher` makes them.
-        scores: float32 (N, classes) of the student, after softmax.
+        scores: float32 (N, classes) of the student, after softmax or sigmoid.
         config: Temperature and weight.
         label_smoothing: Of the cross-entropy.
+        hard_loss: In the place of the cross-entropy, with its own smoothing; needed with several labels a photo.
+        multi_label: Whether photos may have several.
 
     Returns:
         float32 (N,); where the teacher gave no answer, the hard loss alone.
@@ -160,14 +193,38 @@ def distillation_loss(
 
     classes, temperature = scores.shape[-1], config.temperature
     labels, answers = targets[:, :classes], targets[:, classes:]
-    labels = labels * (1.0 - label_smoothing) + label_smoothing / classes
-    logits = tf.math.log(tf.maximum(scores, _LEAST_SCORE))
-    hard = -tf.reduce_sum(labels * tf.nn.log_softmax(logits), axis=-1)
     given = tf.reduce_sum(answers, axis=-1) > 0.0
-    soft_answers = tf.nn.softmax(tf.math.log(tf.maximum(answers, _LEAST_SCORE)) / temperature)
-    log_ratio = tf.math.log(tf.maximum(soft_answers, _LEAST_SCORE)) - tf.nn.log_softmax(logits / temperature)
-    soft = temperature**2 * tf.reduce_sum(soft_answers * log_ratio, axis=-1)
+    logits = tf.math.log(tf.maximum(scores, _LEAST_SCORE))
+    if hard_loss is not None:
+        hard = hard_loss(labels, scores)
+    else:
+        labels = labels * (1.0 - label_smoothing) + label_smoothing / classes
+        hard = -tf.reduce_sum(labels * tf.nn.log_softmax(logits), axis=-1)
+    if multi_label:
+        soft = tf.reduce_mean(_binary_divergence(_logits(answers) / temperature, _logits(scores) / temperature), -1)
+    else:
+        soft_answers = tf.nn.softmax(tf.math.log(tf.maximum(answers, _LEAST_SCORE)) / temperature)
+        log_ratio = tf.math.log(tf.maximum(soft_answers, _LEAST_SCORE)) - tf.nn.log_softmax(logits / temperature)
+        soft = tf.reduce_sum(soft_answers * log_ratio, axis=-1)
+    soft = temperature**2 * soft
     return tf.where(given, config.weight * soft + (1.0 - config.weight) * hard, hard)
+
+
+def _logits(scores: tf.Tensor) -> tf.Tensor:
+    """What a sigmoid makes such scores of."""
+    import tensorflow as tf
+
+    scores = tf.clip_by_value(scores, _LEAST_SCORE, 1.0 - _LEAST_SCORE)
+    return tf.math.log(scores) - tf.math.log1p(-scores)
+
+
+def _binary_divergence(answers: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """KL divergence of yes-or-no answers from a teacher's, both as logits, element by element."""
+    import tensorflow as tf
+
+    yes = tf.nn.sigmoid(answers)
+    cross = tf.nn.sigmoid_cross_entropy_with_logits(yes, logits)
+    return cross - tf.nn.sigmoid_cross_entropy_with_logits(yes, answers)
 
 
 def _with_feature_map(network: tf_keras.Model) -> tf_keras.Model:
@@ -199,7 +256,11 @@ def _hinted(network: tf_keras.Model, teacher_channels: int, weight: float) -> tf
 
     feature_map = _feature_map(network)
     if feature_map.shape[-1] != teacher_channels:
-        feature_map = tf_keras.layers.Conv2D(teacher_channels, 1, name="hint_projection")(feature_map)
+        # Seeded: a run that was killed begins this stage again in another process.
+        begin = tf_keras.initializers.GlorotUniform(seed=0)
+        feature_map = tf_keras.layers.Conv2D(teacher_channels, 1, kernel_initializer=begin, name="hint_projection")(
+            feature_map
+        )
 
     class Hinted(tf_keras.Model):  # type: ignore[misc]  # tf_keras has no types
         """Trains with the hint; is evaluated without."""
@@ -213,7 +274,7 @@ def _hinted(network: tf_keras.Model, teacher_channels: int, weight: float) -> tf
                 distance = tf.math.l2_normalize(mine, -1) - tf.math.l2_normalize(hint, -1)
                 hint_loss = tf.reduce_mean(tf.reduce_sum(distance**2, axis=-1))
                 loss = self.compute_loss(images, targets, scores) + weight * hint_loss
-            variables = branches.trainable_variables
+            variables = self.trainable_variables
             self.optimizer.minimize(loss, variables, tape=tape)
             return self.compute_metrics(images, targets, scores, None)  # type: ignore[no-any-return]
 

@@ -106,12 +106,10 @@ def _is_stored(layer: Any) -> bool:
 
 
 def _is_relu(layer: Any) -> bool:
-    import tf_keras
     from tf_keras.layers import Activation, ReLU
 
-    return isinstance(layer, ReLU) or (
-        isinstance(layer, Activation) and layer.activation in (tf_keras.activations.relu, tf_keras.activations.relu6)
-    )
+    name = getattr(getattr(layer, "activation", None), "__name__", "")
+    return isinstance(layer, ReLU) or (isinstance(layer, Activation) and name in ("relu", "relu6"))
 
 
 def _is_operator(layer: Any) -> bool:

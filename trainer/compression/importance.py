@@ -37,7 +37,7 @@ def channel_importance(
     """Measures each channel of each group; the numbers of different groups can be compared.
 
     Args:
-        model: Gives scores (N, classes), after softmax.
+        model: Gives scores (N, classes), after softmax, or after a sigmoid for labels of several classes.
         groups: From `trainer.compression.channels.channel_groups`.
         pixels: Training pictures at the model's input size; at most 256 are used, spread evenly.
         contract: Its mean and std.
@@ -87,7 +87,10 @@ def _taylor(
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(pictures)
             scores, *activations = gated(pictures, training=False)
-            right = tf.gather(scores, labels, batch_dims=1)
+            if labels.shape.rank == 2:
+                right = tf.where(labels > 0, scores, 1.0 - scores)
+            else:
+                right = tf.gather(scores, labels, batch_dims=1)
             loss = -tf.reduce_sum(tf.math.log(tf.maximum(right, _LEAST_SCORE)))
         gradients = tape.gradient(loss, activations)
         changes = [

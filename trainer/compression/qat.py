@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from edge_runtime.types import InputContract
     from trainer.compression.distillation import Teacher
-    from trainer.config import AugmentConfig, FinetuneConfig
+    from trainer.config import AugmentConfig, FinetuneConfig, LossConfig
     from trainer.types import Epoch, Pixels
 
 
@@ -41,6 +41,7 @@ def train_quantized(
     contract: InputContract,
     calibration_images: NDArray[np.uint8],
     seed: int,
+    loss: LossConfig | None = None,
     teacher: Teacher | None = None,
     masks: Mapping[str, NDArray[np.bool_]] | None = None,
     progress: bool = True,
@@ -57,6 +58,7 @@ def train_quantized(
         calibration_images: The representative dataset, uint8 (N, height, width, 3) RGB, 0–255, on which the ranges of
             the outputs are first measured.
         seed: On a CPU, the same seed gives the same weights.
+        loss: As for `trainer.training.finetune.fit_augmented`.
         teacher: Whose answers are learned beside the labels; None: the labels alone.
         masks: By layer name and of the kernel's shape, True where a weight stays zero.
         progress: Whether a bar is drawn on stderr.
@@ -81,6 +83,7 @@ def train_quantized(
         augmentation,
         contract=contract,
         seed=seed,
+        loss=loss,
         teacher=teacher,
         stage="qat",
         callbacks=[_keep_zeros(network, masks)] if masks else [],

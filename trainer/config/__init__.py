@@ -8,6 +8,8 @@ from typing import Any
 from trainer.config.augmentation import AugmentConfig
 from trainer.config.compression import ClusterConfig, DistillConfig, PruneConfig, SparsifyConfig
 from trainer.config.data import DataConfig
+from trainer.config.extension import ExtendConfig, KeepConfig
+from trainer.config.loss import LossConfig
 from trainer.config.quantization import GateConfig, QatConfig, QuantizeConfig
 from trainer.config.tracking import TrackConfig
 from trainer.config.training import FinetuneConfig, HeadConfig, ModelConfig
@@ -18,9 +20,12 @@ __all__ = [
     "ClusterConfig",
     "DataConfig",
     "DistillConfig",
+    "ExtendConfig",
     "FinetuneConfig",
     "GateConfig",
     "HeadConfig",
+    "KeepConfig",
+    "LossConfig",
     "ModelConfig",
     "PruneConfig",
     "QatConfig",
@@ -41,6 +46,7 @@ class Recipe:
     head: HeadConfig = field(default_factory=HeadConfig)
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
     prune: PruneConfig = field(default_factory=PruneConfig)
     sparsify: SparsifyConfig = field(default_factory=SparsifyConfig)
@@ -48,6 +54,8 @@ class Recipe:
     quantize: QuantizeConfig = field(default_factory=QuantizeConfig)
     qat: QatConfig = field(default_factory=QatConfig)
     gate: GateConfig = field(default_factory=GateConfig)
+    keep: KeepConfig = field(default_factory=KeepConfig)
+    extend: ExtendConfig = field(default_factory=ExtendConfig)
     track: TrackConfig = field(default_factory=TrackConfig)
 
     def to_dict(self) -> dict[str, Any]:
@@ -59,7 +67,10 @@ class Recipe:
         return replace(self, track=TrackConfig())
 
     def finetune_for(self, epochs: int, learning_rate: float, *, gentle: bool = False) -> FinetuneConfig:
-        """The settings by which a compression stage trains: those of fine-tuning, for as long and as fast as it says.
+        """The settings by which a later stage trains: those of fine-tuning, for as long and as fast as it says.
+
+        Pictures don't grow again, and weights aren't averaged: the mean of a pruned weight over time is no zero. Layers
+        that TFMOT has wrapped compute in float32.
 
         Args:
             epochs: Of the stage.
@@ -67,7 +78,8 @@ class Recipe:
             gentle: A tenth.
         """
         usual = self.finetune.learning_rate / (10 if gentle else 1)
-        return replace(self.finetune, epochs=epochs, learning_rate=learning_rate or usual)
+        alone: dict[str, Any] = {"start_size": 0.0, "ema": 0.0, "mixed_precision": False}
+        return replace(self.finetune, epochs=epochs, learning_rate=learning_rate or usual, **alone)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Recipe:
@@ -98,6 +110,8 @@ def _updated(config: Any, values: dict[str, Any], prefix: str) -> Any:
             changes[name] = _updated(current, value, f"{prefix}{name}.")
         else:
             changes[name] = _converted(value, current, prefix + name)
+    if "set" in changes:  # a ready-made set gives all the other values, but for those that are named beside it
+        return type(config)(**changes)
     return replace(config, **changes)
 
 

@@ -1,17 +1,77 @@
-"""Settings of the random changes to training pictures."""
+"""Settings of the random changes to training pictures, and the ready-made sets of them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from trainer.config.require import require
+
+_NONE: dict[str, Any] = {
+    "rotation": 0.0,
+    "shift": 0.0,
+    "scale": (1.0, 1.0),
+    "flip": False,
+    "brightness": 0.0,
+    "contrast": 0.0,
+    "saturation": 0.0,
+    "hue": 0.0,
+    "exposure": 0.0,
+    "white_balance": 0.0,
+    "motion_blur": 0.0,
+    "blur": 0.0,
+    "noise": 0.0,
+    "jpeg": 0.0,
+    "cutout": 0.0,
+    "rand_augment": 0.0,
+    "mixup": 0.0,
+    "cutmix": 0.0,
+}
+_COLORS = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2}
+_DEFAULT = {**_NONE, **_COLORS, "rotation": 15.0, "shift": 0.02, "scale": (1.0, 2.2), "flip": True}
+
+SETS: dict[str, dict[str, Any]] = {
+    "none": _NONE,
+    "light": {
+        **_NONE,
+        **dict.fromkeys(_COLORS, 0.1),
+        **{"rotation": 5.0, "shift": 0.02, "scale": (1.0, 1.6), "flip": True},
+    },
+    "default": _DEFAULT,
+    "strong": {
+        **_DEFAULT,
+        **{"hue": 10.0, "rand_augment": 6.0, "mixup": 0.2, "cutmix": 1.0},
+    },
+    "camera": {
+        **_DEFAULT,
+        **{"brightness": 0.1, "exposure": 1.0, "white_balance": 0.2},
+        **{"motion_blur": 0.04, "blur": 0.01, "noise": 0.04, "jpeg": 0.7},
+    },
+    "digits": {**_NONE, **_COLORS, "rotation": 10.0, "shift": 0.05, "scale": (0.85, 1.15)},
+}
+"""All values of each ready-made set.
+
+``"none"`` wants ``finetune.train_size`` 1, because nothing is zoomed into. ``"strong"`` is for large networks and long
+training, ``"camera"`` for models that look through a webcam, ``"digits"`` for whatever can be read: it never mirrors.
+"""
+
+_AT_MOST = {
+    **{"rotation": 180, "hue": 180, "exposure": 4, "motion_blur": 0.5, "blur": 0.25, "noise": 1, "cutout": 1},
+    **{"rand_augment": 10, "mixup": 10, "cutmix": 10},
+}
+_BELOW_1 = ("shift", "brightness", "contrast", "saturation", "white_balance", "jpeg")
+_FROM_SET: Any = None
 
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Random changes to the training pictures, on the cached pixels.
+    """Random changes to the training pictures, on the cached pixels. 0 switches a change off.
+
+    What isn't given has the value of the set, so that an AugmentConfig always holds all the values as they are used.
 
     Attributes:
+        set: A ready-made set, one of `SETS`; a name alone: with the same values, two configurations are equal.
         rotation: Degrees, to either side.
         shift: Share of the side, in either direction.
         scale: Lower and upper zoom; a window that is smaller than the picture lies anywhere inside it.
@@ -19,22 +79,63 @@ class AugmentConfig:
         brightness: Share of the range, to either side.
         contrast: Factor 1 ± this.
         saturation: Factor 1 ± this.
+        hue: Degrees round the colour circle, to either side.
+        exposure: Stops, to either side.
+        white_balance: Red by a factor 1 ± this and blue by 1 ∓ this, green by half as much on its own.
+        motion_blur: Longest way of the picture during the exposure, as a share of the side.
+        blur: Largest standard deviation of a Gaussian blur, as a share of the side.
+        noise: Largest standard deviation of noise, as a share of the range.
+        jpeg: Share of JPEG's quality that may be lost: qualities from 100 down to 100 × (1 − this).
+        cutout: Side of a square that is painted over, as a share of the side (DeVries & Taylor, 2017).
+        rand_augment: Magnitude, 0 to 10, of two changes drawn out of fourteen (RandAugment, Cubuk et al., 2020).
+        mixup: α of the share in which two pictures are blended (Zhang et al., "mixup", 2018); 0.2 is usual.
+        cutmix: α of the share that is cut from another picture (Yun et al., "CutMix", 2019); 1 is usual. With
+            ``mixup`` as well, each picture has one of both, at even chances.
     """
 
-    rotation: float = 15.0
-    shift: float = 0.02
-    scale: tuple[float, float] = (1.0, 2.2)
-    flip: bool = True
-    brightness: float = 0.2
-    contrast: float = 0.2
-    saturation: float = 0.2
+    set: str = field(default="default", compare=False)
+    rotation: float = _FROM_SET
+    shift: float = _FROM_SET
+    scale: tuple[float, float] = _FROM_SET
+    flip: bool = _FROM_SET
+    brightness: float = _FROM_SET
+    contrast: float = _FROM_SET
+    saturation: float = _FROM_SET
+    hue: float = _FROM_SET
+    exposure: float = _FROM_SET
+    white_balance: float = _FROM_SET
+    motion_blur: float = _FROM_SET
+    blur: float = _FROM_SET
+    noise: float = _FROM_SET
+    jpeg: float = _FROM_SET
+    cutout: float = _FROM_SET
+    rand_augment: float = _FROM_SET
+    mixup: float = _FROM_SET
+    cutmix: float = _FROM_SET
 
     def __post_init__(self) -> None:
+        require(self.set in SETS, "augment.set", f"one of {', '.join(SETS)}", self.set)
+        for setting in fields(self):
+            if getattr(self, setting.name) is _FROM_SET:
+                object.__setattr__(self, setting.name, SETS[self.set][setting.name])
         object.__setattr__(self, "scale", tuple(self.scale))
-        require(0 <= self.rotation <= 180, "augment.rotation", "from 0 to 180", self.rotation)
-        require(0 <= self.shift < 1, "augment.shift", "from 0 to below 1", self.shift)
         require(
             len(self.scale) == 2 and 0 < self.scale[0] <= self.scale[1], "augment.scale", "[lower, upper]", self.scale
         )
-        for name in ("brightness", "contrast", "saturation"):
+        for name, most in _AT_MOST.items():
+            require(0 <= getattr(self, name) <= most, f"augment.{name}", f"from 0 to {most}", getattr(self, name))
+        for name in _BELOW_1:
             require(0 <= getattr(self, name) < 1, f"augment.{name}", "from 0 to below 1", getattr(self, name))
+
+    def at_strength(self, strength: float) -> AugmentConfig:
+        """All changes weaker or stronger at once.
+
+        Args:
+            strength: Amounts are multiplied by it, up to their limits; factors, such as the zoom's ends, are raised to
+                its power, so that 1 stays 1. 1: as they are, 0: none.
+        """
+        most = {**_AT_MOST, **dict.fromkeys(_BELOW_1, math.nextafter(1.0, 0.0))}
+        values: dict[str, Any] = {
+            name: min(float(strength * getattr(self, name)), float(limit)) for name, limit in most.items()
+        }
+        return replace(self, scale=(self.scale[0] ** strength, self.scale[1] ** strength), **values)

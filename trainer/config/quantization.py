@@ -57,15 +57,19 @@ class GateConfig:
     Attributes:
         max_drop: Points of validation accuracy.
         min_agreement: Least share of equal top-1 answers, in percent.
+        spare: Photos that may be lost, or answered otherwise, in any case: of few photos, one is more than
+            ``max_drop``.
         repair: Where the promise isn't kept, better ways to quantize are tried, cheapest first.
         allow_float: The last of them may leave the layers that cost most in float; the model is then not full integer.
     """
 
     max_drop: float = 1.0
     min_agreement: float = 90.0
+    spare: int = 0
     repair: bool = True
     allow_float: bool = False
 
     def __post_init__(self) -> None:
         require(0 <= self.max_drop <= 100, "gate.max_drop", "from 0 to 100", self.max_drop)
         require(0 <= self.min_agreement <= 100, "gate.min_agreement", "from 0 to 100", self.min_agreement)
+        require(self.spare >= 0, "gate.spare", "at least 0", self.spare)

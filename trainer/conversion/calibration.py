@@ -51,7 +51,7 @@ def representative_set(
     """
     if len(pixels) == 0:
         raise DatasetError("Expected pictures in the training split to calibrate with, got none. Add photos.")
-    chosen = stratified(pixels.labels, samples, seed, num_classes)
+    chosen = stratified(pixels.strata, samples, seed, num_classes)
     images = np.concatenate([pixels.images[chosen], pixels.images[chosen[:1]]])
     images[-1, 0, 0], images[-1, 0, -1] = 0, 255
     record = Calibration(len(images), hashlib.sha256(np.ascontiguousarray(images).data).hexdigest(), seed)
@@ -62,7 +62,7 @@ def stratified(labels: NDArray[np.int64], samples: int, seed: int, num_classes: 
     """Indices of ``samples`` pictures, taken from the classes in turn; each class shuffled."""
     rng = np.random.default_rng(seed)
     rank = np.empty(len(labels), np.int64)
-    for label in range(num_classes):
+    for label in range(num_classes + 1):  # the last one: those of no class
         members = np.flatnonzero(labels == label)
         rank[rng.permutation(members)] = np.arange(len(members))
     order: NDArray[np.int64] = np.lexsort((labels, rank))
@@ -103,7 +103,7 @@ def stable_samples(
     if not getattr(network, "_is_graph_network", False):
         return min(_UNKNOWN_NETWORK, len(pixels)), ()
     rng = np.random.default_rng(seed)
-    order = stratified(pixels.labels, len(pixels), seed, num_classes)
+    order = stratified(pixels.strata, len(pixels), seed, num_classes)
     measure = _bounds_meter(network, contract)
     bounds: list[NDArray[np.float32]] = []  # of each picture, (layers, 2)
     trace: list[tuple[int, float]] = []
@@ -112,7 +112,7 @@ def stable_samples(
         chosen = order[: 2 * samples]
         for first in range(len(bounds), len(chosen), _BATCH):
             bounds.extend(measure(pixels.images[chosen[first : first + _BATCH]]))
-        draws = [_disagreement(np.stack(bounds), pixels.labels[chosen], rng) for _ in range(_DRAWS)]
+        draws = [_disagreement(np.stack(bounds), pixels.strata[chosen], rng) for _ in range(_DRAWS)]
         trace.append((samples, float(np.mean(draws))))
         if trace[-1][1] <= tolerance:
             return samples, tuple(trace)
@@ -159,7 +159,12 @@ def _stored_tensors(network: Any) -> list[Any]:
     tensors = []
     for layer in network.layers:
         followers = [node.layer for node in layer.outbound_nodes]
-        vanishes = len(followers) == 1 and isinstance(followers[0], fused)
-        if not vanishes and not isinstance(layer, passing):
+        vanishes = len(followers) == 1 and isinstance(followers[0], fused) and not _is_sigmoid(followers[0])
+        if not vanishes and not isinstance(layer, passing) and not _is_sigmoid(layer):
             tensors.append(layer.inbound_nodes[0].outputs)
     return tensors
+
+
+def _is_sigmoid(layer: Any) -> bool:
+    """Whether a layer is a sigmoid of its own, whose output has a fixed range."""
+    return getattr(getattr(layer, "activation", None), "__name__", "") == "sigmoid" and not layer.weights

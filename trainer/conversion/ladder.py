@@ -43,8 +43,8 @@ class Subject:
         train: Pictures to calibrate and to train with.
         val: Pictures that decide.
         contract: Of the network's input.
-        recipe: The settings; ``quantize``, ``qat``, ``finetune``, ``augment``, ``cluster``, ``gate`` and the seed are
-            read.
+        recipe: The settings; ``quantize``, ``qat``, ``finetune``, ``augment``, ``loss``, ``cluster``, ``gate`` and the
+            seed are read.
         num_classes: Length of the output.
         samples: Pictures of the representative dataset.
     """
@@ -166,7 +166,10 @@ def _trained(subject: Subject, *, teach: bool) -> Iterator[_Attempt]:
         contract=subject.contract,
         calibration_images=images,
         seed=recipe.seed,
-        teacher=Teacher(subject.network, recipe.distill, contract=subject.contract) if teach else None,
+        loss=recipe.loss,
+        teacher=Teacher(subject.network, recipe.distill, contract=subject.contract, loss=recipe.loss)
+        if teach
+        else None,
         masks=zero_masks(subject.network) if recipe.sparsify.sparsity else None,
     )
     name = "qat_distilled" if teach else "qat"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from trainer.artifacts import MEASURED_SPLITS, read_dataset, read_evaluations, read_pixels
+from trainer.artifacts import MEASURED_SPLITS, MODEL_FILES, read_dataset, read_evaluations, read_pixels
 from trainer.evaluation.metrics import agreement
+from trainer.evaluation.multi_label import MultiLabelEvaluation, thresholds_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +36,9 @@ def stamp(run: Run, path: Path) -> None:
         golden = tuple(make_sample(classifier, frame) for frame in frames)
         manifest = classifier.model.manifest
     assert manifest is not None  # the quantize stage wrote it
-    restamp(path, replace(manifest, accuracy=_accuracy(evaluations), golden=golden))
+    kind = next(kind for kind, name in MODEL_FILES.items() if name == path.name)
+    thresholds = thresholds_of(evaluations[kind]["val"])
+    restamp(path, replace(manifest, accuracy=_accuracy(evaluations), golden=golden, thresholds=thresholds))
 
 
 def _accuracy(evaluations: dict[str, dict[str, Evaluation]]) -> tuple[MeasuredAccuracy, ...]:
@@ -45,7 +48,7 @@ def _accuracy(evaluations: dict[str, dict[str, Evaluation]]) -> tuple[MeasuredAc
     for split in MEASURED_SPLITS:
         fp32, int8 = evaluations["fp32"][split], evaluations["int8"][split]
         share = agreement(fp32, int8) / 100
-        measured.append(MeasuredAccuracy(split, fp32.count, fp32.accuracy, int8.accuracy, share, int8.kernels))
+        measured.append(MeasuredAccuracy(split, fp32.pictures, fp32.accuracy, int8.accuracy, share, int8.kernels))
     return tuple(measured)
 
 
@@ -57,8 +60,19 @@ def _photos(run: Run, evaluations: dict[str, dict[str, Evaluation]]) -> list[NDA
     import cv2
 
     fp32, int8 = evaluations["fp32"]["val"], evaluations["int8"]["val"]
-    answers = enumerate(zip(fp32.labels, fp32.predicted, int8.predicted, strict=True))
-    right = [index for index, (label, a, b) in answers if label == a == b]
-    surest = sorted(right, key=lambda index: -int8.scores[index])[:_PHOTOS]
+    if isinstance(fp32, MultiLabelEvaluation) and isinstance(int8, MultiLabelEvaluation):
+        surest = _surest_of_all(fp32, int8)
+    else:
+        answers = enumerate(zip(fp32.labels, fp32.predicted, int8.predicted, strict=True))
+        right = [index for index, (label, a, b) in answers if label == a == b]
+        surest = sorted(right, key=lambda index: -int8.scores[index])[:_PHOTOS]
     images = read_pixels(run, read_dataset(run), "val").images
     return [cv2.resize(images[index], (_SIDE, _SIDE), interpolation=cv2.INTER_AREA) for index in surest]
+
+
+def _surest_of_all(fp32: MultiLabelEvaluation, int8: MultiLabelEvaluation) -> list[int]:
+    """Pictures of several labels that both answer rightly, those first whose least sure answer is surest."""
+    right = [model.by_picture(model.labels) == model.by_picture(model.predicted) for model in (fp32, int8)]
+    sure = abs(int8.by_picture(int8.scores) - int8.thresholds).min(axis=1)
+    both = (right[0] & right[1]).all(axis=1)
+    return sorted(both.nonzero()[0].tolist(), key=lambda index: -sure[index])[:_PHOTOS]

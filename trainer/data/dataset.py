@@ -17,8 +17,10 @@ from pathlib import Path
 
 from trainer.config import DataConfig
 from trainer.data.formats import find_photos
+from trainer.data.formats.listing import Entry
 from trainer.data.grouping import group_photos
 from trainer.data.images import ImageFacts, inspect_image
+from trainer.data.multi_label_split import assign_multi_label_splits
 from trainer.data.split import assign_splits
 from trainer.errors import DatasetError, RecipeError
 from trainer.types import Dataset, Photo, Split
@@ -80,7 +82,7 @@ class Survey:
         return tuple((photo.path, photo.facts.unreadable) for photo in self.photos if photo.facts.unreadable)
 
 
-def scan(source: str | Path, *, data: DataConfig, seed: int) -> Dataset:
+def scan(source: str | Path, *, data: DataConfig, seed: int, least_classes: int = 2) -> Dataset:
     """Reads photos and splits them.
 
     Each file is hashed and checked for its header and its end; damage in its middle is found by `load_pixels`.
@@ -89,11 +91,12 @@ def scan(source: str | Path, *, data: DataConfig, seed: int) -> Dataset:
         source: A folder or a list, as `trainer.data.formats` reads them.
         data: Shares of the splits, groups, and how many files may be unreadable.
         seed: Of the split.
+        least_classes: That there must be: photos that are added to others may be of one class.
 
     Raises:
         DatasetError: The photos can't be trained on as they are.
     """
-    return split_photos(survey(source), data=data, seed=seed)
+    return split_photos(survey(source), data=data, seed=seed, least_classes=least_classes)
 
 
 def survey(source: str | Path, *, decode: bool = False) -> Survey:
@@ -109,10 +112,13 @@ def survey(source: str | Path, *, decode: bool = False) -> Survey:
     from tqdm import tqdm
 
     found = find_photos(source)
-    files = [found.root / entry.path for entry in found.entries]
+
+    def look(entry: Entry) -> ImageFacts:
+        return entry.facts or inspect_image(found.root / entry.path, decode=decode)
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        looks = pool.map(lambda file: inspect_image(file, decode=decode), files)
-        facts = list(tqdm(looks, desc="Reading photos", total=len(files), unit=" photos", delay=0.5, leave=False))
+        looks, total = pool.map(look, found.entries), len(found.entries)
+        facts = list(tqdm(looks, desc="Reading photos", total=total, unit=" photos", delay=0.5, leave=False))
     if not found.multi_label:
         facts = [
             fact if entry.labels else ImageFacts(fact.sha256, 0, 0, fact.unreadable or "a photo without a label")
@@ -130,21 +136,14 @@ def survey(source: str | Path, *, decode: bool = False) -> Survey:
     )
 
 
-def split_photos(found: Survey, *, data: DataConfig, seed: int) -> Dataset:
+def split_photos(found: Survey, *, data: DataConfig, seed: int, least_classes: int = 2) -> Dataset:
     """Decides whether photos can be trained on, and where each belongs.
 
     Raises:
-        DatasetError: They can't: too many are unreadable, there are too few classes, photos or groups, or photos have
-            several labels.
+        DatasetError: They can't: too many are unreadable, there are too few classes, photos or groups.
     """
-    if found.multi_label:
-        several = next(photo for photo in found.photos if len(photo.labels) > 1)
-        raise DatasetError(
-            f"Expected one label for each photo in {found.root}, got {len(several.labels)} for {several.path} "
-            f"({several.label}): networks for several labels can't be trained yet. Leave one label for each."
-        )
     _check_unreadable(found, data.max_unreadable)
-    labels = _common_classes(found)
+    labels = _common_classes(found, least_classes)
     photos = found.readable
     given = _as_whole(found)
     shares = _shares(data, given, len(photos))
@@ -152,24 +151,30 @@ def split_photos(found: Survey, *, data: DataConfig, seed: int) -> Dataset:
     _check_enough(found.root, labels, pool, photos, given, splits=1 + len(shares))
     groups = group_photos(found.root, pool, data.group)
     index = {label: number for number, label in enumerate(labels)}
-    dealt = assign_splits(
-        [photo.facts.sha256 for photo in pool],
-        [index[photo.label] for photo in pool],
-        shares,
-        seed=seed,
-        groups=groups,
-    )
-    if groups:
-        _check_groups(found.root, pool, dealt, groups, ("train", *shares))
+    hashes = [photo.facts.sha256 for photo in pool]
+    if found.multi_label:
+        shown = [[index[label] for label in photo.labels] for photo in pool]
+        dealt = assign_multi_label_splits(hashes, shown, shares, seed=seed, groups=groups)
+    else:
+        dealt = assign_splits(hashes, [index[photo.label] for photo in pool], shares, seed=seed, groups=groups)
+    if groups or found.multi_label:
+        _check_reached(found.root, pool, dealt, groups, ("train", *shares))
     splits: dict[str, Split] = {photo.path: photo.given for photo in photos if photo.given}
     splits.update({photo.path: split for photo, split in zip(pool, dealt, strict=True)})
     return Dataset(
         root=found.root,
         labels=labels,
-        photos=tuple(Photo(photo.path, index[photo.label], splits[photo.path], photo.facts.sha256) for photo in photos),
+        photos=tuple(_photo(photo, index, splits[photo.path], found.multi_label) for photo in photos),
         unreadable=found.unreadable,
         given_split=bool(given),
+        multi_label=found.multi_label,
     )
+
+
+def _photo(found: FoundPhoto, index: dict[str, int], split: Split, multi_label: bool) -> Photo:
+    classes = tuple(sorted(index[label] for label in found.labels))
+    first = classes[0] if classes else -1
+    return Photo(found.path, first, split, found.facts.sha256, classes if multi_label else None)
 
 
 def _check_unreadable(found: Survey, allowed: float) -> None:
@@ -183,7 +188,7 @@ def _check_unreadable(found: Survey, allowed: float) -> None:
         )
 
 
-def _common_classes(found: Survey) -> tuple[str, ...]:
+def _common_classes(found: Survey, least: int) -> tuple[str, ...]:
     first, *others = found.classes.items()
     for split, classes in others:
         missing = sorted(set(first[1]) - set(classes))
@@ -195,7 +200,7 @@ def _common_classes(found: Survey) -> tuple[str, ...]:
                 f"Expected the same classes in each split of {found.root}, but {' and '.join(lacks)}. "
                 "Add photos of them there, or take the others out."
             )
-    if len(first[1]) < 2:
+    if len(first[1]) < least:
         raise DatasetError(
             f"Expected at least two classes in {found.root}, got one ({', '.join(first[1])}). "
             "Add photos of something else, for example of the background."
@@ -237,10 +242,11 @@ def _check_enough(
     splits: int,
 ) -> None:
     """Sees to it that each class reaches each split."""
-    distinct: dict[str, str] = {}  # a photo that lies in several classes counts for the one that it is dealt with
+    # A copy of a photo counts once: where copies have other labels, for those that it is dealt with.
+    distinct: dict[str, tuple[str, ...]] = {}
     for photo in sorted(pool, key=lambda photo: photo.label):
-        distinct.setdefault(photo.facts.sha256, photo.label)
-    counts = Counter(distinct.values())
+        distinct.setdefault(photo.facts.sha256, photo.labels)
+    counts = Counter(label for found in distinct.values() for label in found)
     for label in labels:
         if counts[label] < splits:
             parts = {1: "train", 2: "train and one carved from it", 3: "train, val and test"}[splits]
@@ -248,7 +254,7 @@ def _check_enough(
                 f"Expected at least {splits} distinct readable photos of class {label} in {root} (for {parts}), got "
                 f"{counts[label]}. Add photos, or take the class out."
             )
-    present = {(photo.given, photo.label) for photo in photos}
+    present = {(photo.given, label) for photo in photos for label in photo.labels}
     for split in given:
         for label in labels:
             if (split, label) not in present:
@@ -258,23 +264,30 @@ def _check_enough(
                 )
 
 
-def _check_groups(
+def _check_reached(
     root: Path,
     pool: Sequence[FoundPhoto],
     dealt: Sequence[Split],
-    groups: Sequence[str],
+    groups: Sequence[str] | None,
     splits: Sequence[Split],
 ) -> None:
-    """Sees to it that each class reached each split although groups were kept whole."""
-    reached = {(photo.label, split) for photo, split in zip(pool, dealt, strict=True)}
+    """Sees to it that each class reached each split although groups, or photos of several classes, were kept whole."""
+    reached = {(label, split) for photo, split in zip(pool, dealt, strict=True) for label in photo.labels}
     parts: dict[str, set[str]] = defaultdict(set)
-    for photo, group in zip(pool, groups, strict=True):
-        parts[photo.label].add(group or photo.facts.sha256)
+    for photo, group in zip(pool, groups or [""] * len(pool), strict=True):
+        for label in photo.labels:
+            parts[label].add(group or photo.facts.sha256)
     for label in sorted(parts):
         for split in splits:
-            if (label, split) not in reached:
+            if (label, split) in reached:
+                continue
+            if groups:
                 raise DatasetError(
                     f"Expected photos of class {label} in each of {', '.join(splits)} with groups kept whole, but its "
                     f"groups ({len(parts[label])} in {root}) leave none for {split}. "
                     "Add photos of other sessions, or group by something finer with data.group."
                 )
+            raise DatasetError(
+                f"Expected photos of class {label} in each of {', '.join(splits)}, but its {len(parts[label])} in "
+                f"{root} leave none for {split}, as they show other classes too. Add some, or name each photo's split."
+            )

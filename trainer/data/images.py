@@ -74,9 +74,17 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
         DatasetError: The file is no picture, or a damaged one.
     """
     try:
-        return _decode(_read(path))
+        return decode_image(_read(path), str(path))
     except _UnreadableError as error:
-        raise DatasetError(f"Expected a picture in {path}, got {error}. Replace the file or take it out.") from error
+        raise _no_picture(str(path), error) from error
+
+
+def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
+    """Decodes the bytes of a picture file, as `read_image` does; ``name`` is for people."""
+    try:
+        return _decode(data)
+    except _UnreadableError as error:
+        raise _no_picture(name, error) from error
 
 
 def inspect_image(path: str | Path, *, decode: bool = False) -> ImageFacts:
@@ -86,10 +94,17 @@ def inspect_image(path: str | Path, *, decode: bool = False) -> ImageFacts:
         path: The file.
         decode: Decode and measure it as well, which finds damage in the middle of a file too, and takes longer.
     """
-    sha256 = ""
     try:
         data = _read(path)
-        sha256 = hashlib.sha256(data).hexdigest()
+    except _UnreadableError as error:
+        return ImageFacts("", 0, 0, str(error))
+    return inspect_bytes(data, decode=decode)
+
+
+def inspect_bytes(data: bytes, *, decode: bool = False) -> ImageFacts:
+    """Looks at the bytes of a picture file, as `inspect_image` does."""
+    sha256 = hashlib.sha256(data).hexdigest()
+    try:
         image = _open(data)
         measures = None
         if decode or not _is_whole(data, image):
@@ -106,6 +121,10 @@ def inspect_image(path: str | Path, *, decode: bool = False) -> ImageFacts:
         taken_at=_taken_at(image),
         measures=measures,
     )
+
+
+def _no_picture(name: str, error: _UnreadableError) -> DatasetError:
+    return DatasetError(f"Expected a picture in {name}, got {error}. Replace the file or take it out.")
 
 
 def _read(path: str | Path) -> bytes:

@@ -12,19 +12,22 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_runtime.preprocess import resize_frame
 from edge_runtime.types import InputContract
-from trainer.data.images import read_image
+from trainer.data.images import decode_image, read_image
+from trainer.data.shards import is_packed, visit_photos
 from trainer.errors import DatasetError, OutputFolderError
 from trainer.types import Dataset, Photo, Pixels, Split
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
 _FORMAT = 1  # of the cache; raise it when the same photos should give other bytes
 _IMAGES = "images.npy"
@@ -68,9 +71,20 @@ def load_pixels(dataset: Dataset, split: Split, contract: InputContract, cache_d
     kept = [photos[index] for index in json.loads((cache / _KEPT).read_text(encoding="utf-8"))]
     return Pixels(
         images=np.load(cache / _IMAGES, mmap_mode="r"),
-        labels=np.array([photo.label for photo in kept], np.int64),
+        labels=_multi_hot(kept, len(dataset.labels))
+        if dataset.multi_label
+        else np.array([photo.label for photo in kept], np.int64),
         paths=tuple(photo.path for photo in kept),
     )
+
+
+def _multi_hot(photos: Sequence[Photo], classes: int) -> NDArray[np.uint8]:
+    import numpy as np
+
+    labels = np.zeros((len(photos), classes), np.uint8)
+    for row, photo in zip(labels, photos, strict=True):
+        row[list(photo.classes)] = 1
+    return labels
 
 
 def _key(photos: Sequence[Photo], contract: InputContract) -> str:
@@ -107,19 +121,20 @@ def _write_images(file: Path, root: Path, photos: Sequence[Photo], contract: Inp
 
     shape = (contract.height, contract.width, contract.channels)
     images = _create(file, (len(photos), *shape))
+    errors = [""] * len(photos)
 
-    def fill(index: int) -> str:
+    def fill(index: int, decode: Callable[[], NDArray[np.uint8]]) -> None:
         try:
-            pixels = read_image(root / photos[index].path)
+            images[index] = resize_frame(decode(), contract, color="rgb")
         except DatasetError as error:
-            return str(error)
-        images[index] = resize_frame(pixels, contract, color="rgb")
-        return ""
+            errors[index] = str(error)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV lets other threads run while it works
-        work = pool.map(fill, range(len(photos)))
-        bar = tqdm(work, desc=f"Decoding {name}", total=len(photos), unit=" photos", delay=0.5, leave=False)
-        errors = list(bar)
+    # OpenCV lets other threads run while it works.
+    work = _fill_from_shards if is_packed(root) else _fill_from_files
+    bar = tqdm(
+        work(root, photos, fill), desc=f"Decoding {name}", total=len(photos), unit=" photos", delay=0.5, leave=False
+    )
+    deque(bar, maxlen=0)
 
     kept = [index for index, error in enumerate(errors) if not error]
     bad = [error for error in errors if error]
@@ -135,6 +150,16 @@ def _write_images(file: Path, root: Path, photos: Sequence[Photo], contract: Inp
         images = whole
     images.flush()
     return kept
+
+
+def _fill_from_files(root: Path, photos: Sequence[Photo], fill: Callable[..., None]) -> Iterator[object]:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(lambda i: fill(i, lambda: read_image(root / photos[i].path)), range(len(photos)))
+
+
+def _fill_from_shards(root: Path, photos: Sequence[Photo], fill: Callable[..., None]) -> Iterator[object]:
+    place = {photo.path: index for index, photo in enumerate(photos)}
+    return visit_photos(root, place, lambda path, data: fill(place[path], lambda: decode_image(data, path)))
 
 
 def _create(file: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:

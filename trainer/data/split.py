@@ -16,7 +16,7 @@ from trainer.types import SPLITS, Split
 
 
 @dataclass(frozen=True)
-class _Unit:
+class Unit:
     """Photos that are dealt as one.
 
     Attributes:
@@ -56,10 +56,10 @@ def assign_splits(
     Returns:
         The split of each photo, in the order given.
     """
-    units = _units(sha256s, labels, groups)
+    units = join_units(sha256s, [(label,) for label in labels], groups)
     # Large ones first: the single photos behind them even the numbers out.
-    units.sort(key=lambda unit: (-len(unit.indices), _lot(unit.name, seed)))
-    lacking = {label: _sizes(total, shares) for label, total in Counter(labels).items()}
+    units.sort(key=lambda unit: (-len(unit.indices), lot(unit.name, seed)))
+    lacking = {label: sizes_of(total, shares) for label, total in Counter(labels).items()}
     totals = {label: sum(sizes.values()) for label, sizes in lacking.items()}
     empty = {label: set(sizes) for label, sizes in lacking.items()}
     left = Counter(label for unit in units for label in unit.labels)
@@ -91,7 +91,7 @@ def assign_splits(
     return splits
 
 
-def _units(sha256s: Sequence[str], labels: Sequence[int], groups: Sequence[str] | None) -> list[_Unit]:
+def join_units(sha256s: Sequence[str], labels: Sequence[Sequence[int]], groups: Sequence[str] | None) -> list[Unit]:
     """Joins the copies of a photo, and what is in one group (union–find)."""
     parent: dict[str, str] = {}
 
@@ -108,14 +108,18 @@ def _units(sha256s: Sequence[str], labels: Sequence[int], groups: Sequence[str] 
     members: dict[str, list[int]] = defaultdict(list)
     for index, key in enumerate(keys):
         members[root(key)].append(index)
-    return [_Unit(name, tuple(found), Counter(labels[index] for index in found)) for name, found in members.items()]
+    return [
+        Unit(name, tuple(found), Counter(label for index in found for label in labels[index]))
+        for name, found in members.items()
+    ]
 
 
-def _lot(name: str, seed: int) -> bytes:
+def lot(name: str, seed: int) -> bytes:
+    """By which units are ordered."""
     return hashlib.sha256(f"{seed}:{name}".encode()).digest()
 
 
-def _sizes(total: int, shares: Mapping[Split, float]) -> dict[Split, int]:
+def sizes_of(total: int, shares: Mapping[Split, float]) -> dict[Split, int]:
     """How many photos of a class each split should get, train last."""
     sizes = {split: max(1, int(total * share + 0.5)) for split in SPLITS if (share := shares.get(split))}
     sizes["train"] = max(1, total - sum(sizes.values()))

@@ -12,6 +12,7 @@ from typing import Any
 from trainer.artifacts import input_size
 from trainer.config import Recipe
 from trainer.data.dataset import FoundPhoto, Survey, split_photos, survey
+from trainer.data.formats.packed import require_files
 from trainer.doctor.faults import FAULTS, Fault, faults_of
 from trainer.doctor.near_duplicates import grouped, near_duplicates
 from trainer.doctor.sessions import Leak, leaks
@@ -165,6 +166,7 @@ def check(source: str | Path, recipe: Recipe | None = None, *, suspects: bool | 
         WeightsError: ``suspects`` is True, and the weights can't be had.
     """
     recipe = recipe or Recipe()
+    require_files(source, "check")
     found = survey(source, decode=True)
     photos = found.readable
     dataset, stops = None, ""
@@ -263,8 +265,10 @@ def _suspects(
 
     if asked is False:
         return None, "not asked for", 0.0
+    if found.multi_label:
+        return None, "photos have several labels", 0.0
     if dataset is None:
-        return None, "photos have several labels" if found.multi_label else "training would stop", 0.0
+        return None, "training would stop", 0.0
     if reason := reason_against([photo.label for photo in dataset.photos], dataset.labels):
         return None, reason, 0.0
     said: list[str] = []

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from trainer.data.few import RECIPE, few_photos
 from trainer.doctor.check import CheckReport, Duplicates
 from trainer.doctor.faults import FAULTS
 
@@ -46,6 +47,7 @@ def findings(report: CheckReport) -> list[Finding]:
         *_within_splits(report),
         *_faults(report),
         *_balance(report),
+        *_few(report),
     ]
 
 
@@ -178,6 +180,15 @@ def _balance(report: CheckReport) -> Iterator[Finding]:
             "smaller_than_input",
             f"{sizes.smaller_than_input} of {report.photos} photos are smaller than the network's input of "
             f"{sizes.input_size} px and are enlarged; a smaller input may do as well, and is faster.",
+        )
+
+
+def _few(report: CheckReport) -> Iterator[Finding]:
+    if text := few_photos(report.class_counts):
+        yield Finding(
+            "few_photos",
+            f"{text}. Train with --recipe {RECIPE}, and judge the accuracy by its interval: each photo that measures "
+            "counts for many.",
         )
 
 

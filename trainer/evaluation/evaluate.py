@@ -9,74 +9,96 @@ import numpy as np
 
 from trainer.errors import DatasetError
 from trainer.evaluation.metrics import evaluation_from_answers
+from trainer.evaluation.multi_label import evaluation_from_scores
 from trainer.types import Evaluation, Pixels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from edge_runtime import BackendInfo, Classifier
+    from trainer.evaluation.multi_label import MultiLabelEvaluation
 
 
-def evaluate_pixels(model: Path, pixels: Pixels, split: str, **options: Any) -> Evaluation:
+def evaluate_pixels(
+    model: Path, pixels: Pixels, split: str, *, thresholds: Sequence[float] = (), **options: Any
+) -> Evaluation:
     """Measures a model on cached pictures.
 
     Args:
         model: The ``.tflite`` file, whose classes are those of the pictures.
         pixels: The pictures, at the size of the network's input.
         split: Their name.
+        thresholds: For pictures with several labels, the least score of each class; empty: those that serve these
+            pictures best, which is for the validation split to say.
         **options: Of `edge_runtime.Classifier`.
     """
     from edge_runtime import Classifier
 
     with Classifier(model, **{"num_threads": 1, **options}) as classifier:  # any number gives the same answers
+        if pixels.labels.ndim == 2:
+            return _evaluate_each_class(classifier, pixels.images, pixels.labels.tolist(), split, thresholds)
         return _evaluate(classifier, pixels.images, pixels.labels.tolist(), split)
 
 
 def evaluate_folder(
-    classifier: Classifier, root: Path, photos: Iterable[tuple[str, str]], split: str
+    classifier: Classifier, root: Path, photos: Iterable[tuple[str, Sequence[str]]], split: str
 ) -> tuple[Evaluation, tuple[tuple[str, str], ...]]:
-    """Measures a model on photos whose folders name their classes.
+    """Measures a model on photos whose classes are known.
+
+    A model that answers each class by itself, with a threshold for each, is asked for each class.
 
     Args:
         classifier: The model.
         root: The data set's folder.
-        photos: Path relative to it and class name of each.
+        photos: Path relative to it and class names of each.
         split: Their name.
 
     Returns:
         The evaluation, and path and reason of the photos that can't be decoded.
 
     Raises:
-        DatasetError: A class is not one of the model's labels, or no photo can be decoded.
+        DatasetError: A class is not one of the model's labels, photos have several and the model gives one, or no photo
+            can be decoded.
     """
     from trainer.data.images import read_image
 
     index = {label: number for number, label in enumerate(classifier.labels)}
     photos = list(photos)
-    strangers = sorted({label for _, label in photos} - set(index))
+    strangers = sorted({label for _, labels in photos for label in labels} - set(index))
     if strangers:
         raise DatasetError(
             f"Expected class folders named like the model's labels ({_some(list(index))}), got {_some(strangers)}. "
             "Rename the folders, or evaluate another model."
         )
-    readable: list[int] = []
+    thresholds = classifier.model.thresholds
+    several = next((path for path, labels in photos if len(labels) != 1), None)
+    if several is not None and not thresholds:
+        raise DatasetError(
+            f"Expected one label for each photo, as {classifier.model.path.name} gives one answer, got another number "
+            f"for {several}. Evaluate a model that was trained on photos with several labels."
+        )
+    readable: list[Any] = []
     unreadable: list[tuple[str, str]] = []
 
     def frames() -> Iterable[NDArray[np.uint8]]:
-        for path, label in photos:
+        for path, labels in photos:
             try:
                 frame = read_image(root / path)
             except DatasetError as error:
                 unreadable.append((path, str(error)))
                 continue
-            readable.append(index[label])
+            readable.append([int(name in labels) for name in index] if thresholds else index[labels[0]])
             yield frame
 
-    # `readable` grows while the frames are drawn, so it is complete when `_evaluate` reads it.
-    evaluation = _evaluate(classifier, frames(), readable, split, total=len(photos))
+    # `readable` grows while the frames are drawn, so it is complete when it is read.
+    evaluation: Evaluation
+    if thresholds:
+        evaluation = _evaluate_each_class(classifier, frames(), readable, split, thresholds, total=len(photos))
+    else:
+        evaluation = _evaluate(classifier, frames(), readable, split, total=len(photos))
     return evaluation, tuple(unreadable)
 
 
@@ -100,7 +122,9 @@ def evaluate_photos(
     """
     from edge_runtime import Classifier
     from trainer.data.dataset import survey
+    from trainer.data.formats.packed import require_files
 
+    require_files(photos, "measure a model on")
     with Classifier(model, **options) as classifier:
         found = survey(photos)
         given = {photo.given for photo in found.photos}
@@ -108,7 +132,7 @@ def evaluate_photos(
             split = "test" if "test" in given else "all"
         if split != "all" and split not in given:
             raise DatasetError(f"Expected a folder {split} in {photos}, there is none. Use --split all.")
-        chosen = [(photo.path, photo.label) for photo in found.photos if split in ("all", photo.given)]
+        chosen = [(photo.path, photo.labels) for photo in found.photos if split in ("all", photo.given)]
         return evaluate_folder(classifier, found.root, chosen, split)
 
 
@@ -126,15 +150,10 @@ def describe_kernels(backend: BackendInfo) -> str:
 def _evaluate(
     classifier: Classifier, frames: Iterable[NDArray[np.uint8]], labels: list[int], split: str, total: int | None = None
 ) -> Evaluation:
-    from tqdm import tqdm
-
     predicted: list[int] = []
     scores: list[float] = []
     times: list[float] = []
-    bar = tqdm(
-        frames, f"Measuring {classifier.model.path.name} on {split}", total or len(labels), delay=0.5, leave=False
-    )
-    for frame in bar:
+    for frame in _counted(classifier, frames, split, total or len(labels)):
         prediction = classifier.classify(frame, color="rgb", top_k=1)
         best = prediction.categories[0]
         predicted.append(best.index)
@@ -150,6 +169,45 @@ def _evaluate(
         median(times) if times else 0.0,
         describe_kernels(classifier.backend),
     )
+
+
+def _evaluate_each_class(
+    classifier: Classifier,
+    frames: Iterable[NDArray[np.uint8]],
+    labels: list[list[int]],
+    split: str,
+    thresholds: Sequence[float],
+    total: int | None = None,
+) -> MultiLabelEvaluation:
+    scores: list[NDArray[np.float32]] = []
+    times: list[float] = []
+    for frame in _counted(classifier, frames, split, total or len(labels)):
+        prediction = classifier.classify(frame, color="rgb", all_scores=True)
+        assert prediction.scores is not None  # they were asked for
+        scores.append(prediction.scores)
+        times.append(prediction.inference_ms)
+    classes = len(classifier.labels)
+    return evaluation_from_scores(
+        classifier.model.path.name,
+        split,
+        np.reshape(labels, (len(labels), classes)),
+        np.reshape(scores, (len(scores), classes)),
+        classifier.labels,
+        median(times) if times else 0.0,
+        describe_kernels(classifier.backend),
+        thresholds,
+    )
+
+
+def _counted(
+    classifier: Classifier, frames: Iterable[NDArray[np.uint8]], split: str, total: int
+) -> Iterable[NDArray[np.uint8]]:
+    from tqdm import tqdm
+
+    bar: Iterable[NDArray[np.uint8]] = tqdm(
+        frames, f"Measuring {classifier.model.path.name} on {split}", total, delay=0.5, leave=False
+    )
+    return bar
 
 
 def _some(names: list[str]) -> str:

@@ -7,6 +7,7 @@ from collections import Counter
 from trainer.config import GateConfig
 from trainer.errors import GateError
 from trainer.evaluation.metrics import agreement, require_same_pictures, right_answers
+from trainer.evaluation.multi_label import MultiLabelEvaluation
 from trainer.types import Evaluation, Verdict
 
 COLLAPSED_SHARE = 0.9
@@ -21,7 +22,12 @@ def judge(fp32: Evaluation, int8: Evaluation, config: GateConfig) -> Verdict:
 
     It doesn't where it loses more than ``config.max_drop`` points of accuracy (exactly that much passes), where it
     agrees with FP32 on less than ``config.min_agreement`` percent of the pictures, or where it collapsed to one class
-    (`collapsed_class`), which a lenient setting of the other two must not hide.
+    (`collapsed_class`), which a lenient setting of the other two must not hide. ``config.spare`` photos may be lost, or
+    answered otherwise, in any case.
+
+    With several labels a photo, each class of each photo is one answer, yes or no. Most of them are no and easily
+    right, so there the macro F1, which only rightly found classes raise, may lose no more than the accuracy may; and a
+    class has collapsed where FP32 finds it and INT8 never does.
 
     Args:
         fp32: The baseline on the deciding split.
@@ -35,23 +41,41 @@ def judge(fp32: Evaluation, int8: Evaluation, config: GateConfig) -> Verdict:
     # In counts: 0.9 - 0.89 is more than 0.01 in floats, and a drop of exactly max_drop has to pass.
     lost = right_answers(fp32) - right_answers(int8)
     drop, equal = 100 * lost / fp32.count, agreement(fp32, int8)
-    where = f"the {fp32.count:,} photos of the {fp32.split} split"
+    spare = 100 * config.spare / fp32.count
+    max_drop, min_agreement = max(config.max_drop, spare), min(config.min_agreement, 100 - spare)
+    where = f"the {fp32.pictures:,} photos of the {fp32.split} split"
     reasons = []
-    if drop > config.max_drop + 1e-9:
+    if drop > max_drop + 1e-9:
         reasons.append(
             f"INT8 loses {drop:.2f} points of accuracy on {where} ({100 * fp32.accuracy:.2f}% → "
-            f"{100 * int8.accuracy:.2f}%); at most {config.max_drop:g} may be lost."
+            f"{100 * int8.accuracy:.2f}%); at most {max_drop:g} may be lost."
         )
-    if equal < config.min_agreement - 1e-9:
+    if equal < min_agreement - 1e-9:
         reasons.append(
-            f"INT8 gives FP32's answer on {equal:.2f}% of {where}; at least {config.min_agreement:g}% is asked for."
+            f"INT8 gives FP32's answer on {equal:.2f}% of {where}; at least {min_agreement:g}% is asked for."
         )
-    if (index := collapsed_class(fp32, int8)) is not None:
+    if isinstance(fp32, MultiLabelEvaluation) and isinstance(int8, MultiLabelEvaluation):
+        reasons += _lost_labels(fp32, int8, config, where)
+    elif (index := collapsed_class(fp32, int8)) is not None:
         reasons.append(
             f"INT8 has collapsed to one class: it answers {int8.classes[index].label!r} on "
             f"{int8.predicted.count(index)} of {where}, FP32 on {fp32.predicted.count(index)}."
         )
     return Verdict(passed=not reasons, drop=drop, agreement=equal, reasons=tuple(reasons))
+
+
+def _lost_labels(fp32: MultiLabelEvaluation, int8: MultiLabelEvaluation, config: GateConfig, where: str) -> list[str]:
+    """What only models that answer each class by itself can lose."""
+    reasons = []
+    if 100 * (fp32.macro_f1 - int8.macro_f1) > config.max_drop + 1e-9:
+        reasons.append(
+            f"INT8 loses {100 * (fp32.macro_f1 - int8.macro_f1):.2f} points of macro F1 on {where} "
+            f"({100 * fp32.macro_f1:.2f}% → {100 * int8.macro_f1:.2f}%); at most {config.max_drop:g} may be lost."
+        )
+    found = zip(fp32.classes, int8.classes, strict=True)
+    if gone := [before.label for before, after in found if before.recall > 0 and after.recall == 0]:
+        reasons.append(f"INT8 never finds {', '.join(gone)} on {where}, FP32 does.")
+    return reasons
 
 
 def require_kept(verdict: Verdict) -> None:

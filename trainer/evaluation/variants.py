@@ -20,16 +20,16 @@ from trainer.artifacts import (
 from trainer.compression.macs import count_macs
 from trainer.compression.sparsity import total_sparsity
 from trainer.evaluation.evaluate import evaluate_pixels
+from trainer.evaluation.multi_label import thresholds_of
 from trainer.reports.report_page import KIND_NAMES
 from trainer.training.teachers import read_teacher
-from trainer.types import Variant
+from trainer.types import Evaluation, Variant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from edge_runtime import InputContract
     from trainer.run import Run
-    from trainer.types import Evaluation
 
 TITLES = {
     "student": "Network, trained by the labels",
@@ -37,6 +37,7 @@ TITLES = {
     "pruned": "Channels pruned",
     "sparse": "Weights pruned",
     "clustered": "Weights clustered",
+    "extended": "Classes added",
 }
 
 
@@ -69,11 +70,11 @@ class Candidate:
 
     def evaluations(self, run: Run) -> dict[str, Evaluation]:
         """By split, through the runtime."""
-        dataset = read_dataset(run)
-        return {
-            split: evaluate_pixels(self.file, read_pixels(run, dataset, split, self.contract), split)
-            for split in MEASURED_SPLITS
-        }
+        dataset, found = read_dataset(run), dict[str, Evaluation]()
+        for split in MEASURED_SPLITS:  # validation first: it gives the thresholds of several labels
+            pixels = read_pixels(run, dataset, split, self.contract)
+            found[split] = evaluate_pixels(self.file, pixels, split, thresholds=thresholds_of(found.get("val")))
+        return found
 
 
 def list_candidates(run: Run) -> tuple[Candidate, ...]:

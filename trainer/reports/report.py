@@ -12,9 +12,11 @@ from typing import Any
 
 from trainer.errors import OutputFolderError
 from trainer.evaluation.metrics import accuracy_interval, agreement, changed_answers, right_answers
+from trainer.evaluation.multi_label import MultiLabelEvaluation
 from trainer.files import write_bytes
 from trainer.reports.report_content import ReportContent, Speed
 from trainer.reports.report_page import render_page
+from trainer.types import Evaluation
 
 SCHEMA_VERSION = 1
 
@@ -48,7 +50,8 @@ def write_report(run_dir: Path, content: ReportContent) -> tuple[Path, Path]:
 def report_to_dict(content: ReportContent) -> dict[str, Any]:
     """Everything in a report that a program may want, in JSON's types. Accuracies 0–1, drop and agreement in percent.
 
-    ``summary`` holds the comparison by split; ``evaluations`` what `Evaluation.from_dict` reads, each answer included.
+    ``summary`` holds the comparison by split; ``evaluations`` what
+    `trainer.evaluation.multi_label.read_evaluation` reads, each answer included.
     """
     return {
         "schema_version": SCHEMA_VERSION,
@@ -84,10 +87,10 @@ def _summary(content: ReportContent, split: str) -> dict[str, Any]:
     here = {kind: content.evaluations[kind][split] for kind in content.kinds if split in content.evaluations[kind]}
     summary: dict[str, Any] = {
         kind: {
-            "count": evaluation.count,
+            "count": evaluation.pictures,
             "accuracy": evaluation.accuracy,
-            "accuracy_interval": list(accuracy_interval(evaluation)),
             "macro_f1": evaluation.macro_f1,
+            **_by_kind(evaluation),
             "latency_ms": evaluation.latency_ms,
             "kernels": evaluation.kernels,
         }
@@ -100,6 +103,12 @@ def _summary(content: ReportContent, split: str) -> dict[str, Any]:
         summary["agreement"] = agreement(fp32, int8)
         summary["only_fp32_right"], summary["only_int8_right"] = lost, gained
     return summary
+
+
+def _by_kind(evaluation: Evaluation) -> dict[str, Any]:
+    if isinstance(evaluation, MultiLabelEvaluation):  # its answers hang together: an interval would be too narrow
+        return {name: getattr(evaluation, name) for name in ("mean_average_precision", "subset_accuracy")}
+    return {"accuracy_interval": list(accuracy_interval(evaluation))}
 
 
 def _speed(speed: Speed | None) -> dict[str, Any] | None:

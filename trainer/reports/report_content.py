@@ -73,7 +73,8 @@ class DatasetFacts:
         """Counts a data set's photos."""
         counts = {name: [0] * len(dataset.labels) for name in SPLITS}
         for photo in dataset.photos:
-            counts[photo.split][photo.label] += 1
+            for label in photo.classes:
+                counts[photo.split][label] += 1
         return cls({name: tuple(row) for name, row in counts.items()}, dataset.unreadable)
 
 

@@ -7,10 +7,12 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from trainer.evaluation.metrics import accuracy_interval, agreement, changed_answers, right_answers
+from trainer.evaluation.multi_label import MultiLabelEvaluation
 from trainer.reports.figures import confusion_svg, curve_svg
+from trainer.reports.multi_label_page import multi_label_parts
 from trainer.reports.report_content import Mistake, ReportContent
 from trainer.types import Evaluation
 
@@ -28,6 +30,7 @@ KIND_NAMES = {
     "int16": "INT8, 16-bit activations",
 }
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
+_QUANTITIES: tuple[Literal["accuracy", "loss"], ...] = ("accuracy", "loss")
 
 
 def render_page(content: ReportContent) -> str:
@@ -36,29 +39,38 @@ def render_page(content: ReportContent) -> str:
 
     main = content.evaluations[content.main_kind][content.main_split]
     beside = content.evaluations.get("fp32", {}).get(content.main_split) if content.main_kind == "int8" else None
+    shared = {
+        "content": content,
+        "kind_names": KIND_NAMES,
+        "split_names": SPLIT_NAMES,
+        "main": main,
+        "main_name": KIND_NAMES[content.main_kind],
+        "split_name": SPLIT_NAMES.get(main.split, main.split),
+        "headline": headline(content),
+        "rows": _comparison_rows(content),
+        "decided": _decided(content),
+        "changed": changed_answers(beside, main) if beside else None,
+        "curves": [(q, Markup(curve_svg(content.history, q))) for q in _QUANTITIES] if content.history else [],
+        "mistakes": [(mistake, thumbnail_uri(mistake)) for mistake in content.mistakes],
+        "kernels": [(kind, _measured(content.evaluations[kind], content.main_split).kernels) for kind in content.kinds],
+        "settings": _flattened(content.recipe),
+        "file": content.files.get(content.main_kind),
+        "baseline": content.files.get("fp32") if content.main_kind == "int8" else None,
+    }
+    if isinstance(main, MultiLabelEvaluation):
+        theirs = beside if isinstance(beside, MultiLabelEvaluation) else None
+        parts = multi_label_parts(main, theirs)
+        return page_template("multi_label.html.j2").render(
+            **shared, **parts, matrix_width=_css_width(parts["quality_curves"])
+        )
     matrix = confusion_svg(main)
     return page_template("report.html.j2").render(
-        content=content,
-        kind_names=KIND_NAMES,
-        split_names=SPLIT_NAMES,
-        main=main,
-        main_name=KIND_NAMES[content.main_kind],
-        split_name=SPLIT_NAMES.get(main.split, main.split),
-        headline=headline(content),
-        rows=_comparison_rows(content),
-        decided=_decided(content),
-        changed=changed_answers(beside, main) if beside else None,
+        **shared,
         classes=_class_rows(main, beside),
         confusions=_frequent_confusions(main),
         confusion=Markup(matrix),
         matrix_width=_css_width(matrix),
-        curves=[(q, Markup(curve_svg(content.history, q))) for q in ("accuracy", "loss")] if content.history else [],
-        mistakes=[(mistake, thumbnail_uri(mistake)) for mistake in content.mistakes],
         wrong=sum(t != a for t, a in zip(main.labels, main.predicted, strict=True)),
-        kernels=[(kind, _measured(content.evaluations[kind], content.main_split).kernels) for kind in content.kinds],
-        settings=_flattened(content.recipe),
-        file=content.files.get(content.main_kind),
-        baseline=content.files.get("fp32") if content.main_kind == "int8" else None,
     )
 
 
@@ -89,7 +101,7 @@ def headline(content: ReportContent) -> str:
     kind, split = content.main_kind, content.main_split
     main = content.evaluations[kind][split]
     fp32 = content.evaluations.get("fp32", {}).get(split)
-    pictures = photos_text(main.count, SPLIT_NAMES.get(split, split))
+    pictures = photos_text(main.pictures, SPLIT_NAMES.get(split, split))
     if kind != "int8" or fp32 is None:
         return f"{KIND_NAMES[kind]} gets {percent(main.accuracy)} of {pictures} right."
     figures = f"{percent(main.accuracy)} against FP32’s {percent(fp32.accuracy)} on {pictures}"
@@ -116,7 +128,7 @@ def _decided(content: ReportContent) -> str:
     if "min_agreement" in gate:
         text += f" (at least {gate['min_agreement']:g}% asked for)"
     val = content.evaluations.get("int8", {}).get("val")
-    where = f"the {val.count:,} validation photos" if val else "the validation photos"
+    where = f"the {val.pictures:,} validation photos" if val else "the validation photos"
     return f"Decided on {where}: {text}."
 
 
@@ -141,22 +153,38 @@ def _comparison_rows(content: ReportContent) -> list[Row]:
 
 def _accuracy_rows(content: ReportContent, split: str) -> list[Row]:
     here = {kind: content.evaluations[kind][split] for kind in content.kinds if split in content.evaluations[kind]}
-    count = next(iter(here.values())).count
+    first = next(iter(here.values()))
+    count, pictures = first.count, first.pictures
     name = SPLIT_NAMES.get(split, split)
-    group = f"{name[:1].upper()}{name[1:]}, {photos_text(count)}"
+    group = f"{name[:1].upper()}{name[1:]}, {photos_text(pictures)}"
     accuracies = {}
     for kind, evaluation in here.items():
         low, high = accuracy_interval(evaluation)
-        accuracies[kind] = (percent(evaluation.accuracy), f"{100 * low:.1f}–{100 * high:.1f}")
+        # The answers about one picture hang together: as an interval of several labels this would be too narrow.
+        several = isinstance(evaluation, MultiLabelEvaluation)
+        accuracies[kind] = (percent(evaluation.accuracy), "" if several else f"{100 * low:.1f}–{100 * high:.1f}")
     macro_f1 = {kind: (percent(evaluation.macro_f1), "") for kind, evaluation in here.items()}
+    of_labels = _multi_label_rows(group, here)
     if len(here) == 1:
-        return [Row(group, "Accuracy", accuracies), Row(group, "Macro F1", macro_f1)]
+        return [Row(group, "Accuracy", accuracies), Row(group, "Macro F1", macro_f1), *of_labels]
     difference = 100 * (right_answers(here["int8"]) - right_answers(here["fp32"])) / count
     equal = f"{agreement(here['fp32'], here['int8']):.1f}%"
     return [
         Row(group, "Accuracy", accuracies, (signed_points(difference), "")),
         Row(group, "Macro F1", macro_f1),
+        *of_labels,
         Row(group, "Same answer as FP32", {"int8": (equal, "")}),
+    ]
+
+
+def _multi_label_rows(group: str, here: Mapping[str, Evaluation]) -> list[Row]:
+    several = {kind: one for kind, one in here.items() if isinstance(one, MultiLabelEvaluation)}
+    if not several:
+        return []
+    precision = {kind: one.mean_average_precision for kind, one in several.items()}
+    return [
+        Row(group, "mAP", {kind: ("–" if mean is None else percent(mean), "") for kind, mean in precision.items()}),
+        Row(group, "All classes right", {kind: (percent(one.subset_accuracy), "") for kind, one in several.items()}),
     ]
 
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.artifacts import (
     MODEL_FILES,
+    read_accuracy_by_photos,
     read_dataset,
     read_evaluations,
+    read_extension,
     read_history,
     read_int8_costs,
     read_latest,
@@ -22,22 +24,28 @@ from trainer.artifacts import (
     was_pretrained,
 )
 from trainer.environment import package_versions
+from trainer.evaluation.multi_label import MultiLabelEvaluation
 from trainer.evaluation.variants import speed_conditions
 from trainer.reports.compression_page import PAGE_NAME, CompressionContent
+from trainer.reports.few_notes import few_notes
+from trainer.reports.multi_label_page import worst_label_mistakes
 from trainer.reports.report_content import (
     DatasetFacts,
     FileFacts,
+    Mistake,
     ModelSpeed,
     ReportContent,
     Speed,
     StageTime,
     worst_mistakes,
 )
+from trainer.reports.summary import extension_text
 from trainer.run import stage_records
 from trainer.training.backbones import get_backbone
 
 if TYPE_CHECKING:
     from trainer.run import Run
+    from trainer.types import Evaluation
 
 
 def report_content(run: Run, models: Path) -> ReportContent:
@@ -59,15 +67,21 @@ def report_content(run: Run, models: Path) -> ReportContent:
         verdict=read_verdict(run),
         speed=_speed(read_speed(run)),
         dataset=DatasetFacts.of(dataset),
-        mistakes=worst_mistakes(
-            read_pixels(run, dataset, "test"), evaluations["int8"]["test"], evaluations["fp32"]["test"]
-        ),
+        mistakes=_mistakes(run, evaluations),
         versions=package_versions(),
         stages=times,
         started=times[0].started if times else "",
         notes=_notes(run),
         compression_page=PAGE_NAME,
     )
+
+
+def _mistakes(run: Run, evaluations: dict[str, dict[str, Evaluation]]) -> tuple[Mistake, ...]:
+    pixels = read_pixels(run, read_dataset(run), "test")
+    int8, fp32 = evaluations["int8"]["test"], evaluations["fp32"]["test"]
+    if isinstance(int8, MultiLabelEvaluation) and isinstance(fp32, MultiLabelEvaluation):
+        return worst_label_mistakes(pixels, int8, fp32)
+    return worst_mistakes(pixels, int8, fp32)
 
 
 def compression_content(run: Run) -> CompressionContent:
@@ -90,7 +104,7 @@ def compression_content(run: Run) -> CompressionContent:
         layer_widths=read_widths(run),
         calibration=calibration,
         conditions=speed_conditions(read_speed(run, "variants"), Path(MODEL_FILES["int8"])),
-        count=read_evaluations(run)["fp32"]["val"].count,
+        count=0 if read_dataset(run).multi_label else read_evaluations(run)["fp32"]["val"].count,
         notes=_notes(run),
     )
 
@@ -103,9 +117,16 @@ def _file_facts(path: Path) -> FileFacts:
 def _notes(run: Run) -> tuple[str, ...]:
     backbone = get_backbone(run.recipe.model.backbone)
     notes = [f"{backbone.name}: {backbone.int8_warning}."] if backbone.int8_warning else []
+    if extension := read_extension(run):
+        notes.append(
+            "An extension: the head learned the known classes from features that the extended run has kept, of "
+            f"{extension.learned:,} photos. {extension_text(extension)} Below, copies of some of the known classes' "
+            "photos, drawn class by class, stand for all of them."
+        )
     if not was_pretrained(run):
         notes.append("Trained from scratch, without pretrained ImageNet weights.")
-    return tuple(notes)
+    test = read_evaluations(run)["int8"]["test"]
+    return (*notes, *few_notes(test, read_accuracy_by_photos(run)))
 
 
 def _speed(report: dict[str, Any]) -> Speed:

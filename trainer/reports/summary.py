@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trainer.evaluation.multi_label import MultiLabelEvaluation
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from trainer.compress import CompressedModel
     from trainer.pipeline import RunResult
-    from trainer.types import Evaluation, Rung, Variant, Verdict
+    from trainer.types import Evaluation, Extension, Rung, Variant, Verdict
 
 _SPLIT_NAMES = {"val": "validation", "test": "test"}
 
@@ -19,7 +21,8 @@ def format_result(result: RunResult) -> str:
     """A run's outcome: the models, their speed and where the report lies."""
     table = format_models(result.fp32, result.int8, result.evaluations, result.verdict, _speed_rows(result))
     steps = f"{format_ladder(result.rungs)}\n\n{format_variants(result.variants)}"
-    return f"{table}\nReport       {result.report}\nCompression  {result.compression}\n\n{steps}"
+    few = "".join(f"\n\n{note}" for note in result.few)
+    return f"{table}\nReport       {result.report}\nCompression  {result.compression}\n\n{steps}{few}"
 
 
 def format_compressed(made: CompressedModel) -> str:
@@ -71,6 +74,35 @@ def format_ladder(rungs: Sequence[Rung]) -> str:
     return aligned(rows)
 
 
+def format_extension(extension: Extension) -> str:
+    """How the classes fared when a run was extended."""
+    rows = [("Classes, FP32 on test photos", "added", "right before", "right now", "of")]
+    for one in extension.classes:
+        before = "new" if one.before is None else str(one.before)
+        rows.append((one.label, str(one.added or ""), before, str(one.after), str(one.count)))
+    return f"{aligned(rows)}\n\n{extension_text(extension)}"
+
+
+def extension_text(extension: Extension) -> str:
+    """The same in two sentences: what the known classes lost, and how well the new ones are known."""
+    known = extension.known
+    new = [one for one in extension.classes if one.before is None]
+    before, after, count = (
+        sum(values) for values in zip(*((o.before or 0, o.after, o.count) for o in known), strict=True)
+    )
+    text = (
+        f"The known classes: {before} of {count} test photos right before, {after} now "
+        f"({100 * (after - before) / count:+.1f} points)."
+    )
+    worst = min(known, key=lambda one: (one.after - (one.before or 0)) / max(1, one.count))
+    if worst.after < (worst.before or 0):
+        text += f" {worst.label} lost most: {worst.before} before, {worst.after} now, of {worst.count}."
+    if new:
+        told = ", ".join(f"{one.label} {one.after} of {one.count}" for one in new)
+        text += f" New: {told} right."
+    return text
+
+
 def aligned(rows: Sequence[tuple[str, ...]]) -> str:
     """Columns to the right, but for the first."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -91,8 +123,10 @@ def format_models(
     rows = [("", "FP32", "INT8", "")]
     for split in evaluations["int8"]:
         a, b = evaluations["fp32"][split], evaluations["int8"][split]
-        remark = f"{100 * (b.accuracy - a.accuracy):+.1f} points on {b.count} photos"
+        remark = f"{100 * (b.accuracy - a.accuracy):+.1f} points on {b.pictures} photos"
         rows.append((f"accuracy, {_SPLIT_NAMES.get(split, split)}", f"{a.accuracy:.1%}", f"{b.accuracy:.1%}", remark))
+        if isinstance(a, MultiLabelEvaluation):
+            rows.append((f"macro F1, {_SPLIT_NAMES.get(split, split)}", f"{a.macro_f1:.1%}", f"{b.macro_f1:.1%}", ""))
     sizes = fp32.stat().st_size, int8.stat().st_size
     in_kib = [f"{size / 1024:.0f} KiB" for size in sizes]
     rows.append(("file", in_kib[0], in_kib[1], f"{sizes[1] / sizes[0]:.0%} of the size"))

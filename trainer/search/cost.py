@@ -33,7 +33,9 @@ def measure_cost(recipe: Recipe, dataset: Dataset, *, latency: bool) -> dict[str
 
     contract = input_contract(recipe)
     backbone = get_backbone(recipe.model.backbone)
-    model = build_model(backbone, num_classes=len(dataset.labels), input_size=contract.height)
+    model = build_model(
+        backbone, num_classes=len(dataset.labels), multi_label=dataset.multi_label, input_size=contract.height
+    )
     cost = {"macs": float(count_macs(model))}
     return cost | {"latency_ms": _latency_ms(model, recipe, dataset)} if latency else cost
 

@@ -71,6 +71,7 @@ class Outcome:
         trials: Those that ended, by number.
         validation_photos: How many the accuracies are of.
         pages: Further files: ``search.json`` and ``search.html``.
+        multi_label: Whether photos may show several classes; the accuracy is then that of the answers for each.
     """
 
     study: str
@@ -79,6 +80,7 @@ class Outcome:
     trials: tuple[Trial, ...]
     validation_photos: int
     pages: tuple[Path, ...] = ()
+    multi_label: bool = False
 
     @property
     def cost(self) -> str:
@@ -146,7 +148,8 @@ def trial_rows(outcome: Outcome) -> list[tuple[str, ...]]:
 def summary(outcome: Outcome) -> str:
     """The result in a sentence or two."""
     best, own, count = outcome.best, outcome.own, outcome.validation_photos
-    text = f"Trial {best.number} is the most accurate: {best.accuracy:.1%} of {count} validation photos"
+    counted = "of the answers, class by class, on" if outcome.multi_label else "of"
+    text = f"Trial {best.number} is the most accurate: {best.accuracy:.1%} {counted} {count} validation photos"
     if own is None:
         return f"{text}."
     if own == best:

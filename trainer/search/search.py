@@ -13,10 +13,11 @@ from trainer.config import Recipe
 from trainer.config.search import SearchConfig
 from trainer.environment import check_packages
 from trainer.errors import OutputFolderError, SearchError
-from trainer.files import write_bytes, write_json
+from trainer.files import absolute, write_bytes, write_json
+from trainer.plan import check_plan
 from trainer.recipe import write_recipe
 from trainer.search.outcome import Outcome, Trial
-from trainer.search.space import Space, default_space, networks_in, with_values
+from trainer.search.space import Space, default_space, networks_in, until_trained, with_values
 from trainer.search.study import (
     check_optuna,
     default_storage,
@@ -68,9 +69,15 @@ def search_recipe(
     check_tracking((recipe or Recipe()).track)
     from trainer.data.dataset import scan
 
-    recipe, config, photos, folder = recipe or Recipe(), config or SearchConfig(), Path(photos).resolve(), Path(to)
+    recipe, config, photos, folder = recipe or Recipe(), config or SearchConfig(), absolute(photos), Path(to)
     announce = announce or (lambda line: print(line, file=sys.stderr))
+    if recipe.extend.run:
+        raise SearchError(
+            f"Expected the recipe of a network that is trained, got one that extends {recipe.extend.run}, "
+            "whose network stays as it is. Search with that run's own recipe, without extend.run."
+        )
     dataset = scan(photos, data=recipe.data, seed=recipe.seed)
+    check_plan(recipe, dataset.labels, multi_label=dataset.multi_label)
     weights = Weights()
     if weights.of(recipe) is None and not config.finetune_epochs:
         raise SearchError(
@@ -84,6 +91,8 @@ def search_recipe(
         else default_space(recipe, finetune=finetune, has_weights=weights.can_be_had)
     )
     varied.check(recipe, finetune=finetune)
+    for example in varied.examples(until_trained(recipe)):
+        check_plan(example, dataset.labels, multi_label=dataset.multi_label)
     for network in networks_in(varied, recipe):
         weights.of(network)
     _take_folder(folder)
@@ -136,6 +145,7 @@ def _write(folder: Path, study: optuna.Study, recipe: Recipe, config: SearchConf
         recipe=best,
         trials=tuple(Trial.of(trial) for trial in ended_trials(study)),
         validation_photos=len(dataset.split("val")),
+        multi_label=dataset.multi_label,
         pages=(record, page),
     )
     write_recipe(with_values(recipe, outcome.best.values), best)
@@ -166,5 +176,5 @@ def _write_space(folder: Path, space: Space) -> None:
 
 def _hash_of(dataset: Dataset) -> str:
     """The same on each machine that has the same photos."""
-    photos = [(photo.path, photo.sha256, photo.split) for photo in dataset.photos]
+    photos = [(photo.path, photo.sha256, photo.classes, photo.split) for photo in dataset.photos]
     return hashlib.sha256(json.dumps(photos).encode()).hexdigest()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,14 @@ if TYPE_CHECKING:
 
     from trainer.config import Recipe
 
-_LATER = ("data", "distill", "prune", "sparsify", "cluster", "quantize", "qat", "gate", "track")
+_LATER = (*("data", "distill", "prune", "sparsify", "cluster", "keep", "extend", "quantize", "qat", "gate", "track"),)
 """Tables of a recipe that no trial depends on: its photos are the same, and it ends before these."""
+
+_HEADS = ("head", "model", "loss", "width")
+"""Tables and names that the head's training on cached features depends on."""
+
+_TOGETHER = (("loss.kind", "loss.alpha"), ("finetune.start_size", "finetune.train_size"))
+"""Settings whose values have to fit each other."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +132,18 @@ class Space:
     def own_values(self, recipe: Recipe) -> dict[str, Any] | None:
         """The values that a recipe has itself; None where the space doesn't hold them all."""
         values = {name: current_value(recipe, name) for name in self.axes}
-        return values if all(axis.holds(values[name]) for name, axis in self.axes.items()) else None
+        held = all(axis.holds(values[name]) for name, axis in self.axes.items())
+        # The name of a ready-made set doesn't tell what was changed in it.
+        same = held and _at_own_size(with_values(recipe, values)) == _at_own_size(recipe)
+        return values if same else None
+
+    def examples(self, recipe: Recipe) -> Iterator[Recipe]:
+        """The recipe with each value of a grid; where settings have to fit each other, with all their combinations."""
+        grid, bound = self.grid(), {name for names in _TOGETHER for name in names}
+        together = [[name for name in names if name in grid] for names in _TOGETHER]
+        for names in (*together, *([name] for name in grid if name not in bound)):
+            for values in product(*(grid[name] for name in names)):
+                yield with_values(recipe, dict(zip(names, values, strict=True)))
 
     def check(self, recipe: Recipe, *, finetune: bool) -> None:
         """Raises an error for what a trial can't use.
@@ -139,20 +156,25 @@ class Space:
             SearchError: A setting that no such trial depends on.
             RecipeError: No setting of a recipe, or a value out of its range.
         """
-        for name, axis in self.axes.items():
+        for name in self.axes:
             section = name.partition(".")[0]
-            if not finetune and section not in ("head", "model", "width"):
+            if not finetune and section not in _HEADS:
                 raise SearchError(
                     f"Expected settings that the head's training on cached features depends on (head.…, model.…, "
-                    f"width), got {name}. Leave it out, or let trials train the whole network with --finetune."
+                    f"loss.…, width), got {name}. Leave it out, or let trials train the whole network with --finetune."
                 )
             if section in _LATER or ("." not in name and name not in _DERIVED):
                 raise SearchError(
                     f"Expected settings that a network's training depends on (as head.learning_rate, width or "
                     f"augmentation), got {name}, on which no trial depends. Leave it out."
                 )
-            for value in axis.grid():
-                get_backbone(with_values(recipe, {name: value}).model.backbone)
+        for example in self.examples(recipe):
+            get_backbone(example.model.backbone)
+            if not finetune and example.head.solver == "lbfgs":
+                raise SearchError(
+                    "Expected head.solver adam, whose epochs trials tell of, got lbfgs, which has none. "
+                    "Use --set head.solver=adam, or let trials train the whole network with --finetune."
+                )
 
 
 def read_space(file: str | None, settings: Sequence[str]) -> dict[str, Any] | None:
@@ -175,13 +197,20 @@ def with_values(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
     Raises:
         RecipeError: No setting of a recipe, or a value out of its range.
     """
+    tables: dict[str, dict[str, Any]] = {}
     for name, value in values.items():
-        if name in _DERIVED:
-            recipe = _DERIVED[name][1](recipe, value)
-        else:
+        if name not in _DERIVED:
             section, _, key = name.partition(".")
-            recipe = recipe.updated({section: {key: value}})
+            tables.setdefault(section, {})[key] = value
+    recipe = recipe.updated(tables)  # at once, as they have to fit each other
+    for name in _DERIVED.keys() & values.keys():
+        recipe = _DERIVED[name][1](recipe, values[name])
     return recipe
+
+
+def until_trained(recipe: Recipe) -> Recipe:
+    """The settings that a trial depends on; the others have their defaults."""
+    return replace(recipe, **{name: type(getattr(recipe, name))() for name in _LATER})
 
 
 def current_value(recipe: Recipe, name: str) -> Any:
@@ -290,20 +319,13 @@ def _at_width(recipe: Recipe, width: float | None) -> Recipe:
     return recipe.updated({"model": {"backbone": known[width]}})
 
 
-def _at_strength(recipe: Recipe, strength: float) -> Recipe:
-    """Amounts times the strength; factors, such as the zoom's ends, to its power, so that 1 stays 1."""
-    values: dict[str, Any] = {}
-    for field in fields(recipe.augment):
-        own = getattr(recipe.augment, field.name)
-        if isinstance(own, float):
-            values[field.name] = own * strength
-        elif isinstance(own, tuple):
-            values[field.name] = [factor**strength for factor in own]
-    return recipe.updated({"augment": values})
+def _at_own_size(recipe: Recipe) -> Recipe:
+    """With the input size named, which may be left to the backbone."""
+    return recipe.updated({"model": {"input_size": input_size(recipe)}})
 
 
 _DERIVED: dict[str, tuple[Callable[[Recipe], Any], Callable[[Recipe, Any], Recipe]]] = {
     "width": (_width, _at_width),
-    "augmentation": (lambda recipe: 1.0, _at_strength),
+    "augmentation": (lambda recipe: 1.0, lambda recipe, s: replace(recipe, augment=recipe.augment.at_strength(s))),
 }
 """Names that stand for several settings: what a recipe has, and a recipe with another value."""

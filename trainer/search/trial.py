@@ -12,13 +12,14 @@ from trainer.data.pixels import load_pixels
 from trainer.errors import SearchError
 from trainer.quiet import load_tensorflow
 from trainer.search.features import cached_features
-from trainer.training.backbones import FEATURES_LAYER, HEAD_LAYER, build_model, get_backbone
+from trainer.training.backbones import FEATURES_LAYER, HEAD_LAYER, build_model, get_backbone, scores_layer
 from trainer.training.finetune import finetune
-from trainer.training.transfer import train_head
+from trainer.training.transfer import fit_head
+from trainer.types import Features, Split
 
 if TYPE_CHECKING:
     from trainer.config import Recipe
-    from trainer.types import Dataset, Epoch, Pixels
+    from trainer.types import Dataset, Epoch
 
 
 def train_trial(
@@ -40,21 +41,22 @@ def train_trial(
     load_tensorflow()
     tf_keras.backend.clear_session()  # of the trial before
     contract = input_contract(recipe)
-    train, val = (load_pixels(dataset, split, contract, cache_folder()) for split in ("train", "val"))
     if not finetune_epochs:
         assert weights is not None  # features of random weights tell nothing, which the study refuses
         head = _head_model(recipe, dataset, weights)
-        return head, _train_head(head, recipe, dataset, weights, train, val)
+        return head, _train_head(head, recipe, dataset, weights)
     model = build_model(
         get_backbone(recipe.model.backbone),
         num_classes=len(dataset.labels),
+        multi_label=dataset.multi_label,
         input_size=input_size(recipe),
         dropout=recipe.model.dropout,
         weights_file=weights,
         seed=recipe.seed,
     )
     if weights is not None:
-        _train_head(model, recipe, dataset, weights, train, val)
+        _train_head(model, recipe, dataset, weights)
+    train, val = (load_pixels(dataset, split, contract, cache_folder()) for split in ("train", "val"))
     curve = finetune(
         model,
         train,
@@ -64,6 +66,7 @@ def train_trial(
         contract=contract,
         seed=recipe.seed,
         from_scratch=weights is None,
+        loss=recipe.loss,
         progress=False,
     )
     return model, curve
@@ -80,17 +83,16 @@ def kept_accuracy(curve: Sequence[Epoch]) -> float:
     return min(curve, key=lambda epoch: epoch.val_loss).val_accuracy
 
 
-def _train_head(model: Any, recipe: Recipe, dataset: Dataset, weights: Path, train: Pixels, val: Pixels) -> list[Epoch]:
-    return train_head(
-        model,
-        train,
-        val,
-        recipe.head,
-        contract=input_contract(recipe),
-        seed=recipe.seed,
-        features=(cached_features(dataset, "train", recipe, weights), cached_features(dataset, "val", recipe, weights)),
-        progress=False,
-    )
+def _train_head(model: Any, recipe: Recipe, dataset: Dataset, weights: Path) -> list[Epoch]:
+    if recipe.head.epochs == 0:
+        return []
+
+    def features(split: Split) -> Features:
+        labels = load_pixels(dataset, split, input_contract(recipe), cache_folder()).labels
+        return Features(cached_features(dataset, split, recipe, weights), labels)
+
+    train, val = features("train"), features("val")
+    return fit_head(model, train, val, recipe.head, seed=recipe.seed, loss=recipe.loss, progress=False)
 
 
 def _head_model(recipe: Recipe, dataset: Dataset, weights: Path) -> Any:
@@ -102,4 +104,4 @@ def _head_model(recipe: Recipe, dataset: Dataset, weights: Path) -> Any:
     x = layers.Activation("linear", name=FEATURES_LAYER)(features)
     x = layers.Dropout(recipe.model.dropout, name="dropout")(x)
     x = layers.Dense(len(dataset.labels), name=HEAD_LAYER)(x)
-    return tf_keras.Model(features, layers.Softmax(name="scores")(x))
+    return tf_keras.Model(features, scores_layer(dataset.multi_label)(x))

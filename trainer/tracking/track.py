@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _FILES = (*MODEL_FILES.values(), "report.html", "report.json", "compression.html", "compression.json", "recipe.toml")
 
+_FIGURES = ("accuracy", "macro_f1", "latency_ms", "mean_average_precision", "subset_accuracy")
+"""Of an evaluation; the last two where photos may show several classes."""
+
 
 def check_tracking(config: TrackConfig) -> None:
     """Raises a PackagesError where something that is to follow a run isn't installed."""
@@ -30,10 +33,16 @@ def check_tracking(config: TrackConfig) -> None:
 
 @contextmanager
 def followed(run: Run, stages: Sequence[Stage], warn: Callable[[str], None]) -> Iterator[Sequence[Stage]]:
-    """Gives the stages of a run as the followers that its recipe asks for see them; by default as they are."""
-    followers = _followers(run, warn)
+    """Gives the stages of a run as the followers that its recipe asks for hear of them; by default there are none."""
+    followers: list[Follower] = []
+
+    def begin() -> None:  # not before a stage has the run's folder to itself: another process may be followed there
+        if not followers:
+            followers.extend(_followers(run, warn))
+
     with marked_if_broken(followers):
-        yield [_overheard(stage, followers) for stage in stages] if followers else stages
+        yield [_overheard(stage, followers, begin) for stage in stages]
+    begin()
     for follower in followers:
         follower.run_ended(_figures(run), [run.folder / name for name in _FILES if (run.folder / name).exists()])
 
@@ -55,15 +64,17 @@ def _followers(run: Run, warn: Callable[[str], None]) -> list[Follower]:
     if config.uri:
         settings = run.recipe.to_dict()
         settings.pop("track")
-        experiment = run.photos.resolve().name
+        experiment = run.photos.name
         found.append(MlflowFollower(run.folder, config, experiment=experiment, settings=settings, warn=warn))
     if config.tensorboard:
         found.append(TensorBoardFollower(run.folder / "tensorboard"))
     return found
 
 
-def _overheard(stage: Stage, followers: Sequence[Follower]) -> Stage:
+def _overheard(stage: Stage, followers: Sequence[Follower], begin: Callable[[], None]) -> Stage:
     def work(run: Run, folder: Path) -> None:
+        begin()
+
         def tell(epoch: Epoch) -> None:
             # A stage may train more than one thing: the teacher's head and the teacher.
             curve = stage.name if epoch.stage == stage.name else f"{stage.name}/{epoch.stage}"
@@ -83,6 +94,7 @@ def _figures(run: Run) -> Mapping[str, float]:
     for kind, splits in read_evaluations(run).items():
         figures[f"{kind}/size_bytes"] = float((run.folder / MODEL_FILES[kind]).stat().st_size)
         for split, evaluation in splits.items():
-            for name in ("accuracy", "macro_f1", "latency_ms"):
-                figures[f"{kind}/{split}_{name}"] = getattr(evaluation, name)
+            for name in _FIGURES:
+                if (value := getattr(evaluation, name, None)) is not None:
+                    figures[f"{kind}/{split}_{name}"] = value
     return figures

@@ -1,19 +1,31 @@
 """Random changes to training pictures: batches of uint8 pixels in, the network's normalized input out.
 
-All geometry (turn, zoom, shift, mirror) is composed into one projective transform per picture, so each picture is
-resampled once; colour changes are a few passes over the batch. It costs a small part of a training step on a CPU.
-Every random number is drawn statelessly from a seed, so the same seed gives the same pictures on every run.
+In the order of a picture's life: where it is taken from, its light and colours, what lens, sensor and file make of it,
+what covers it, and with what it is mixed. Each is a few passes over the batch, and one that is switched off costs
+nothing. Every random number is drawn statelessly from a seed, so the same seed gives the same pictures on every run,
+and the same picture at another size, but for noise and JPEG's blocks, which are as strong there but finer.
 """
 
 from __future__ import annotations
 
-import math
+import re
 from typing import TYPE_CHECKING
 
 from trainer.config import AugmentConfig
+from trainer.errors import RecipeError
+from trainer.training.augmentation.color import recolor, relight
+from trainer.training.augmentation.degradation import blur, jpeg, motion_blur, noise
+from trainer.training.augmentation.geometry import moves, random_transforms, resample
+from trainer.training.augmentation.mixing import cut_out, mix_pictures, mix_shares
+from trainer.training.augmentation.rand_augment import rand_augment
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import tensorflow as tf
+
+# Each of these draws from a seed of its own, so that none changes what the others draw.
+_OWN_SEEDS = ("rand_augment", "relight", "motion_blur", "blur", "noise", "jpeg", "cut_out", "mix")
 
 
 def normalize(images: tf.Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> tf.Tensor:
@@ -33,7 +45,7 @@ def normalize(images: tf.Tensor, mean: tuple[float, ...], std: tuple[float, ...]
 
 
 def augment(images: tf.Tensor, seed: tf.Tensor, config: AugmentConfig, *, size: int = 0) -> tf.Tensor:
-    """Changes each picture of a batch at random.
+    """Changes each picture of a batch at random; `mix_targets` tells what it then shows.
 
     Args:
         images: uint8 or float32 (N, height, width, 3) RGB, 0–255.
@@ -47,69 +59,71 @@ def augment(images: tf.Tensor, seed: tf.Tensor, config: AugmentConfig, *, size: 
     import tensorflow as tf
 
     seeds = tf.random.split(seed, 2)
-    height, width = (size, size) if size else images.shape[1:3]
+    source = tuple(images.shape[1:3])
+    target = (size, size) if size else source
     pixels = tf.cast(images, tf.float32)
-    if _moves(config) or (height, width) != tuple(images.shape[1:3]):
-        pixels = tf.raw_ops.ImageProjectiveTransformV3(
-            images=pixels,
-            transforms=_transforms(tf.shape(images)[0], images.shape[1:3], (height, width), seeds[0], config),
-            output_shape=[height, width],
-            interpolation="BILINEAR",
-            fill_mode="REFLECT",
-            fill_value=0.0,
-        )
-        pixels.set_shape((images.shape[0], height, width, images.shape[3]))
+    if moves(config) or target != source:
+        pixels = resample(pixels, random_transforms(tf.shape(images)[0], source, target, seeds[0], config), target)
+    if config.rand_augment:
+        pixels = rand_augment(pixels, _own_seed(seed, "rand_augment"), config.rand_augment)
     if config.brightness or config.contrast or config.saturation:
-        pixels = tf.clip_by_value(_recolor(pixels, seeds[1], config), 0.0, 255.0)
+        pixels = recolor(pixels, seeds[1], config)
+    if config.exposure or config.white_balance or config.hue:
+        pixels = relight(pixels, _own_seed(seed, "relight"), config)
+    if config.motion_blur:
+        pixels = motion_blur(pixels, _own_seed(seed, "motion_blur"), config.motion_blur)
+    if config.blur:
+        pixels = blur(pixels, _own_seed(seed, "blur"), config.blur)
+    if config.noise:
+        pixels = noise(pixels, _own_seed(seed, "noise"), config.noise)
+    if config.jpeg:
+        pixels = jpeg(pixels, _own_seed(seed, "jpeg"), config.jpeg)
+    if config.cutout:
+        pixels = cut_out(pixels, _own_seed(seed, "cut_out"), config.cutout)
+    if config.mixup or config.cutmix:
+        pixels = mix_pictures(pixels, _own_seed(seed, "mix"), config)
     return pixels
+
+
+def mix_targets(targets: tf.Tensor, seed: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
+    """What the pictures show that `augment` made of a batch with the same seed.
+
+    Args:
+        targets: float32 (N, classes): a one for each class that a picture shows.
+        seed: As for `augment`.
+        config: The same.
+
+    Returns:
+        float32 (N, classes): the classes' shares; the same where pictures aren't mixed.
+    """
+    if config.mixup or config.cutmix:
+        return mix_shares(targets, _own_seed(seed, "mix"), config)
+    return targets
 
 
 def changes_pictures(config: AugmentConfig) -> bool:
     """Whether any picture is changed at all; without, the same picture comes in every epoch."""
-    return _moves(config) or bool(config.brightness or config.contrast or config.saturation)
+    return config != AugmentConfig(set="none")
 
 
-def _moves(config: AugmentConfig) -> bool:
-    return bool(config.rotation or config.shift or config.flip or config.scale != (1.0, 1.0))
+def check_flip(config: AugmentConfig, labels: Sequence[str]) -> None:
+    """Looks whether a mirrored picture would be of another class.
 
-
-def _transforms(
-    count: tf.Tensor, source: tuple[int, int], target: tuple[int, int], seed: tf.Tensor, config: AugmentConfig
-) -> tf.Tensor:
-    """(count, 8) projective transforms that take the result's points (x, y) to the picture's points.
-
-    A window of the picture, ``1 / scale`` of its sides, lies anywhere inside it, and is turned, mirrored and shifted.
+    Raises:
+        RecipeError: Pictures are mirrored, and classes are named after digits, letters, or left and right.
     """
+    characters = [label for label in labels if label.isdigit() or (len(label) == 1 and label.isalpha())]
+    sides = [label for label in labels if re.search(r"(?<![a-z])(left|right)(?![a-z])", label.lower())]
+    for named, kind in ((sides, "sides"), (characters if len(characters) > 1 else [], "characters")):
+        if config.flip and named:
+            raise RecipeError(
+                f"Expected augment.flip to be off where classes are named after {kind} ({', '.join(named[:4])}), "
+                "because a mirrored picture would be of another class. Set augment.flip=false or augment.set=digits, "
+                "or give the classes other names if they mean something else."
+            )
+
+
+def _own_seed(seed: tf.Tensor, change: str) -> tf.Tensor:
     import tensorflow as tf
 
-    (height, width), (rows, columns) = source, target
-    draw = tf.random.stateless_uniform([5, count], seed, -1.0, 1.0)
-    smallest, largest = 1.0 / config.scale[1], 1.0 / config.scale[0]
-    window = smallest + (largest - smallest) * (draw[0] + 1.0) / 2.0
-    offset = tf.maximum(1.0 - window, 0.0) / 2.0
-    angle = draw[1] * math.radians(config.rotation)
-    mirror = tf.where(draw[2] < 0.0, -1.0, 1.0) if config.flip else tf.ones_like(window)
-    step_x, step_y = window * width / columns, window * height / rows
-    a, b = mirror * step_x * tf.cos(angle), -mirror * step_x * tf.sin(angle)
-    c, d = step_y * tf.sin(angle), step_y * tf.cos(angle)
-    middle_x, middle_y = (columns - 1) / 2.0, (rows - 1) / 2.0
-    x = (width - 1) / 2.0 + draw[3] * (offset + config.shift) * width
-    y = (height - 1) / 2.0 + draw[4] * (offset + config.shift) * height
-    zeros = tf.zeros_like(window)
-    return tf.stack(
-        [a, b, x - a * middle_x - b * middle_y, c, d, y - c * middle_x - d * middle_y, zeros, zeros], axis=1
-    )
-
-
-def _recolor(pixels: tf.Tensor, seed: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
-    """Brightness, contrast about the picture's mean and saturation about its grey, in one affine step per channel."""
-    import tensorflow as tf
-
-    draw = tf.random.stateless_uniform([3, tf.shape(pixels)[0], 1, 1, 1], seed, -1.0, 1.0)
-    contrast = 1.0 + config.contrast * draw[1]
-    if config.saturation:
-        grey = tf.reduce_mean(pixels, axis=3, keepdims=True)
-        saturation = 1.0 + config.saturation * draw[2]
-        pixels = saturation * pixels + (1.0 - saturation) * grey
-    mean = tf.reduce_mean(pixels, axis=[1, 2, 3], keepdims=True)
-    return contrast * pixels + ((1.0 - contrast) * mean + 255.0 * config.brightness * draw[0])
+    return tf.random.fold_in(seed, _OWN_SEEDS.index(change))

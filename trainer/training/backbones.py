@@ -1,8 +1,8 @@
 """The backbones, by name in one table, and how a classifier is built on one.
 
 Every model is flat (no model inside a model), takes the normalized picture as float32 (N, size, size, 3) RGB and
-ends in global pooling, dropout, a dense layer and softmax, so that pruning, quantization-aware training and the
-converter see plain layers only.
+ends in global pooling, dropout, a dense layer and softmax, or a sigmoid where photos have several labels, so that
+pruning, quantization-aware training and the converter see plain layers only.
 """
 
 from __future__ import annotations
@@ -150,6 +150,7 @@ def build_model(
     backbone: Backbone,
     *,
     num_classes: int,
+    multi_label: bool = False,
     input_size: int = 0,
     dropout: float = 0.2,
     weights_file: Path | None = None,
@@ -160,6 +161,7 @@ def build_model(
     Args:
         backbone: From `get_backbone`.
         num_classes: Length of the output.
+        multi_label: Whether each class is answered by itself, by a sigmoid; else softmax shares 1 among all.
         input_size: Height and width in pixels; 0: the backbone's own.
         dropout: Before the dense layer.
         weights_file: Of the body without top, as keras.applications publishes it; None: start from scratch.
@@ -175,6 +177,7 @@ def build_model(
     from tf_keras import layers
 
     tf_keras.utils.set_random_seed(seed)
+    tf_keras.backend.reset_uids()  # the same names, and with them files, whatever this process has built before
     size = input_size or backbone.input_size
     image = layers.Input((size, size, 3), name="image")
     feature_map = backbone.body(image)
@@ -187,7 +190,19 @@ def build_model(
     x = layers.GlobalAveragePooling2D(name=FEATURES_LAYER)(feature_map)
     x = layers.Dropout(dropout, name="dropout")(x)
     x = layers.Dense(num_classes, name=HEAD_LAYER)(x)
-    return tf_keras.Model(image, layers.Softmax(name="scores")(x), name=backbone.name.replace(".", "_"))
+    return tf_keras.Model(image, scores_layer(multi_label)(x), name=backbone.name.replace(".", "_"))
+
+
+def scores_layer(multi_label: bool) -> tf_keras.layers.Layer:
+    """The last layer, from logits to scores."""
+    from tf_keras import layers
+
+    return layers.Activation("sigmoid", name="scores") if multi_label else layers.Softmax(name="scores")
+
+
+def is_multi_label(model: tf_keras.Model) -> bool:
+    """Whether a network answers each class by itself: its last layer is a sigmoid, or has one."""
+    return getattr(getattr(model.layers[-1], "activation", None), "__name__", "") == "sigmoid"
 
 
 def _load_body(body: tf_keras.Model, backbone: Backbone, file: Path) -> None:

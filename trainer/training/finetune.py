@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from trainer.config import AugmentConfig, FinetuneConfig
-from trainer.training.augment import augment, changes_pictures, normalize
+from trainer.config import AugmentConfig, FinetuneConfig, LossConfig
+from trainer.training.augment import augment, changes_pictures, mix_targets, normalize
 from trainer.training.backbones import FEATURES_LAYER
-from trainer.training.fit import batches, cosine_with_warmup, fit, of_any_size, train_size
+from trainer.training.checkpoint import Checkpoint
+from trainer.training.fit import batches, fit, growing_sizes, of_any_size
+from trainer.training.losses import accuracy_of, as_targets, make_loss
+from trainer.training.mixed_precision import in_mixed_precision
+from trainer.training.optimizers import make_optimizer
+from trainer.training.replicas import divided, replicas, steps_per_epoch, training_batches
+from trainer.training.schedules import make_schedule
 from trainer.types import Epoch, Pixels
 
 if TYPE_CHECKING:
@@ -18,6 +26,7 @@ if TYPE_CHECKING:
 
     from edge_runtime.types import InputContract
     from trainer.compression.distillation import Teacher
+    from trainer.training.distribution import Distribution
 
 _VALIDATION_BATCH = 64
 
@@ -32,9 +41,12 @@ def finetune(
     contract: InputContract,
     seed: int,
     from_scratch: bool = False,
+    loss: LossConfig | None = None,
     teacher: Teacher | None = None,
     stage: str = "finetune",
+    callbacks: Sequence[Any] = (),
     progress: bool = True,
+    distribution: Distribution | None = None,
 ) -> list[Epoch]:
     """Trains the model on augmented pictures and leaves the weights of its best epoch in it.
 
@@ -51,31 +63,42 @@ def finetune(
         contract: Its mean and std.
         seed: On a CPU, the same seed gives the same weights.
         from_scratch: The model holds no pretrained weights.
+        loss: What is minimized without a teacher, who brings his own; None: what fits the labels.
         teacher: Whose answers are learned beside the labels; None: the labels alone.
         stage: Name in the learning curve.
+        callbacks: Further Keras callbacks.
         progress: Whether a bar is drawn on stderr.
+        distribution: Where it is trained; None: here alone. With a teacher, that is all there is.
 
     Returns:
         The learning curve; empty when ``config.epochs`` is 0.
     """
     if config.epochs == 0:
         return []
-    network = of_any_size(model)
-    _freeze_below(network, 1.0 if from_scratch else config.unfreeze)
-    student = teacher.student_of(network) if teacher else network
-    curve = fit_augmented(
-        student,
-        train,
-        val,
-        config,
-        augmentation,
-        contract=contract,
-        seed=seed,
-        teacher=teacher,
-        stage=stage,
-        progress=progress,
-    )
-    model.set_weights(network.get_weights())
+    if distribution:
+        distribution.share_weights(model)
+    with distribution.scope() if distribution else nullcontext():
+        network = of_any_size(model)
+        if config.mixed_precision:
+            network = in_mixed_precision(network)
+        _freeze_below(network, 1.0 if from_scratch else config.unfreeze)
+        student = teacher.student_of(network) if teacher else network
+        curve = fit_augmented(
+            student,
+            train,
+            val,
+            config,
+            augmentation,
+            contract=contract,
+            seed=seed,
+            loss=loss,
+            teacher=teacher,
+            stage=stage,
+            callbacks=callbacks,
+            progress=progress,
+        )
+        trained = network.get_weights()
+    model.set_weights(trained)
     return curve
 
 
@@ -88,6 +111,7 @@ def fit_augmented(
     *,
     contract: InputContract,
     seed: int,
+    loss: LossConfig | None = None,
     teacher: Teacher | None = None,
     stage: str = "finetune",
     callbacks: Sequence[Any] = (),
@@ -108,6 +132,7 @@ def fit_augmented(
         augmentation: Random changes to the training pictures.
         contract: Its size, mean and std.
         seed: On a CPU, the same seed gives the same weights.
+        loss: What is minimized without a teacher, who brings his own; None: what fits the labels.
         teacher: Whose answers are learned beside the labels; None: the labels alone.
         stage: Name in the learning curve.
         callbacks: Further Keras callbacks.
@@ -121,42 +146,47 @@ def fit_augmented(
     import tf_keras
 
     tf_keras.utils.set_random_seed(seed)
-    steps = -(-len(train) // config.batch_size)
-    schedule = cosine_with_warmup(
-        config.learning_rate, steps=steps * config.epochs, warmup_steps=round(steps * config.warmup_epochs)
-    )
-    optimizer = tf_keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay)
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    classes, size = network.output_shape[-1], train_size(contract.height, config.train_size)
+    dealt = train.whole > 0 and replicas() > 1
+    steps = steps_per_epoch(train.whole if dealt else len(train), config.batch_size)
+    schedule = make_schedule(config, steps=steps)
+    optimizer = make_optimizer(config, schedule.rate)
+    classes = network.output_shape[-1]
+    sizes = growing_sizes(contract.height, config.start_size, config.train_size)
     if teacher is not None:
         start_epoch = max(start_epoch, 2 * config.epochs // 3)
     if teacher is None:
-        loss = tf_keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing)
-        network.compile(optimizer, loss=loss, metrics=["accuracy"])
+        by_labels = make_loss(loss or LossConfig(), train.labels, classes, label_smoothing=config.label_smoothing)
+        network.compile(optimizer, loss=by_labels, metrics=[accuracy_of(train.labels)])
         training = batches(train, config.batch_size, shuffle_seed=seed)
     else:
-        teacher.compile(network, optimizer, label_smoothing=config.label_smoothing)
+        teacher.compile(network, optimizer, train.labels, label_smoothing=config.label_smoothing)
         fixed = not changes_pictures(augmentation)
         training = teacher.training_batches(train, config.batch_size, seed=seed, share=config.train_size, fixed=fixed)
+
+    checkpoint = Checkpoint(network, kept=replicas() == 1)  # other replicas couldn't go on from it
 
     def change(number: tf.Tensor, batch: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, Any]:
         images, *shown, targets = batch
         seeds = tf.stack([tf.constant(seed, tf.int64), number])
-        pictures = augment(images, seeds, augmentation, size=size)
-        if teacher is None:
-            targets = tf.one_hot(targets, classes)
-        elif shown:  # the same draws at the teacher's own size: the same picture
+        made = [partial(augment, images, seeds, augmentation, size=size) for size in sizes]
+        part = tf.cast(number * len(sizes) // (steps * config.epochs), tf.int32)
+        pictures = tf.switch_case(part, made) if len(sizes) > 1 else made[0]()
+        if teacher is None or shown:
+            targets = mix_targets(as_targets(targets, classes), seeds, augmentation)
+        if teacher is not None and shown:  # the same draws at the teacher's own size: the same picture
             targets = teacher.targets(targets, augment(shown[0], seeds, augmentation, size=teacher.size))
         return normalize(pictures, contract.mean, contract.std), targets
 
     def prepare(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        truth = teacher.no_answer(labels) if teacher else tf.one_hot(labels, classes)
+        truth = teacher.no_answer(labels) if teacher else as_targets(labels, classes)
         return normalize(images, contract.mean, contract.std), truth
 
     return fit(
         network,
-        training.repeat().enumerate().map(change).prefetch(2),
-        batches(val, _VALIDATION_BATCH).map(prepare).prefetch(2),
+        training_batches(
+            training, change, batch_size=config.batch_size, dealt=dealt, skip=len(checkpoint.curve) * steps
+        ),
+        divided(batches(val, _VALIDATION_BATCH).map(prepare).prefetch(2)),
         stage=stage,
         epochs=config.epochs,
         steps=steps,
@@ -164,6 +194,8 @@ def fit_augmented(
         progress=progress,
         callbacks=callbacks,
         start_epoch=start_epoch,
+        checkpoint=checkpoint,
+        follow=schedule.follow,
         steps_per_epoch=steps,
     )
 

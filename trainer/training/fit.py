@@ -1,4 +1,4 @@
-"""What every stage that trains shares: batches, the learning-rate schedule, and a fit that keeps the best weights."""
+"""What every stage that trains shares: batches, sizes of pictures, and a fit that keeps the best weights."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from trainer.training.listening import tell
+from trainer.training.optimizers import swap_in_averages
+from trainer.training.replicas import copy_layer
 from trainer.types import Epoch, Pixels
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     import tensorflow as tf
     import tf_keras
     from numpy.typing import NDArray
+
+    from trainer.training.checkpoint import Checkpoint
 
 
 def batches(
@@ -61,25 +65,27 @@ def train_size(input_size: int, share: float) -> int:
     return input_size if share == 1.0 else min(input_size, max(32, round(input_size * share / 32) * 32))
 
 
+def growing_sizes(input_size: int, start: float, share: float) -> list[int]:
+    """Heights and widths of training with larger and larger pictures, in order, as `train_size` gives them.
+
+    Args:
+        input_size: Of the network.
+        start: Share of it with which training begins; 0: with ``share``.
+        share: Share of it with which training ends.
+    """
+    last = train_size(input_size, share)
+    first = train_size(input_size, start) if start else last
+    return [*range(first, last, 32), last]
+
+
 def of_any_size(model: tf_keras.Model) -> tf_keras.Model:
     """A copy of the model that takes pictures of any size: it trains on small ones and validates on full ones."""
     import tf_keras
 
-    copy = tf_keras.models.clone_model(model, input_tensors=tf_keras.layers.Input((None, None, 3), name="any_size"))
+    image = tf_keras.layers.Input((None, None, 3), name="any_size")
+    copy = tf_keras.models.clone_model(model, input_tensors=image, clone_function=copy_layer)
     copy.set_weights(model.get_weights())
     return copy
-
-
-def cosine_with_warmup(
-    peak: float, *, steps: int, warmup_steps: int
-) -> tf_keras.optimizers.schedules.LearningRateSchedule:
-    """Linear from 0 to ``peak``, then half a cosine down to 0 (Loshchilov & Hutter, 2017)."""
-    from tf_keras.optimizers.schedules import CosineDecay
-
-    warmup_steps = min(warmup_steps, steps - 1)
-    if warmup_steps < 1:
-        return CosineDecay(peak, max(steps, 1))
-    return CosineDecay(0.0, steps - warmup_steps, warmup_target=peak, warmup_steps=warmup_steps)
 
 
 def fit(
@@ -94,6 +100,8 @@ def fit(
     progress: bool,
     callbacks: Sequence[Any] = (),
     start_epoch: int = 0,
+    checkpoint: Checkpoint | None = None,
+    follow: Callable[[Sequence[Epoch]], None] | None = None,
     **options: Any,
 ) -> list[Epoch]:
     """Fits a compiled model, stops early, and leaves the weights of the best epoch in it.
@@ -113,16 +121,32 @@ def fit(
         progress: Whether a bar is drawn on stderr.
         callbacks: Further Keras callbacks.
         start_epoch: The first epoch that may be the best one; before it, a network is not yet what it is to become.
+        checkpoint: Where training goes on from, and what it leaves behind after each epoch; ``training`` then begins
+            with the next epoch's batches. None: it begins at its beginning.
+        follow: Called with the learning curve so far after each epoch.
         **options: Further arguments of Keras' ``fit``.
 
     Returns:
         The learning curve.
     """
-    watch = _watch(stage, epochs * steps, patience, progress, start_epoch)
+    watch = _watch(stage, epochs * steps, patience, progress, start_epoch, follow)
+    watchers = [watch]
+    if model.optimizer.use_ema:
+        watchers.append(swap_in_averages())
+    if checkpoint is not None:
+        watch.go_on(checkpoint.curve, checkpoint.best_weights, steps)
+        watchers.append(_save(checkpoint, watch))
     try:
-        model.fit(
-            training, validation_data=validation, epochs=epochs, callbacks=[*callbacks, watch], verbose=0, **options
-        )
+        if not watch.finished and len(watch.curve) < epochs:
+            model.fit(
+                training,
+                validation_data=validation,
+                epochs=epochs,
+                initial_epoch=len(watch.curve),
+                callbacks=[*callbacks, *watchers],
+                verbose=0,
+                **options,
+            )
     finally:
         watch.bar.close()
     if watch.best_weights is not None:
@@ -131,7 +155,14 @@ def fit(
     return curve
 
 
-def _watch(stage: str, total_steps: int, patience: int, progress: bool, start_epoch: int) -> Any:
+def _watch(
+    stage: str,
+    total_steps: int,
+    patience: int,
+    progress: bool,
+    start_epoch: int,
+    follow: Callable[[Sequence[Epoch]], None] | None,
+) -> Any:
     """A Keras callback: the learning curve, the best weights, early stopping and the progress bar."""
     import tf_keras
     from tqdm import tqdm
@@ -141,10 +172,20 @@ def _watch(stage: str, total_steps: int, patience: int, progress: bool, start_ep
             super().__init__()
             self.curve: list[Epoch] = []
             self.best_weights: list[NDArray[np.float32]] | None = None
-            self.best_loss = float("inf")
+            self.best_loss: float | None = None
             self.waited = 0
             self.started_s = 0.0
             self.bar = tqdm(total=total_steps, desc=stage, unit="batch", disable=not progress, mininterval=0.5)
+
+        @property
+        def finished(self) -> bool:
+            return self.waited >= patience
+
+        def go_on(self, curve: Sequence[Epoch], best_weights: list[NDArray[np.float32]] | None, steps: int) -> None:
+            for epoch in curve:
+                self._take(epoch)
+            self.best_weights = best_weights
+            self.bar.update(len(curve) * steps)
 
         def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
             self.started_s = time.perf_counter()
@@ -154,7 +195,7 @@ def _watch(stage: str, total_steps: int, patience: int, progress: bool, start_ep
 
         def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
             logs = logs or {}
-            self.curve.append(
+            is_best = self._take(
                 Epoch(
                     stage=stage,
                     epoch=epoch,
@@ -162,19 +203,38 @@ def _watch(stage: str, total_steps: int, patience: int, progress: bool, start_ep
                     accuracy=float(logs["accuracy"]),
                     val_loss=float(logs["val_loss"]),
                     val_accuracy=float(logs["val_accuracy"]),
-                    learning_rate=float(self.model.optimizer.learning_rate),
+                    learning_rate=float(self.model.optimizer.learning_rate.numpy()),
                     seconds=time.perf_counter() - self.started_s,
                 )
             )
             self.bar.set_postfix(val_accuracy=f"{logs['val_accuracy']:.3f}", loss=f"{logs['loss']:.3f}")
             tell(self.curve[-1])
-            loss = self.curve[-1].val_loss
-            if epoch < start_epoch:
-                return
-            if loss < self.best_loss or self.best_weights is None:
-                self.best_loss, self.waited, self.best_weights = loss, 0, self.model.get_weights()
-            else:
-                self.waited += 1
-                self.model.stop_training = self.waited >= patience
+            if is_best:
+                self.best_weights = self.model.get_weights()
+            self.model.stop_training |= self.finished
+
+        def _take(self, epoch: Epoch) -> bool:
+            """Takes an epoch into the curve; returns whether it is the best one so far."""
+            self.curve.append(epoch)
+            if follow is not None:
+                follow(self.curve)
+            if epoch.epoch < start_epoch:
+                return False
+            if self.best_loss is None or epoch.val_loss < self.best_loss:
+                self.best_loss, self.waited = epoch.val_loss, 0
+                return True
+            self.waited += 1
+            return False
 
     return Watch()
+
+
+def _save(checkpoint: Checkpoint, watch: Any) -> Any:
+    """A Keras callback that writes down what an epoch has come to, after all others have had their turn."""
+    import tf_keras
+
+    class Save(tf_keras.callbacks.Callback):  # type: ignore[misc]  # tf_keras has no types
+        def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+            checkpoint.save(watch.curve, watch.best_weights)
+
+    return Save()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from trainer.artifacts import input_contract, load_model, read_dataset, read_latest, read_pixels
 from trainer.errors import RecipeError
 from trainer.run import Run, load_run
-from trainer.training.backbones import BACKBONES
+from trainer.training.backbones import BACKBONES, is_multi_label
 
 if TYPE_CHECKING:
     from edge_runtime import InputContract
@@ -32,11 +32,12 @@ def teacher_recipe(recipe: Recipe) -> Recipe:
     return replace(recipe, model=model, finetune=finetune)
 
 
-def check_teacher(recipe: Recipe, labels: tuple[str, ...]) -> None:
+def check_teacher(recipe: Recipe, labels: tuple[str, ...], *, multi_label: bool = False) -> None:
     """Looks at the teacher before anything is trained.
 
     Raises:
-        RecipeError: There is none of that name, it is not finished, or it knows other classes.
+        RecipeError: There is none of that name, it is not finished, knows other classes, or answers in another way:
+            with a sigmoid for photos with one label, or with softmax for photos with several.
     """
     name = recipe.distill.teacher
     if not name or trains_teacher(recipe):
@@ -51,15 +52,27 @@ def check_teacher(recipe: Recipe, labels: tuple[str, ...]) -> None:
         run = load_run(path)
         if not run.stage("finetune").exists():
             raise RecipeError(f"Expected the teacher's run in {name} to be trained, but it isn't. Finish it first.")
-        known = read_dataset(run).labels
-        if known != labels:
+        theirs = read_dataset(run)
+        if theirs.labels != labels:
             raise RecipeError(
-                f"Expected a teacher of the classes {', '.join(labels)}, got one of {', '.join(known)} in {name}."
+                f"Expected a teacher of the classes {', '.join(labels)}, got one of {', '.join(theirs.labels)} "
+                f"in {name}."
             )
+        answers_each = theirs.multi_label
     else:
-        outputs = _load(path).output_shape[-1]
+        network = _load(path)
+        outputs = network.output_shape[-1]
         if outputs != len(labels):
             raise RecipeError(f"Expected a teacher of the same {len(labels)} classes, got one of {outputs} in {name}.")
+        answers_each = is_multi_label(network)
+    if answers_each != multi_label:
+        wanted, got, labels_each = ("a sigmoid", "softmax", "several labels")
+        if not multi_label:
+            wanted, got, labels_each = got, wanted, "one label"
+        raise RecipeError(
+            f"Expected a teacher with {wanted} at its end for photos with {labels_each} each, got one with {got} in "
+            f"{name}. Train the teacher on the same photos."
+        )
 
 
 def read_teacher(run: Run) -> tuple[Any, InputContract]:
@@ -82,7 +95,7 @@ def open_teacher(run: Run, config: DistillConfig) -> Teacher:
 
     network, contract = read_teacher(run)
     pixels = read_pixels(run, read_dataset(run), "train", contract)
-    return Teacher(network, config, contract=contract, pixels=pixels)
+    return Teacher(network, config, contract=contract, pixels=pixels, loss=run.recipe.loss)
 
 
 def _load(path: Path) -> Any:
@@ -90,6 +103,6 @@ def _load(path: Path) -> Any:
         return load_model(path)
     except Exception as error:  # Keras raises many kinds for a file that it can't read
         raise RecipeError(
-            f"Expected distill.teacher to be a Keras 2 model with softmax, but {path} can't be read as one "
+            f"Expected distill.teacher to be a Keras 2 model, but {path} can't be read as one "
             f"({str(error).splitlines()[0]})."
         ) from error

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from tests.trainer.training.test_transfer import CONTRACT, accuracy, coloured, small_model
 from trainer.compression.distillation import Teacher, distillation_loss
-from trainer.config import AugmentConfig, DistillConfig, FinetuneConfig
+from trainer.config import AugmentConfig, DistillConfig, FinetuneConfig, LossConfig
 from trainer.training.backbones import build_model, get_backbone
 from trainer.training.finetune import finetune
+from trainer.training.losses import picture_loss
 from trainer.types import Pixels
 
 if TYPE_CHECKING:
@@ -82,6 +83,36 @@ def test_a_student_learns_from_answers_alone(
     assert accuracy(student, val) > 0.7
 
 
+def test_the_teacher_is_shown_mixed_pictures_beside_their_labels_shares(val: Pixels) -> None:
+    """The pictures are plain here, of a brightness that tells their label, so a mixed one tells its shares."""
+    import tensorflow as tf
+
+    shown: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
+
+    class Watched(Teacher):
+        def targets(self, truth: Any, pictures: Any) -> Any:
+            def note(truth: Any, pictures: Any) -> Any:
+                shown.append((truth, pictures))
+                return truth
+
+            truth = tf.ensure_shape(tf.numpy_function(note, [truth, pictures], tf.float32), truth.shape)
+            return super().targets(truth, pictures)
+
+    labels = np.arange(24) % CLASSES
+    plain = np.broadcast_to(100 * labels[:, None, None, None], (24, 32, 32, 3)).astype(np.uint8)
+    train = Pixels(plain, labels, tuple(map(str, labels)))
+    large = replace(train, images=plain.repeat(2, axis=1).repeat(2, axis=2))
+    contract = replace(CONTRACT, height=64, width=64)
+    teacher = Watched(small_model(seed=9), DistillConfig(), contract=contract, pixels=large)
+    mixing = AugmentConfig(set="none", mixup=1.0, cutmix=1.0)
+    config = FinetuneConfig(epochs=1, batch_size=12, train_size=1.0)
+    finetune(small_model(seed=3), train, val, config, mixing, teacher=teacher, **QUIET)
+    truth, pictures = (np.concatenate(kind) for kind in zip(*shown, strict=True))
+    assert pictures.shape[1] == 64
+    assert np.count_nonzero((truth > 0.1) & (truth < 0.9)) >= 8
+    np.testing.assert_allclose(pictures.mean(axis=(1, 2, 3)), truth @ (100 * np.arange(CLASSES)), atol=8)
+
+
 def test_a_student_is_not_left_where_it_had_hardly_begun(taught: Any, train: Pixels, val: Pixels) -> None:
     """The more it learns, the worse these labels say it is; by their loss, the first epoch would be the best."""
     misleading = replace(val, labels=(val.labels + 1) % CLASSES)
@@ -138,3 +169,23 @@ def map_distance(student: Any, teacher: Any, pixels: Pixels) -> float:
         return np.asarray(values / np.maximum(np.linalg.norm(values, axis=-1, keepdims=True), 1e-6))
 
     return float(np.mean(np.sum((unit_map(student) - unit_map(teacher)) ** 2, axis=-1)))
+
+
+@given(LOGITS, LOGITS, st.floats(0.5, 8), st.floats(0, 1))
+def test_with_several_labels_each_class_is_a_question_of_its_own(
+    student: Any, teacher: Any, temperature: float, weight: float
+) -> None:
+    def sigmoid(logits: Any) -> Any:
+        return 1 / (1 + np.exp(-logits))
+
+    labels = np.array([1, 0, 1])
+    targets = np.concatenate([labels, sigmoid(teacher)])[None].astype(np.float32)
+    scores = sigmoid(student)[None].astype(np.float32)
+    soft, mine = sigmoid(teacher / temperature), sigmoid(student / temperature)
+    divergence = soft * np.log(soft / mine) + (1 - soft) * np.log((1 - soft) / (1 - mine))
+    hard = -np.where(labels == 1, np.log(sigmoid(student)), np.log(1 - sigmoid(student)))
+    expected = weight * temperature**2 * divergence.mean() + (1 - weight) * hard.mean()
+    config = DistillConfig(temperature=temperature, weight=weight)
+    by_labels = picture_loss(LossConfig(), labels[None], CLASSES)
+    loss = distillation_loss(targets, scores, config, hard_loss=by_labels, multi_label=True)
+    assert float(loss[0]) == pytest.approx(expected, rel=2e-2, abs=2e-3)

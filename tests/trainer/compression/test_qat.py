@@ -269,3 +269,10 @@ def test_what_cannot_be_trained_so_is_named(train: Pixels, val: Pixels, calibrat
     for model, named in ((Own(), "Own"), (nested, "Sequential 'inner'"), (separable, "SeparableConv2D 'odd'")):
         with pytest.raises(CompressionError, match=named):
             qat(model, train, val, calibration)
+
+
+def test_a_sigmoid_is_not_fused_as_a_relu_is() -> None:
+    network = build_model(get_backbone("basic_cnn"), num_classes=3, multi_label=True, input_size=SIZE)
+    ranges = measure_ranges(network, np.zeros((2, SIZE, SIZE, 3), np.uint8), contract=CONTRACT)
+    assert "head" in ranges
+    assert "scores" not in ranges

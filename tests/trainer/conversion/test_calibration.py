@@ -97,3 +97,11 @@ def test_the_number_of_pictures_is_doubled_until_two_sets_agree(tiny_models: Tin
 def test_a_network_that_hides_its_layers_gets_the_usual_number() -> None:
     count, tried = stable_samples(object(), _pixels([20, 9]), contract=CONTRACT, seed=0, num_classes=2)
     assert (count, tried) == (29, ())
+
+
+def test_pictures_of_several_labels_are_drawn_by_the_rarest() -> None:
+    labels = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 0], [1, 0, 1], [0, 0, 1]], np.uint8)
+    pixels = Pixels(np.zeros((5, 4, 4, 3), np.uint8), labels, tuple("abcde"))
+    assert pixels.strata.tolist() == [1, 0, 3, 2, 2]
+    images, _ = representative_set(pixels, samples=4, seed=0, num_classes=3)
+    assert len(images) == 5  # one of each, and the one with the whole range

@@ -12,6 +12,7 @@ from trainer.config import DataConfig
 from trainer.data.dataset import scan, survey
 from trainer.data.formats import find_photos
 from trainer.errors import DatasetError
+from trainer.types import Dataset
 
 
 def _write(path: Path, text: str) -> Path:
@@ -62,14 +63,23 @@ def test_json_lines(tmp_path):
         ("d.csv", "filename, cat, dog\n1.jpg, 1, 1\n2.jpg, 0, 1\n3.jpg, 0, 0\n"),
     ],
 )
-def test_multi_label_lists_are_read_and_refused_before_training(tmp_path, name, text):
+def test_multi_label_lists_are_read(tmp_path, name, text):
     found = find_photos(_write(tmp_path / name, text))
     assert [entry.labels for entry in found.entries] == [("cat", "dog"), ("dog",), ()]
     assert found.multi_label
-    for number in (1, 2, 3):
+
+
+def test_photos_of_multi_label_lists_keep_all_their_labels(tmp_path):
+    lines = ["path,labels", *(f"{number}.jpg,{'cat|dog' if number % 2 else 'dog'}" for number in range(8)), "8.jpg,"]
+    for number in range(9):
         save(tmp_path / f"{number}.jpg", scene(number))
-    with pytest.raises(DatasetError, match=r"one label for each photo .* got 2 for 1.jpg \(cat \+ dog\)"):
-        scan(tmp_path / name, data=DataConfig(), seed=0)
+    dataset = scan(_write(tmp_path / "a.csv", "\n".join(lines)), data=DataConfig(), seed=0)
+    assert (dataset.labels, dataset.multi_label) == (("cat", "dog"), True)
+    assert [photo.labels for photo in dataset.photos] == [(1,), (0, 1)] * 4 + [()]
+    assert Dataset.from_dict(json.loads(json.dumps(dataset.to_dict()))) == dataset
+    (tmp_path / "a.csv").write_text("\n".join(lines[:3]))
+    with pytest.raises(DatasetError, match="at least 3 distinct readable photos of class cat"):
+        scan(tmp_path / "a.csv", data=DataConfig(), seed=0)
 
 
 @pytest.mark.parametrize(

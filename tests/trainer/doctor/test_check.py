@@ -17,7 +17,8 @@ from tests.trainer.pictures import photos, save, scene
 from trainer.config import Recipe
 from trainer.doctor.check import CheckReport, check
 from trainer.doctor.check_page import render_check_page
-from trainer.doctor.check_text import findings, format_text
+from trainer.doctor.check_text import Finding, format_text
+from trainer.doctor.check_text import findings as all_findings
 from trainer.errors import DatasetError, WeightsError
 
 SMALL = Recipe().updated({"model": {"input_size": 96}})
@@ -25,6 +26,11 @@ SMALL = Recipe().updated({"model": {"input_size": 96}})
 
 def _check(root: Path, recipe: Recipe = SMALL) -> CheckReport:
     return check(root, recipe, suspects=False)
+
+
+def findings(report: CheckReport) -> list[Finding]:
+    """Without that photos are few, which these are on purpose."""
+    return [finding for finding in all_findings(report) if finding.kind != "few_photos"]
 
 
 def _kinds(report: CheckReport) -> list[str]:
@@ -47,6 +53,11 @@ def test_clean_photos(tmp_path):
     assert text.endswith("Ready to train.")
     stored = json.loads(json.dumps(report.to_dict()))
     assert (stored["counts"], stored["schema_version"]) == (report.counts, 1)
+
+
+def test_few_photos_are_told_with_the_recipe_for_them(tmp_path):
+    (finding,) = all_findings(_check(photos(tmp_path, {"cat": 7, "mouse": 5})))
+    assert finding.text.startswith("2 of 2 classes have fewer than 50 photos (mouse 5, cat 7). Train with --recipe few")
 
 
 def test_imbalance_past_three_to_one(tmp_path):
@@ -194,9 +205,13 @@ def test_multi_label_lists_are_checked_too(tmp_path):
         lines.append(f"{number}.jpg,{'cat|dog' if number % 2 else 'dog'}")
     (tmp_path / "list.csv").write_text("\n".join(lines))
     report = check(tmp_path / "list.csv", SMALL)
-    assert report.counts == {"photos": {"cat": 6, "dog": 12}}
+    assert report.counts == {
+        "train": {"cat": 4, "dog": 8},
+        "val": {"cat": 1, "dog": 2},
+        "test": {"cat": 1, "dog": 2},
+    }
     assert report.multi_label
-    assert "can't be trained yet" in report.stops
+    assert not report.stops
     assert (report.suspects, report.suspects_skipped) == (None, "photos have several labels")
     assert "Class" not in render_check_page(report).partition("<main>")[0]
 

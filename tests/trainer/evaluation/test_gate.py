@@ -157,3 +157,11 @@ def test_mending_an_answer_lowers_the_drop_and_raises_the_agreement(pair):
     after = judge(fp32, evaluation(fp32.labels, predicted), GateConfig())
     assert after.drop < before.drop
     assert after.agreement > before.agreement
+
+
+def test_of_few_photos_one_may_be_lost_where_it_is_spared():
+    assert not judge(with_right(9, 10), with_right(8, 10), GateConfig()).passed
+    assert judge(with_right(9, 10), with_right(8, 10), GateConfig(spare=1)).passed
+    (reason, _) = judge(with_right(9, 10), with_right(7, 10), GateConfig(spare=1)).reasons
+    assert "at most 10 may be lost" in reason
+    assert not judge(with_right(90), with_right(88), GateConfig(spare=1)).passed

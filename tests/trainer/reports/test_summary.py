@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.trainer.reports.test_compression_page import made
-from trainer.reports.summary import format_ladder, format_variants
+from trainer.reports.summary import format_extension, format_ladder, format_variants
+from trainer.types import ExtendedClass, Extension
 
 
 def squeezed(line: str) -> str:
@@ -33,3 +34,19 @@ def test_the_ladder_tells_what_each_rung_brought_and_which_was_chosen():
     assert squeezed(plain) == "Plain quantization 86.1% -2.80 91.2% 14 not kept"
     assert qat.endswith("kept, chosen")
     assert plain.index("86.1%") == qat.index("88.3%")
+
+
+def test_an_extension_is_told_by_class_and_in_sentences():
+    classes = (
+        ExtendedClass("cat", added=0, count=20, before=18, after=17),
+        ExtendedClass("dog", added=5, count=30, before=24, after=26),
+        ExtendedClass("emu", added=40, count=8, before=None, after=7),
+    )
+    lines = format_extension(Extension("test", classes, learned=900)).splitlines()
+    assert squeezed(lines[1]) == "cat 18 17 20"
+    assert squeezed(lines[2]) == "dog 5 24 26 30"
+    assert squeezed(lines[3]) == "emu 40 new 7 8"
+    assert lines[-1] == (
+        "The known classes: 42 of 50 test photos right before, 43 now (+2.0 points). "
+        "cat lost most: 18 before, 17 now, of 20. New: emu 7 of 8 right."
+    )

@@ -6,7 +6,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import pytest
@@ -173,6 +173,9 @@ def test_what_cannot_work_is_told_before_anything_is_written(
         return str(error.value)
 
     assert "--finetune" in told(SearchError, recipe.updated({"model": {"weights": "none"}}))
+    assert "extend.run" in told(SearchError, recipe.updated({"extend": {"run": "another"}}))
+    assert "loss.kind" in told(RecipeError, recipe.updated({"loss": {"kind": "binary_crossentropy"}}))
+    assert "head.solver=adam" in told(SearchError, recipe.updated({"head": {"solver": "lbfgs"}}))
     nowhere = replace(CONFIG, storage=f"sqlite:///{tmp_path}/no/where.db")
     assert "where.db" in told(SearchError, recipe, nowhere)
     reason = told(SearchError, recipe, replace(CONFIG, storage="nosuch://me:secret@host/db"))
@@ -206,3 +209,27 @@ def test_trials_may_train_the_whole_network(photos: Path, recipe: Recipe, tmp_pa
     assert [len(trial.epochs) for trial in found.trials] == [2]
     assert found.best.values == {"augmentation": 1.0}
     assert read_recipe(str(found.recipe)).finetune.epochs == recipe.finetune.epochs
+
+
+def test_photos_that_show_several_classes_have_the_accuracy_of_all_answers(
+    photos: Path, recipe: Recipe, tmp_path: Path, cache: Path
+) -> None:
+    lines = []
+    for label in LABELS:
+        for seed in range(20):
+            path, shown = photos / label / f"{seed:02}.png", [label, "even"] if seed % 2 == 0 else [label]
+            lines.append(json.dumps({"path": str(path), "labels": shown}))
+    (tmp_path / "list.jsonl").write_text("\n".join(lines))
+    config = SearchConfig(trials=3, sampler="grid")
+    space: dict[str, list[Any]] = {"loss.kind": ["auto", "focal"], "loss.gamma": [2.0]}
+    found = search_recipe(tmp_path / "list.jsonl", tmp_path / "several", recipe, config, space=space)
+    answers = (len(LABELS) + 1) * found.validation_photos
+    assert {trial.values["loss.kind"] for trial in found.trials} == {"auto", "focal"}
+    assert all((answers * trial.accuracy) == pytest.approx(round(answers * trial.accuracy)) for trial in found.trials)
+    by_loss = {trial.values["loss.kind"]: trial.epochs for trial in found.trials}
+    assert by_loss["auto"] != by_loss["focal"]
+    assert "of the answers, class by class, on" in format_outcome(found)
+    space = {"loss.kind": ["auto", "categorical_crossentropy"]}
+    with pytest.raises(RecipeError, match=r"loss\.kind"):
+        search_recipe(tmp_path / "list.jsonl", tmp_path / "wrong", recipe, config, space=space)
+    assert not (tmp_path / "wrong").exists()

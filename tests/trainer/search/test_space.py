@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from trainer.config import Recipe
+from trainer.config import AugmentConfig, Recipe
+from trainer.config.augmentation import SETS
 from trainer.errors import RecipeError, SearchError
 from trainer.search.space import Between, Choice, Space, default_space, networks_in, read_space, with_values
 
@@ -59,6 +60,32 @@ def test_width_and_augmentation_stand_for_several_settings() -> None:
     assert with_values(RECIPE, {"augmentation": 1.0}) == RECIPE
 
 
+@pytest.mark.parametrize("name", sorted(SETS))
+def test_every_set_of_augmentation_can_be_stronger_up_to_its_limits(name: str) -> None:
+    recipe = RECIPE.updated({"augment": {"set": name}})
+    assert with_values(recipe, {"augmentation": 1.0}) == recipe
+    none = with_values(recipe, {"augmentation": 0.0}).augment
+    assert none == AugmentConfig("none", flip=recipe.augment.flip)
+    strong = with_values(recipe, {"augmentation": 1.5}).augment
+    assert strong.rotation == 1.5 * recipe.augment.rotation
+    assert 0 <= strong.jpeg < 1
+    assert with_values(recipe, {"augmentation": 9.0}).augment.rand_augment in (0.0, 10.0)
+
+
+def test_settings_that_fit_together_are_set_together() -> None:
+    grown = RECIPE.updated({"finetune": {"start_size": 0.6}})
+    sizes = with_values(grown, {"finetune.train_size": 0.5, "finetune.start_size": 0.3}).finetune
+    assert (sizes.start_size, sizes.train_size) == (0.3, 0.5)
+    of_a_set = with_values(RECIPE, {"augment.rotation": 3.0, "augment.set": "camera", "augmentation": 2.0}).augment
+    assert (of_a_set.rotation, of_a_set.noise) == (6.0, 2 * SETS["camera"]["noise"])
+
+
+def test_a_set_whose_values_were_changed_is_not_the_recipes_own() -> None:
+    space = Space.from_dict({"augment.set": ["default", "camera"]})
+    assert space.own_values(RECIPE) == {"augment.set": "default"}
+    assert space.own_values(RECIPE.updated({"augment": {"rotation": 3.0}})) is None
+
+
 def test_the_networks_of_a_space_are_each_width_at_each_size() -> None:
     space = Space.from_dict({"width": [0.35, 1.0], "model.input_size": [160, 224], "model.dropout": [0.1, 0.2]})
     found = {(recipe.model.backbone, recipe.model.input_size) for recipe in networks_in(space, RECIPE)}
@@ -97,12 +124,21 @@ def test_is_read_from_a_file_and_from_the_command_line(tmp_path: Path) -> None:
         ({"finetune.epochs": [1, 2]}, False, "--finetune"),
         ({"quantize.samples": [1, 2]}, True, "no trial depends"),
         ({"seed": [1, 2]}, True, "no trial depends"),
+        ({"keep.pictures": [0, 64]}, True, "no trial depends"),
+        ({"head.solver": ["adam", "lbfgs"]}, False, "head.solver=adam"),
+        ({"finetune.start_size": [0.3, 0.8], "finetune.train_size": [0.5, 1.0]}, True, "finetune.start_size"),
         ({"width": [0.35, 0.4]}, False, "width to be one of 0.35, 0.5, 0.75, 1.0"),
     ],
 )
 def test_what_no_trial_can_use_is_refused(values: dict[str, Any], finetune: bool, words: str) -> None:
     with pytest.raises((SearchError, RecipeError), match=words):
         Space.from_dict(values).check(RECIPE, finetune=finetune)
+
+
+def test_the_loss_acts_on_the_head_alone_too() -> None:
+    space = Space.from_dict({"loss.kind": ["auto", "focal"], "loss.gamma": [1.0, 2.0]})
+    space.check(RECIPE, finetune=False)
+    assert space.own_values(RECIPE) == {"loss.kind": "auto", "loss.gamma": 2.0}
 
 
 def test_a_grid_takes_the_ends_and_the_middle_of_a_range() -> None:

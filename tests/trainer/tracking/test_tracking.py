@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,11 @@ import pytest
 from tests.tiny import LABELS, picture
 from trainer.config import Recipe
 from trainer.config.tracking import TrackConfig
-from trainer.errors import PackagesError, RecipeError
-from trainer.pipeline import RunResult, train
+from trainer.errors import OutputFolderError, PackagesError, RecipeError
+from trainer.lock import locked
+from trainer.network_stages import fingerprint
+from trainer.pipeline import RunResult, resume, train
+from trainer.run import load_run
 from trainer.tracking.mlflow import MlflowFollower
 from trainer.types import Epoch
 
@@ -79,7 +82,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> Followed:
     )
 
     def stop(line: str) -> None:
-        if line.startswith("[4/6]"):  # the network is trained, its models aren't made
+        if line.startswith("[4/7]"):  # the network is trained, its models aren't made
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -88,7 +91,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> Followed:
 
     client = MlflowClient(store)
     status = _only_run(client).info.status
-    result = train(photos, work / "first", recipe)
+    result = resume(work / "first")
     return Followed(result, photos, recipe, client, _only_run(client), status)
 
 
@@ -143,6 +146,15 @@ class TestMlflow:
         number = followed.run.info.run_id
         assert len(followed.client.get_metric_history(number, "finetune/loss")) == 3
         assert len(followed.client.get_metric_history(number, "gate/drop")) == 1
+
+    def test_whoever_comes_while_another_process_works_changes_nothing(self, followed: Followed) -> None:
+        with locked(followed.folder), pytest.raises(OutputFolderError, match="another process"):
+            resume(followed.folder)
+        assert _only_run(followed.client).info.status == "FINISHED"
+
+    def test_machines_that_train_along_need_not_be_told(self, followed: Followed) -> None:
+        run = load_run(followed.folder)
+        assert fingerprint(replace(run, recipe=run.recipe.without_tracking())) == fingerprint(run)
 
     def test_trials_are_nested_in_their_search(self, followed: Followed, tmp_path: Path) -> None:
         follower = MlflowFollower(

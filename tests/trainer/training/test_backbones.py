@@ -60,6 +60,14 @@ def test_the_same_seed_gives_the_same_weights() -> None:
     assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
 
 
+def test_layers_are_named_the_same_whatever_was_built_before() -> None:
+    first, again = (
+        [layer.name for layer in build_model(get_backbone("mobilenet_v3_small"), num_classes=3, input_size=32).layers]
+        for _ in range(2)
+    )
+    assert first == again
+
+
 def test_an_unknown_name_lists_the_choices() -> None:
     with pytest.raises(RecipeError, match=r"basic_cnn, .*efficientnet_lite0, got 'mobilenet_v9'"):
         get_backbone("mobilenet_v9")

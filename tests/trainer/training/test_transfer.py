@@ -8,9 +8,10 @@ import pytest
 from edge_runtime.types import InputContract
 from trainer.config import AugmentConfig, FinetuneConfig, HeadConfig
 from trainer.training.backbones import HEAD_LAYER, build_model, get_backbone
-from trainer.training.finetune import finetune, train_size
-from trainer.training.transfer import compute_features, train_head
-from trainer.types import Pixels
+from trainer.training.finetune import finetune
+from trainer.training.fit import train_size
+from trainer.training.transfer import compute_features, fit_head, train_head
+from trainer.types import Features, Pixels
 
 if TYPE_CHECKING:
     import tf_keras
@@ -74,6 +75,23 @@ def test_the_head_learns_and_the_backbone_stays(train: Pixels, val: Pixels) -> N
     assert accuracy(model, val) > 0.8
 
 
+def test_a_regression_gives_rare_classes_their_due(train: Pixels, val: Pixels) -> None:
+    rare = np.flatnonzero((train.labels != 2) | (np.cumsum(train.labels == 2) <= 6))
+    few = Pixels(train.images[rare], train.labels[rare], ("",) * len(rare))
+    model = small_model()
+    assert train_head(model, few, val, HeadConfig(solver="lbfgs"), **QUIET) == []
+    assert accuracy(model, val) > 0.8
+
+
+def test_a_regression_of_two_classes_has_two_outputs() -> None:
+    values = np.random.default_rng(0).normal(size=(40, 128)).astype(np.float32)
+    two = Features(values, (values[:, 0] > 0).astype(np.int64))
+    model = build_model(BACKBONE, num_classes=2, input_size=32)
+    fit_head(model, two, two, HeadConfig(solver="lbfgs"), seed=0, progress=False)
+    kernel, bias = model.get_layer(HEAD_LAYER).get_weights()
+    assert ((values @ kernel + bias).argmax(axis=1) == two.labels).mean() > 0.9
+
+
 def test_no_epochs_leave_the_model_as_it_is(train: Pixels, val: Pixels) -> None:
     model = small_model()
     before = model.get_weights()
@@ -89,6 +107,13 @@ def test_training_from_scratch_learns_and_keeps_the_best_epoch(train: Pixels, va
     assert accuracy(model, val) == pytest.approx(min(curve, key=lambda epoch: epoch.val_loss).val_accuracy)
     assert accuracy(model, val) > 0.8
     assert curve[-1].learning_rate < curve[1].learning_rate
+
+
+def test_mixed_pictures_are_learned_from(train: Pixels, val: Pixels) -> None:
+    model = small_model()
+    config = FinetuneConfig(epochs=6, learning_rate=5e-3, train_size=1.0)
+    finetune(model, train, val, config, AugmentConfig(set="none", mixup=1.0, cutmix=1.0), from_scratch=True, **QUIET)
+    assert accuracy(model, val) > 0.8
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(train: Pixels, val: Pixels) -> None:

@@ -6,6 +6,7 @@
 | an Edge Impulse export        | `edge_impulse`      | `info.labels`, or loose pictures in `training/`           |
 | a Roboflow export             | `roboflow`          | `_classes.csv`, or `README.roboflow.txt`                  |
 | a Teachable Machine project   | `teachable_machine` | pictures called `<class>-!-<number>.jpg`                  |
+| packed photos                 | `packed`            | `shards.json`                                             |
 | class folders                 | `folders`           | anything else                                             |
 """
 
@@ -17,6 +18,7 @@ from trainer.data.formats.edge_impulse import EDGE_IMPULSE
 from trainer.data.formats.folders import FOLDERS
 from trainer.data.formats.listing import Listing
 from trainer.data.formats.lists import LISTS, SUFFIXES
+from trainer.data.formats.packed import PACKED
 from trainer.data.formats.roboflow import ROBOFLOW
 from trainer.data.formats.teachable_machine import TEACHABLE_MACHINE
 from trainer.errors import DatasetError
@@ -38,6 +40,8 @@ def find_photos(source: str | Path) -> Listing:
         raise DatasetError(
             f"Expected a folder of photos, got {source}, which is packed. Unzip it, and name the folder."
         )
+    if PACKED.fits(source):  # first: it may lie where pathlib can't look
+        return PACKED.read(source)
     if not source.exists():
         raise DatasetError(
             f"Expected a folder of photos or a list of them ({', '.join(SUFFIXES)}), got {source}, which is no "

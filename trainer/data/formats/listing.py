@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.data.images import IMAGE_SUFFIXES
+from trainer.data.images import IMAGE_SUFFIXES, ImageFacts
 from trainer.types import SPLITS, Split
 
 _SPLIT_NAMES: dict[str, Split] = {
@@ -31,12 +31,14 @@ class Entry:
         labels: Names of its classes: one, or several in a multi-label listing; none where nobody has labelled it.
         given: The split that it is said to belong to, or None.
         group: What it must not be parted from in a split, for example its capture session; empty: nothing.
+        facts: What is known of the picture without opening it, as a packed source tells; None: nothing.
     """
 
     path: str
     labels: tuple[str, ...]
     given: Split | None = None
     group: str = ""
+    facts: ImageFacts | None = None
 
 
 @dataclass(frozen=True)

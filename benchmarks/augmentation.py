@@ -1,0 +1,80 @@
+"""What augmentation brings where photos are few: clothing, a fifth of its training photos, three seeds, test split."""
+
+from __future__ import annotations
+
+from functools import partial
+from statistics import mean
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.figure import Figure
+from benchmarks.networks import accuracy, chosen, new_network, remembered, shared_pixels
+from benchmarks.photo_runs import use_shared_weights
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from trainer.config import Recipe
+    from trainer.types import Pixels
+
+_SEEDS = (0, 1, 2)
+_DATA, _SHARE = "clothing", 0.2
+# Without a zoom, photos are trained on at the size at which they are measured: each way as it works best.
+_WAYS = {"none": ("augment.set=none", "finetune.train_size=1.0"), "default": ("augment.set=default",)}
+
+
+def measure(quick: bool) -> list[Figure]:
+    use_shared_weights()
+    seeds = _SEEDS[:1] if quick else _SEEDS
+    found = {seed: {way: _measured(way, seed, quick) for way in _WAYS} for seed in seeds}
+    tests = {seed: [ways[way]["test"] for way in ("none", "default")] for seed, ways in found.items()}
+    each = "; ".join(f"seed {seed}: {without:.1%} to {with_it:.1%}" for seed, (without, with_it) in tests.items())
+    recipe, counts = _recipe("default", 0), found[0]["default"]
+    return [
+        Figure(
+            "augmentation.gain",
+            f"What augmentation brings on {_DATA} with {_SHARE:.0%} of the training photos",
+            mean(100 * (with_it - without) for without, with_it in tests.values()),
+            "points",
+            f"mean of {len(seeds)} seeds, FP32, {recipe.model.backbone}, the default recipe with augmentation and "
+            f"without; {each}; {counts['photos']} training photos, {counts['count']} test photos",
+            at_least=2.0,
+        )
+    ]
+
+
+def _recipe(way: str, seed: int) -> Recipe:
+    from trainer.recipe import read_recipe
+
+    return read_recipe("default", [f"seed={seed}", *_WAYS[way]])
+
+
+def _measured(way: str, seed: int, quick: bool) -> dict[str, Any]:
+    return remembered(f"augmentation-{_DATA}-{way}-{seed}", quick, partial(_train, way, seed, quick))
+
+
+def _train(way: str, seed: int, quick: bool) -> dict[str, Any]:
+    from trainer.artifacts import input_contract
+    from trainer.training.finetune import finetune
+    from trainer.training.transfer import train_head
+
+    recipe = _recipe(way, seed)
+    if quick:
+        recipe = recipe.updated({"model": {"input_size": 96}, "head": {"epochs": 1}, "finetune": {"epochs": 1}})
+    contract = input_contract(recipe)
+    labels, pixels = shared_pixels(_DATA, recipe)
+    few, val, test = chosen(pixels["train"], _share_of(pixels["train"], seed)), pixels["val"], pixels["test"]
+    network = new_network(recipe, len(labels))
+    train_head(network, few, val, recipe.head, contract=contract, seed=seed)
+    finetune(network, few, val, recipe.finetune, recipe.augment, contract=contract, seed=seed, stage=way)
+    measured = {"test": accuracy(network, test, contract), "val": accuracy(network, val, contract)}
+    return {**measured, "photos": len(few), "count": len(test)}
+
+
+def _share_of(pixels: Pixels, seed: int) -> NDArray[np.int64]:
+    """Indices of a fifth of each class, drawn by the seed."""
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    classes = [rng.permutation(np.flatnonzero(pixels.labels == label)) for label in np.unique(pixels.labels)]
+    return np.sort(np.concatenate([members[: round(_SHARE * len(members))] for members in classes]))

@@ -1,0 +1,85 @@
+"""Networks that are trained on the shared photos to be compared, seed by seed; what was measured is remembered."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.inputs import shared
+from benchmarks.photo_runs import WORK, use_shared_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import tf_keras
+
+    from edge_runtime import InputContract
+    from trainer.config import Recipe
+    from trainer.types import Pixels
+
+
+def remembered(name: str, quick: bool, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What was measured under a name before, or is measured now: a long measurement goes on where it stopped."""
+    from trainer.files import write_json
+
+    record = WORK / ("quick" if quick else "full") / f"{name}.json"
+    if record.exists():
+        return dict(json.loads(record.read_text()))
+    found = measure()
+    record.parent.mkdir(parents=True, exist_ok=True)
+    write_json(record, found)
+    print(f"{name}: {found}", file=sys.stderr)
+    return found
+
+
+def shared_pixels(data: str, recipe: Recipe) -> tuple[tuple[str, ...], dict[str, Pixels]]:
+    """The classes of a shared set of photos and its pictures by split; the given test split stays as it is."""
+    from trainer.artifacts import cache_folder, input_contract
+    from trainer.data.dataset import scan
+    from trainer.data.pixels import load_pixels
+    from trainer.types import SPLITS
+
+    dataset, contract = scan(shared(f"data/{data}"), data=recipe.data, seed=0), input_contract(recipe)
+    return dataset.labels, {split: load_pixels(dataset, split, contract, cache_folder()) for split in SPLITS}
+
+
+def chosen(pixels: Pixels, indices: Any) -> Pixels:
+    """Some of the pictures."""
+    return replace(
+        pixels,
+        images=pixels.images[indices],
+        labels=pixels.labels[indices],
+        paths=tuple(pixels.paths[index] for index in indices),
+    )
+
+
+def new_network(recipe: Recipe, num_classes: int) -> tf_keras.Model:
+    """A network as a run begins with it."""
+    from trainer.artifacts import input_size
+    from trainer.training.backbones import build_model, get_backbone
+    from trainer.training.weights import resolve_weights
+
+    use_shared_weights()
+    backbone, size = get_backbone(recipe.model.backbone), input_size(recipe)
+    return build_model(
+        backbone,
+        num_classes=num_classes,
+        input_size=size,
+        dropout=recipe.model.dropout,
+        weights_file=resolve_weights(backbone, recipe.model.weights, size),
+        seed=recipe.seed,
+    )
+
+
+def accuracy(network: tf_keras.Model, pixels: Pixels, contract: InputContract) -> float:
+    """Share of right answers of a Keras model, 0–1."""
+    from trainer.training.augment import normalize
+
+    right = 0
+    for start in range(0, len(pixels), 64):
+        batch = slice(start, start + 64)
+        scores = network(normalize(pixels.images[batch], contract.mean, contract.std), training=False).numpy()
+        right += int((scores.argmax(axis=1) == pixels.labels[batch]).sum())
+    return right / len(pixels)

@@ -1,0 +1,44 @@
+"""What tests of the trainer share: a small finished run, made once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import pytest
+
+from tests.tiny import LABELS, picture
+from trainer.config import Recipe
+
+if TYPE_CHECKING:
+    from trainer.pipeline import RunResult
+
+QUICK = Recipe.from_dict(
+    {
+        "model": {"backbone": "basic_cnn", "input_size": 32, "weights": "none"},
+        "finetune": {"epochs": 6, "patience": 6, "learning_rate": 3e-3},
+        "quantize": {"samples": 24},
+        "gate": {"max_drop": 100.0, "min_agreement": 0.0},
+    }
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty of each of three classes."""
+    folder = tmp_path_factory.mktemp("photos")
+    for label in LABELS:
+        (folder / label).mkdir()
+        for seed in range(60):
+            rgb = picture(label, seed=seed)
+            cv2.imwrite(str(folder / label / f"{seed:03}.png"), rgb[:, :, ::-1])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    """Of these photos; leave its folder as it is."""
+    from trainer.pipeline import train
+
+    return train(tiny_photos, tmp_path_factory.mktemp("runs") / "first", QUICK)

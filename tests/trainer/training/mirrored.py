@@ -1,0 +1,68 @@
+"""A program: fine-tunes a network alone and on two replicas, and prints learning curves and weights as JSON.
+
+A process of its own, because TensorFlow's devices can't be changed once it has computed anything.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+
+from tests.tiny import CONTRACT, build_network, training_pixels
+from trainer.config import AugmentConfig, FinetuneConfig
+from trainer.errors import RecipeError
+from trainer.quiet import load_tensorflow
+from trainer.training.distribution import Distribution, open_distribution
+from trainer.training.finetune import finetune
+from trainer.types import Pixels
+
+PIXELS = training_pixels(120)
+PARTS = (slice(0, 54), slice(55, 120))  # batches of 16, 16, 16 and 6; of 64 and 1: neither can be halved
+TRAIN, VAL = (Pixels(PIXELS.images[at], PIXELS.labels[at], PIXELS.paths[at]) for at in PARTS)
+PLAIN = AugmentConfig(rotation=0, shift=0, scale=(1, 1), flip=False, brightness=0, contrast=0, saturation=0)
+
+
+def trained(
+    distribution: Distribution | None, *, train: Pixels = TRAIN, batch_size: int = 16, augment: AugmentConfig
+) -> dict[str, object]:
+    """What fine-tuning of a network with batch normalization gives."""
+    model = build_network()
+    curve = finetune(
+        model,
+        train,
+        VAL,
+        FinetuneConfig(epochs=2, batch_size=batch_size, learning_rate=3e-3, train_size=1.0),
+        augment,
+        contract=CONTRACT,
+        seed=0,
+        progress=False,
+        distribution=distribution,
+    )
+    sizes = [float(abs(weight).sum()) for weight in model.get_weights()]
+    return {"curve": [asdict(epoch) for epoch in curve], "sizes": sizes}
+
+
+def main() -> None:
+    load_tensorflow()
+    import tensorflow as tf
+
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    two = open_distribution("gpus", announce=print, devices=("CPU:0", "CPU:1"))
+    # All photos in one batch: then it plays no part in which order they come.
+    dealt = replace(TRAIN, whole=len(TRAIN))
+    found: dict[str, object] = {
+        "alone": trained(None, augment=AugmentConfig()),
+        "together": trained(two, augment=AugmentConfig()),
+        "alone_at_once": trained(None, batch_size=54, augment=PLAIN),
+        "dealt_at_once": trained(two, train=dealt, batch_size=54, augment=PLAIN),
+    }
+    try:
+        two.require_divisible(15)
+    except RecipeError as error:
+        found["refused"] = str(error)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

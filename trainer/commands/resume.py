@@ -1,0 +1,25 @@
+"""``edge-trainer resume``: goes on with a run that was stopped or killed."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from trainer.commands.options import add_command
+
+
+def add(commands: Any) -> None:
+    """Adds the command."""
+    resume = add_command(commands, "resume", "go on with a run that was stopped or killed", _resume)
+    resume.add_argument("run", metavar="RUN", help="its folder; photos and settings are those it was started with")
+
+
+def _resume(arguments: argparse.Namespace) -> int:
+    from trainer.evaluation.gate import require_kept
+    from trainer.pipeline import resume
+    from trainer.reports.summary import format_result
+
+    result = resume(arguments.run)
+    print(format_result(result))
+    require_kept(result.verdict)
+    return 0

@@ -13,8 +13,7 @@ from time import monotonic
 from benchmarks import isolated
 from benchmarks import results as stored
 from benchmarks.figure import Figure, MissingInputError
-from benchmarks.inputs import ROOT
-from benchmarks.table import figures_table, render_all, replace_between_markers
+from benchmarks.table import figures_table, render_pages
 
 MEASUREMENTS = (
     "classify_overhead",
@@ -23,6 +22,8 @@ MEASUREMENTS = (
     "capture",
     "server",
     "int8_kernels",
+    "agreement",
+    "scaling",
     "rivals",
     "head_training",
     "file_size",
@@ -37,6 +38,8 @@ MEASUREMENTS = (
     "channel_pruning",
     "weight_pruning",
     "int8_ladder",
+    "unknown",
+    "training_scaling",
     "arm_counts",
 )
 SLOW = MEASUREMENTS[MEASUREMENTS.index("accuracy") :]
@@ -79,7 +82,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--full", action="store_true", help=f"all of them, the slow ones ({', '.join(SLOW)}) too")
     parser.add_argument("--quick", action="store_true", help="a look, for which little is measured and nothing is kept")
     parser.add_argument("--out", type=Path, metavar="FILE", help="keep the results here (default: this machine's file)")
-    parser.add_argument("--render", action="store_true", help="measure nothing: put the kept results into README.md")
+    parser.add_argument(
+        "--render", action="store_true", help="measure nothing: put the kept results into both README.md"
+    )
     return parser
 
 
@@ -95,8 +100,8 @@ def _store(path: Path, name: str, figures: Sequence[Figure], load: float | None)
 
 
 def _render() -> int:
-    readme = ROOT / "README.md"
-    readme.write_text(replace_between_markers(readme.read_text(encoding="utf-8"), render_all()), encoding="utf-8")
+    for page, text in render_pages().items():
+        page.write_text(text, encoding="utf-8")
     return 0
 
 

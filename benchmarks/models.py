@@ -33,7 +33,9 @@ class ModelPair:
     int8: Path
 
 
-def build_pair(folder: Path, backbone: str, input_size: int = 224, *, io: Io = "int8") -> ModelPair:
+def build_pair(
+    folder: Path, backbone: str, input_size: int = 224, *, io: Io = "int8", classes: int = len(LABELS)
+) -> ModelPair:
     """Makes both files of a network in a folder, with the shared ImageNet weights where they are.
 
     Args:
@@ -41,8 +43,9 @@ def build_pair(folder: Path, backbone: str, input_size: int = 224, *, io: Io = "
         backbone: By the trainer's name.
         input_size: Height and width.
         io: dtype of the INT8 file's input and output.
+        classes: How many; of other than the usual six, they are called by their numbers.
     """
-    command = [sys.executable, "-m", "benchmarks.models", str(folder), backbone, str(input_size), io]
+    command = [sys.executable, "-m", "benchmarks.models", str(folder), backbone, str(input_size), io, str(classes)]
     environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
     if SHARED.exists():
         environment["KERAS_HOME"] = str(SHARED / "keras")
@@ -50,14 +53,15 @@ def build_pair(folder: Path, backbone: str, input_size: int = 224, *, io: Io = "
     done = subprocess.run(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
     if done.returncode != 0:
         raise RuntimeError(f"Expected a {backbone} model, but making it failed:\n{done.stderr}")
-    return _paths(folder, backbone, input_size, io)
+    return _paths(folder, backbone, input_size, io, classes)
 
 
-def _paths(folder: Path, backbone: str, input_size: int, io: Io) -> ModelPair:
-    return ModelPair(*(folder / f"{backbone}_{input_size}_{kind}.tflite" for kind in ("fp32", io)))
+def _paths(folder: Path, backbone: str, input_size: int, io: Io, classes: int) -> ModelPair:
+    more = "" if classes == len(LABELS) else f"_{classes}"
+    return ModelPair(*(folder / f"{backbone}_{input_size}{more}_{kind}.tflite" for kind in ("fp32", io)))
 
 
-def _build(folder: Path, backbone_name: str, input_size: int, io: Io) -> None:
+def _build(folder: Path, backbone_name: str, input_size: int, io: Io, classes: int) -> None:
     import numpy as np
 
     from edge_runtime import InputContract
@@ -70,18 +74,19 @@ def _build(folder: Path, backbone_name: str, input_size: int, io: Io) -> None:
     backbone = get_backbone(backbone_name)
     here = SHARED / "keras/models" / backbone.weights_name(input_size)
     weights = resolve_weights(backbone, "imagenet" if here.is_file() else "none", input_size)
-    model = build_model(backbone, num_classes=len(LABELS), input_size=input_size, weights_file=weights)
+    model = build_model(backbone, num_classes=classes, input_size=input_size, weights_file=weights)
     contract = InputContract(input_size, input_size, mean=backbone.mean, std=backbone.std)
     pixels = _pixels(contract)
     if weights is None:
         _settle(model, (pixels.images - np.float32(backbone.mean)) / np.float32(backbone.std))
     images, calibration = representative_set(pixels, samples=_SAMPLES, seed=0, num_classes=len(LABELS))
-    pair = _paths(folder, backbone_name, input_size, io)
+    labels = LABELS if classes == len(LABELS) else tuple(f"class {number}" for number in range(classes))
+    pair = _paths(folder, backbone_name, input_size, io, classes)
     for path, content, calibrated in (
         (pair.fp32, convert_fp32(model), None),
         (pair.int8, convert_int8(model, images, contract=contract, io=io), calibration),
     ):
-        export_model(path, content, labels=LABELS, contract=contract, calibration=calibrated)
+        export_model(path, content, labels=labels, contract=contract, calibration=calibrated)
         _stamp(path, pixels)
 
 
@@ -133,4 +138,5 @@ def _stamp(path: Path, pixels: Pixels) -> None:
 
 
 if __name__ == "__main__":
-    _build(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), "uint8" if sys.argv[4] == "uint8" else "int8")
+    path, name, size, io, classes = sys.argv[1:]
+    _build(Path(path), name, int(size), "uint8" if io == "uint8" else "int8", int(classes))

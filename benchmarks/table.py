@@ -1,22 +1,54 @@
-"""The stored results as a Markdown table, and its place in README."""
+"""The stored results as Markdown tables, and their places: the figures in README, how they came in this folder's."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from benchmarks.arm_counts import counts_table, is_count
 from benchmarks.figure import Figure
-from benchmarks.results import FOLDER, Results, read
+from benchmarks.inputs import ROOT
+from benchmarks.results import FOLDER, Measurement, Results, read
 
 START, END = "<!-- results -->", "<!-- /results -->"
 _VERSIONS = ("python", "tflite-runtime", "ai-edge-litert", "opencv-python-headless", "tensorflow")
 
 
-def render_all(folder: Path = FOLDER) -> str:
-    """One section for each machine."""
-    return "\n\n".join(render(read(path)) for path in sorted(folder.glob("*.json")))
+def render_pages() -> dict[Path, str]:
+    """The pages that show the stored results, as they are to read."""
+    pages: dict[Path, Callable[[Results], str]] = {
+        ROOT / "README.md": render,
+        ROOT / "benchmarks" / "README.md": render_runs,
+    }
+    stored = [read(path) for path in sorted(FOLDER.glob("*.json"))]
+    return {
+        page: replace_between_markers(page.read_text(encoding="utf-8"), "\n\n".join(map(one_machine, stored)))
+        for page, one_machine in pages.items()
+    }
+
+
+def render_runs(results: Results) -> str:
+    """When and how one machine's figures were measured, a row a measurement."""
+    rows = [
+        "| Measurement | Date | Load before | Figures | Targets met | Versions |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, one in results.measurements.items():
+        versions = ", ".join(f"{package} {one.versions[package]}" for package in _VERSIONS if package in one.versions)
+        load = "" if one.load is None else f"{one.load:g}"
+        rows.append(f"| `{name}` | {one.date} | {load} | {len(one.figures)} | {_targets(one)} | {versions} |")
+    return "\n".join((f"{results.machine}:", "", *rows))
+
+
+def _targets(measurement: Measurement) -> str:
+    counts = Counter(figure.met for figure in measurement.figures if figure.met)
+    if not counts:
+        return ""
+    words = {"no": "not", "within the interval": "unclear"}
+    missed = [f"{counts[met]} {word}" for met, word in words.items() if counts[met]]
+    return f"{counts['yes']} of {sum(counts.values())}" + (f" ({', '.join(missed)})" if missed else "")
 
 
 def render(results: Results) -> str:

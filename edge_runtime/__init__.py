@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from edge_runtime.manifest import GoldenSample as GoldenSample
     from edge_runtime.manifest import Manifest as Manifest
     from edge_runtime.manifest import MeasuredAccuracy as MeasuredAccuracy
+    from edge_runtime.manifest import UnknownThreshold as UnknownThreshold
     from edge_runtime.model_file import ModelFile as ModelFile
     from edge_runtime.model_file import read_model_file as read_model_file
     from edge_runtime.preprocess import pixel_table as pixel_table
@@ -79,7 +80,7 @@ _MODULE_OF = {
         ),
         "types",
     ),
-    **dict.fromkeys(("Calibration", "GoldenSample", "Manifest", "MeasuredAccuracy"), "manifest"),
+    **dict.fromkeys(("Calibration", "GoldenSample", "Manifest", "MeasuredAccuracy", "UnknownThreshold"), "manifest"),
     **dict.fromkeys(
         (
             "BackendError",

@@ -7,7 +7,7 @@ from threading import Lock
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from edge_runtime.errors import FrameError
+from edge_runtime.errors import FrameError, ModelError
 from edge_runtime.interpreter import Int8Kernels, Interpreter
 from edge_runtime.model_file import ModelFile, read_model_file
 from edge_runtime.postprocess import Postprocessor, to_scores
@@ -35,6 +35,7 @@ class Classifier:
         model: The model file.
         labels: Names of the classes, by index.
         contract: How a frame becomes the network's input.
+        unknown_threshold: Certainty below which a picture is unknown; None: none is.
 
     Args:
         model: Path of the ``.tflite`` file.
@@ -45,9 +46,11 @@ class Classifier:
         labels: Names of the classes, where the file has none or others are wanted.
         contract: The input contract, where the file has none or another is wanted.
         activation: What the network applies to its output, where the file doesn't tell.
+        unknown_threshold: Certainty, 0–1, below which a picture is unknown (`edge_runtime.postprocess.certainty`);
+            default: the one that the file carries, if any; 0: none is.
 
     Raises:
-        ModelError: The file can't be used as it is.
+        ModelError: The file can't be used as it is, or the threshold can't be used with it.
         BackendError: No interpreter can be had, or it refuses the model.
     """
 
@@ -61,6 +64,7 @@ class Classifier:
         labels: Sequence[str] | None = None,
         contract: InputContract | None = None,
         activation: Activation | None = None,
+        unknown_threshold: float | None = None,
     ) -> None:
         self.model: ModelFile = read_model_file(Path(model), labels=labels, contract=contract, activation=activation)
         self._interpreter: Interpreter | None = Interpreter(
@@ -72,6 +76,7 @@ class Classifier:
         self._postprocess = Postprocessor(
             self.model.output_tensor, self.model.activation, self.labels, self.model.thresholds
         )
+        self.unknown_threshold: float | None = _unknown_threshold(self.model, unknown_threshold)
         self._lock = Lock()
 
     @property
@@ -103,6 +108,7 @@ class Classifier:
         """
         if top_k < 1:
             raise FrameError(f"Expected top_k of at least 1, got {top_k}.")
+        threshold = self.unknown_threshold
         with self._lock:
             start = perf_counter()
             interpreter = self._loaded()
@@ -113,9 +119,18 @@ class Classifier:
             output = interpreter.output_view()
             categories = self._postprocess(output, top_k, score_threshold)
             scores = self._scores_of(output) if all_scores else None
+            certainty = None if threshold is None else self._postprocess.certainty(output)
             del output  # a view of the interpreter's memory, which then refuses to run for the next caller
             done = perf_counter()
-        return Prediction(categories, (filled - start) * 1e3, (invoked - filled) * 1e3, (done - invoked) * 1e3, scores)
+        return Prediction(
+            categories,
+            (filled - start) * 1e3,
+            (invoked - filled) * 1e3,
+            (done - invoked) * 1e3,
+            scores,
+            certainty,
+            None if certainty is None or threshold is None else certainty < threshold,
+        )
 
     def scores(self, frame: NDArray[np.uint8], *, color: Color = "bgr") -> NDArray[np.float32]:
         """All the scores: float32 (classes,), 0–1."""
@@ -152,3 +167,17 @@ class Classifier:
         if self._interpreter is None:
             raise FrameError(f"Expected an open classifier, got one that was closed ({self.model.path.name}).")
         return self._interpreter
+
+
+def _unknown_threshold(model: ModelFile, given: float | None) -> float | None:
+    """The threshold that counts: the caller's before the file's; None where there is none."""
+    if given is None:
+        return model.manifest.unknown.certainty if model.manifest and model.manifest.unknown else None
+    if not 0 <= given <= 1:
+        raise ModelError(f"Expected an unknown_threshold from 0 to 1, got {given:g}.")
+    if given and model.activation == "sigmoid":
+        raise ModelError(
+            f"Expected no unknown_threshold for {model.path.name}: with sigmoid its classes don't exclude each other, "
+            "and none of them may be in view. Leave it out, and use score_threshold."
+        )
+    return given or None

@@ -109,14 +109,19 @@ class Decider:
         self._candidate_at: float | None = None  # since when it has been so; None: nothing is about to change
         self._unheld_at: float | None = None  # since when what is decided has no longer been what the frames say
 
-    def update(self, scores: NDArray[np.float32], *, at: float, time: float | None = None) -> Decision:
+    def update(
+        self, scores: NDArray[np.float32], *, at: float, time: float | None = None, is_unknown: bool = False
+    ) -> Decision:
         """Takes one frame's scores.
 
         Args:
             scores: float32 (classes,), 0–1, of all the classes.
             at: When the frame was taken, in seconds of a clock that only goes forward.
             time: What events carry, in seconds since 1970 (UTC); None is ``at``.
+            is_unknown: Whether the frame may show none of the classes: it then speaks for none of them.
         """
+        if is_unknown:
+            scores = scores * 0
         time = at if time is None else time
         if self._since is None:
             self._since = (at, time)
@@ -209,15 +214,16 @@ class _Majority:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._votes: deque[tuple[float, int]] = deque()
+        self._votes: deque[tuple[float, int | None]] = deque()  # when, and for which class; None: for none
 
     def __call__(self, scores: NDArray[np.float32], at: float) -> NDArray[np.float32]:
-        self._votes.append((at, int(scores.argmax())))
+        self._votes.append((at, int(scores.argmax()) if scores.any() else None))
         while self._votes[0][0] < at - self._seconds:
             self._votes.popleft()
         shares: NDArray[np.float32] = scores * 0
         for _, leader in self._votes:
-            shares[leader] += 1
+            if leader is not None:
+                shares[leader] += 1
         shares /= len(self._votes)
         return shares
 

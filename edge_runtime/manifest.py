@@ -54,6 +54,21 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class UnknownThreshold:
+    """How sure an answer must be to be one; with less, the picture may show nothing that the model knows.
+
+    Attributes:
+        certainty: The least, 0–1; see `edge_runtime.postprocess.certainty`.
+        kept: Share of the right answers on the validation split that have it, 0–1.
+        count: Those right answers, with it or not.
+    """
+
+    certainty: float
+    kept: float
+    count: int
+
+
+@dataclass(frozen=True)
 class GoldenSample:
     """One frame and what has to come out of it.
 
@@ -86,6 +101,8 @@ class Manifest:
         golden: Samples for ``edge-runtime verify``.
         thresholds: Of a model that answers each class by itself: the least score with which each counts as there, 0–1;
             empty for all others.
+        temperature: By which the logits were divided to make scores that mean what they say; 1: they weren't.
+        unknown: When the runtime calls a picture unknown; None: never.
         schema_version: Of this page.
     """
 
@@ -99,6 +116,8 @@ class Manifest:
     calibration: Calibration | None = None
     golden: tuple[GoldenSample, ...] = ()
     thresholds: tuple[float, ...] = ()
+    temperature: float = 1.0
+    unknown: UnknownThreshold | None = None
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> str:
@@ -120,7 +139,7 @@ class Manifest:
                     f"Expected manifest schema {SCHEMA_VERSION}, got {version}. Install the edge-runtime version that "
                     "the model was exported for, or export it again."
                 )
-            calibration = values["calibration"]
+            calibration, unknown = values["calibration"], values.get("unknown")
             return cls(
                 input=InputContract.from_dict(values["input"]),
                 input_tensor=TensorSpec.from_dict(values["input_tensor"]),
@@ -131,9 +150,10 @@ class Manifest:
                 accuracy=tuple(MeasuredAccuracy(**entry) for entry in values["accuracy"]),
                 calibration=Calibration(**calibration) if calibration else None,
                 golden=tuple(GoldenSample(**{**entry, "output": tuple(entry["output"])}) for entry in values["golden"]),
-                thresholds=tuple(
-                    float(threshold) for threshold in values.get("thresholds", ())
-                ),  # older ones have none
+                # Models from before these were known lack them.
+                thresholds=tuple(float(threshold) for threshold in values.get("thresholds", ())),
+                temperature=values.get("temperature", 1.0),
+                unknown=UnknownThreshold(**unknown) if unknown else None,
             )
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, ManifestError):

@@ -21,7 +21,7 @@ from edge_runtime.flatbuffer import FlatBuffer, damaged
 from edge_runtime.manifest import FILE_NAME as MANIFEST_NAME
 from edge_runtime.manifest import Manifest
 from edge_runtime.metadata import StandardMetadata, read_metadata
-from edge_runtime.model_graph import IDENTIFIER, Graph, GraphTensor, walk_graph
+from edge_runtime.model_graph import IDENTIFIER, Graph, GraphTensor, Operation, walk_graph
 from edge_runtime.types import Activation, InputContract, TensorSpec
 
 _CHUNK_BYTES = 1 << 18
@@ -45,7 +45,7 @@ class ModelFile:
         manifest: What the trainer wrote; None for a model from elsewhere.
         is_quantized: Whether its convolutions and dense layers work on 8-bit integers.
         operators: Each kind of operation, by name, with its version.
-        operator_count: Operations in the graph.
+        operations: Of the graph, in their order, with their multiply-adds.
         min_runtime_version: As the converter noted it; empty where it did not.
         thresholds: The least score with which each class counts as there, 0–1, of a model that answers each class by
             itself; empty for all others.
@@ -64,7 +64,7 @@ class ModelFile:
     manifest: Manifest | None
     is_quantized: bool
     operators: tuple[tuple[str, int], ...]
-    operator_count: int
+    operations: tuple[Operation, ...]
     min_runtime_version: str
     thresholds: tuple[float, ...] = ()
 
@@ -118,7 +118,7 @@ def read_model_file(
         manifest=manifest,
         is_quantized=graph.is_quantized,
         operators=graph.operators,
-        operator_count=graph.operator_count,
+        operations=graph.operations,
         min_runtime_version=graph.min_runtime_version,
         thresholds=_thresholds(manifest, activation, output_tensor.shape[-1], path),
     )

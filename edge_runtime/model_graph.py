@@ -74,6 +74,13 @@ class GraphTensor(NamedTuple):
         return TensorSpec(dtype, self.shape)
 
 
+class Operation(NamedTuple):
+    """An operation of the graph: what it is called, and its multiply-adds; 0 where it has no weights."""
+
+    name: str
+    macs: int
+
+
 class Graph(NamedTuple):
     """What is known of a model's main graph; as in `edge_runtime.model_file.ModelFile`."""
 
@@ -82,7 +89,7 @@ class Graph(NamedTuple):
     activations: tuple[Activation, ...]
     is_quantized: bool
     operators: tuple[tuple[str, int], ...]
-    operator_count: int
+    operations: tuple[Operation, ...]
     tensor_count: int
     min_runtime_version: str
     metadata: bytes
@@ -155,9 +162,9 @@ def _walk_subgraph(
     there = {i for i in known if tensors[i].is_constant or tensors[i].is_variable} | set(inputs)
     producers: dict[int, tuple[str, int]] = {}
     is_quantized = False
-    operators = graph.tables(3)
+    operations: list[Operation] = []
     graph.span(4)
-    for table in operators:
+    for table in graph.tables(3):
         index = table.scalar(0, "I")
         if index >= len(codes):
             raise damaged(buffer.name)
@@ -182,6 +189,8 @@ def _walk_subgraph(
             )
         there.update(results)
         first = sources[0] if sources else -1
+        shapes = [tensors[i].shape for i in (*sources[1:2], *results[:1]) if i >= 0]
+        operations.append(Operation(operator.name, _macs(operator.name, shapes)))
         producers.update((result, (operator.name, first)) for result in results)
         if operator.name in _WITH_WEIGHTS and tensors[first].spec.is_quantized:
             is_quantized = True
@@ -193,7 +202,7 @@ def _walk_subgraph(
         activations=tuple(_activation(i, producers) for i in outputs),
         is_quantized=is_quantized,
         operators=tuple((operator.name, version) for operator, version in codes),
-        operator_count=len(operators),
+        operations=tuple(operations),
         tensor_count=len(tensors),
         min_runtime_version="",
         metadata=b"",
@@ -217,6 +226,16 @@ def _misfit(operator: Operator, sources: list[GraphTensor | None], result: Graph
     if any(tensor.lacks_scale for tensor in (picture, weights, result)):
         return "integers that have no scale"
     return ""
+
+
+def _macs(name: str, shapes: Sequence[tuple[int, ...]]) -> int:
+    """Multiply-adds of an operation with these weights and this output; its input is as wide as the weights say."""
+    if name not in _WITH_WEIGHTS or len(shapes) != 2 or not shapes[0]:
+        return 0
+    weights, output = shapes
+    # Convolutions have weights (out, height, width, in), depthwise (1, height, width, out), dense layers (out, in).
+    channels = weights[-1] if name == "DEPTHWISE_CONV_2D" else weights[0]
+    return prod(output) * prod(weights) // channels if channels else 0
 
 
 def _tensor(table: Table, spans: list[tuple[int, int]], buffer: FlatBuffer) -> GraphTensor:

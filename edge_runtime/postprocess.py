@@ -34,6 +34,34 @@ def to_scores(output: NDArray[Any], tensor: TensorSpec, activation: Activation) 
     return real
 
 
+def certainty(scores: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """How far the scores are from undecided: 1 where one class has all, 0 where all classes have the same.
+
+    1 minus the entropy of the scores over that of equal scores. Pictures of what a network never learned get scores
+    that are spread over more classes, which the entropy sees and the best score alone doesn't (compare Liu et al.,
+    "GEN: Pushing the Limits of Softmax-Based Out-of-Distribution Detection", 2023).
+
+    Args:
+        scores: (..., classes), 0–1, after softmax.
+
+    Returns:
+        (...), 0–1.
+    """
+    return _certainty(_entropy_terms(scores))
+
+
+def _entropy_terms(scores: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """s ln s of each score; 0 for 0."""
+    scores = np.asarray(scores, np.float64)
+    terms: NDArray[np.float64] = scores * np.log(scores, where=scores > 0, out=np.zeros_like(scores))
+    return terms
+
+
+def _certainty(terms: NDArray[np.float64]) -> NDArray[np.float64]:
+    sure: NDArray[np.float64] = 1 + terms.sum(axis=-1) / np.log(max(terms.shape[-1], 2))
+    return sure
+
+
 def top_categories(
     scores: NDArray[np.float32], labels: tuple[str, ...], *, top_k: int, score_threshold: float
 ) -> tuple[Category, ...]:
@@ -69,6 +97,10 @@ class Postprocessor:
         self._tensor, self._activation, self._labels = tensor, activation, labels
         self._integers_order = tensor.is_quantized and activation != "none"
         self._scale, self._zero_point = tensor.scale, tensor.zero_point
+        if self._integers_order:
+            # Each value that an output may hold, by its bits.
+            stored = np.arange(256, dtype=np.uint8).view(tensor.dtype)
+            self._terms = _entropy_terms(np.maximum(to_scores(stored, tensor, activation), 0))
 
     def __call__(self, output: NDArray[Any], top_k: int, score_threshold: float) -> tuple[Category, ...]:
         """The categories of an output, (classes,) as stored; see `top_categories`."""
@@ -89,3 +121,9 @@ class Postprocessor:
             if score >= score_threshold:
                 categories.append(Category(index, self._labels[index], score))
         return tuple(categories)
+
+    def certainty(self, output: NDArray[Any]) -> float:
+        """What the function of this name gives for an output, (classes,) as stored."""
+        if not self._integers_order:
+            return float(certainty(to_scores(output, self._tensor, self._activation)))
+        return float(_certainty(self._terms[output.view(np.uint8)]))

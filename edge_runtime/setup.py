@@ -22,6 +22,7 @@ class Setup:
     labels: tuple[str, ...] | None = None
     contract: InputContract | None = None
     activation: Activation | None = None
+    unknown_threshold: float | None = None
 
     def open(self) -> Classifier:
         """Makes the classifier.
@@ -38,6 +39,7 @@ class Setup:
             labels=self.labels,
             contract=self.contract,
             activation=self.activation,
+            unknown_threshold=self.unknown_threshold,
         )
 
     @classmethod
@@ -52,6 +54,7 @@ class Setup:
             labels=model.labels,
             contract=model.contract,
             activation=model.activation,
+            unknown_threshold=classifier.unknown_threshold or 0.0,
         )
 
     def to_dict(self) -> dict[str, Any]:

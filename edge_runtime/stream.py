@@ -138,4 +138,6 @@ def _decide(
 ) -> Decision | None:
     if decider is None or prediction.scores is None:
         return None
-    return decider.update(prediction.scores, at=at, time=time)
+    if isinstance(decider, MultiLabelDecider):  # a picture of none of the classes is nothing unknown to it
+        return decider.update(prediction.scores, at=at, time=time)
+    return decider.update(prediction.scores, at=at, time=time, is_unknown=bool(prediction.is_unknown))

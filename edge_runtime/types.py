@@ -175,6 +175,10 @@ class Prediction:
         inference_ms: The network alone.
         postprocess_ms: From network output to categories.
         scores: All of them, float32 (classes,), 0–1; None unless they were asked for.
+        certainty: How far the scores are from undecided, 0–1 (`edge_runtime.postprocess.certainty`); None where there
+            is no threshold for it.
+        is_unknown: Whether that is below the threshold that the model carries or the caller gave, so that the picture
+            may show none of the classes; the categories are the best guesses all the same. None where there is none.
     """
 
     categories: tuple[Category, ...]
@@ -182,6 +186,8 @@ class Prediction:
     inference_ms: float
     postprocess_ms: float
     scores: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    certainty: float | None = None
+    is_unknown: bool | None = None
 
     @property
     def top(self) -> Category | None:
@@ -201,6 +207,7 @@ class Prediction:
             "inference_ms": self.inference_ms,
             "postprocess_ms": self.postprocess_ms,
             **({} if self.scores is None else {"scores": self.scores.tolist()}),
+            **({} if self.is_unknown is None else {"certainty": self.certainty, "is_unknown": self.is_unknown}),
         }
 
 

@@ -52,7 +52,10 @@ FLOORS = {
             *("sinks.base", "sinks.address", "sinks.picture_store"),
             *("first_result", "commands.model_options", "benchmark.rounds"),
         ),
-        ("sinks.events", *(f"benchmark.{what}" for what in ("variations", "threads", "capture", "accuracy", "starts"))),
+        (
+            *("sinks.events", "benchmark.heats"),
+            *(f"benchmark.{what}" for what in ("variations", "threads", "capture", "accuracy", "starts")),
+        ),
         (
             "benchmark.runner",
             *(f"sinks.{kind}" for kind in ("background", "callback", "command", "json_lines", "mqtt", "webhook")),
@@ -77,22 +80,17 @@ FLOORS = {
         ),
         ("", "errors", "types", "evaluation.pareto", "data.measures"),
         ("config.require", "tracking.follower"),
-        of("config", "data training augmentation loss compression quantization extension search tracking"),
-        ("config", "environment", "files", "quiet", "lock", *of("data", "images few split"), "evaluation.metrics"),
-        of("tracking", "tensorboard mlflow"),
+        of("config", "data training augmentation loss compression quantization extension evaluation search tracking"),
+        ("config", "environment", "files", "quiet", "lock", *of("data", "images few split")),
+        (*of("evaluation", "metrics reliability robustness"), *of("tracking", "tensorboard mlflow")),
         of("training", "networks losses optimizers schedules checkpoint mixed_precision cluster replicas listening"),
         (*of("training.augmentation", "geometry color"), "conversion.compact", "data.shards"),
         of("training.augmentation", "degradation mixing rand_augment"),
-        of("evaluation", "more_photos multi_label"),
+        of("evaluation", "more_photos multi_label quality unknown"),
         ("reports.few_notes",),
-        (
-            "recipe",
-            "demo.sheet",
-            "data.pixels",
-            "reports.figures",
-            *of("training", "augment backbones fit distribution"),
-        ),
-        of("conversion", "metadata compatibility converted"),
+        ("recipe", "demo.sheet", "data.pixels", "reports.figures"),
+        of("training", "augment backbones fit distribution"),
+        (*of("conversion", "metadata compatibility converted"), "evaluation.temperature", "reports.score_figures"),
         ("demo.scene", *of("training", "weights transfer"), *of("conversion", "calibration tflite")),
         of("conversion", "equalization rounding"),
         ("data.formats.listing", "data.grouping", "data.multi_label_split"),
@@ -114,7 +112,7 @@ FLOORS = {
         ("artifacts", "compression.channel_pruning", "reports.report_page"),
         ("external", "kept", "training.teachers", *of("conversion", "stamp ladder"), "doctor.features"),
         ("extension", "plan", "evaluation.variants", "doctor.check", "training.find_lr"),
-        of("reports", "report compression_page summary preview"),
+        of("reports", "report compression_page summary preview model_card"),
         ("compress", "doctor.check_text", "reports.run_report"),
         ("network_stages", "file_stages", "doctor.check_page", "reports.rate_figure"),
         ("tracking.track", *of("search", "space features cost study outcome weights")),
@@ -124,15 +122,15 @@ FLOORS = {
         ("pipeline",),
         ("demo.run",),
         ("commands.options",),
-        of("commands", "train resume extend search check preview pack find_lr"),
-        of("commands", "evaluate quantize compress backbones demo"),
+        of("commands", "train resume extend search check preview pack find_lr evaluate card quantize compress"),
+        of("commands", "backbones demo"),
         ("cli",),
         ("__main__",),
     ),
 }
 # What others may rely on; the rest of edge_runtime is its own.
 PUBLIC = {"", "errors", "types", "manifest", "metadata", "model_file", "preprocess", "classifier", "golden", "stream"}
-PUBLIC |= {"sources", "benchmark"}
+PUBLIC |= {"sources", "benchmark", "postprocess"}
 
 
 @dataclass(frozen=True)

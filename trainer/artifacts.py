@@ -13,7 +13,7 @@ from trainer.files import read_json, write_json
 from trainer.quiet import load_tensorflow
 from trainer.run import Run
 from trainer.training.backbones import get_backbone
-from trainer.types import Dataset, Epoch, Evaluation, Extension, Pixels, Rung, Split, Variant, Verdict
+from trainer.types import Dataset, Epoch, Evaluation, Extension, Pixels, Robustness, Rung, Split, Variant, Verdict
 
 if TYPE_CHECKING:
     from edge_runtime import InputContract
@@ -154,15 +154,41 @@ def read_history(run: Run) -> tuple[Epoch, ...]:
 def write_evaluation(folder: Path, kind: str, evaluation: Evaluation) -> None:
     """Of the evaluate stage."""
     write_json(folder / f"{kind}_{evaluation.split}.json", evaluation.to_dict())
+    if evaluation.all_scores is not None:
+        import numpy as np
+
+        np.savez_compressed(folder / f"{kind}_{evaluation.split}.npz", scores=evaluation.all_scores)
 
 
 def read_evaluations(run: Run) -> dict[str, dict[str, Evaluation]]:
     """By kind (``"fp32"``, ``"int8"``), then by split."""
     folder = run.stage("evaluate")
     return {
-        kind: {split: read_evaluation(read_json(folder / f"{kind}_{split}.json")) for split in MEASURED_SPLITS}
+        kind: {split: _read_evaluation(folder / f"{kind}_{split}.json") for split in MEASURED_SPLITS}
         for kind in MODEL_FILES
     }
+
+
+def _read_evaluation(file: Path) -> Evaluation:
+    import numpy as np
+
+    evaluation, scores = read_evaluation(read_json(file)), file.with_suffix(".npz")
+    if not scores.exists():  # of a run that is older than they are
+        return evaluation
+    with np.load(scores) as found:
+        return replace(evaluation, all_scores=found["scores"])
+
+
+def write_robustness(folder: Path, measured: dict[str, tuple[Robustness, ...]]) -> None:
+    """Of the evaluate stage, by kind of model."""
+    write_json(folder / "robustness.json", {kind: [asdict(one) for one in of_it] for kind, of_it in measured.items()})
+
+
+def read_robustness(run: Run) -> dict[str, tuple[Robustness, ...]]:
+    """By kind of model; empty where it wasn't measured."""
+    file = run.stage("evaluate") / "robustness.json"
+    found = read_json(file) if file.exists() else {}
+    return {kind: tuple(Robustness(**one) for one in of_it) for kind, of_it in found.items()}
 
 
 def read_verdict(run: Run) -> Verdict:

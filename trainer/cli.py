@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from edge_runtime.errors import EdgeRuntimeError
 from trainer.commands import (
     backbones,
+    card,
     check,
     compress,
     demo,
@@ -60,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"edge-trainer {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    photos = (check, preview, pack, find_lr)
-    for command in (train, resume, extend, search, *photos, evaluate, quantize, compress, backbones, demo):
+    photos, models = (check, preview, pack, find_lr), (evaluate, card, quantize, compress)
+    for command in (train, resume, extend, search, *photos, *models, backbones, demo):
         command.add(commands)
     return parser

@@ -18,6 +18,7 @@ from trainer.artifacts import (
     read_pixels,
     write_evaluation,
     write_int8_costs,
+    write_robustness,
     write_rungs,
     write_speed,
     write_variants,
@@ -26,7 +27,7 @@ from trainer.environment import package_versions
 from trainer.files import write_bytes, write_json
 from trainer.run import Run
 from trainer.training.teachers import read_teacher
-from trainer.types import Evaluation
+from trainer.types import Evaluation, Robustness
 
 if TYPE_CHECKING:
     from edge_runtime import InputContract
@@ -41,31 +42,40 @@ def quantize(run: Run, folder: Path) -> None:
     from trainer.conversion.ladder import Subject, climb
     from trainer.conversion.quantize import convert_fp32
     from trainer.evaluation.evaluate import evaluate_pixels
+    from trainer.evaluation.temperature import fit_temperature, scale_logits
 
     dataset, contract, network, seed = read_dataset(run), input_contract(run.recipe), read_latest(run), run.recipe.seed
     train, val = read_pixels(run, dataset, "train"), read_pixels(run, dataset, "val")
 
-    def measure(name: str, content: bytes, calibration: Calibration) -> Evaluation:
-        file = folder / f"int8_{name}.tflite"
-        _export(run, file, content, contract, calibration)
-        return evaluate_pixels(file, val, "val")
+    def measure(name: str, content: bytes, calibration: Calibration | None = None) -> Evaluation:
+        _export(run, folder / name, content, contract, calibration, temperature)
+        return evaluate_pixels(folder / name, val, "val")
 
-    fp32 = folder / MODEL_FILES["fp32"]
-    _export(run, fp32, convert_fp32(network), contract)
+    temperature = 1.0
+    fp32 = measure(MODEL_FILES["fp32"], convert_fp32(network))
+    if run.recipe.scores.temperature_scaling and fp32.all_scores is not None:  # not of several labels
+        # Before the ladder, so that FP32, each INT8 model and what INT8 is trained by have the same scale. FP32's
+        # answers stay what they are.
+        temperature = fit_temperature(fp32)
+        scale_logits(network, temperature)
+        _export(run, folder / MODEL_FILES["fp32"], convert_fp32(network), contract, temperature=temperature)
     classes, samples = len(dataset.labels), run.recipe.quantize.samples
     tried: tuple[tuple[int, float], ...] = ()
     if not samples:
         samples, tried = stable_samples(network, train, contract=contract, seed=seed, num_classes=classes)
     subject = Subject(network, train, val, contract, run.recipe, classes, samples)
     rungs, history = climb(
-        subject, evaluate_pixels(fp32, val, "val"), measure, lambda line: print(line, file=sys.stderr)
+        subject,
+        fp32,
+        lambda name, content, calibration: measure(f"int8_{name}.tflite", content, calibration),
+        lambda line: print(line, file=sys.stderr),
     )
     chosen = next(rung for rung in rungs if rung.chosen)
     write_bytes(folder / MODEL_FILES["int8"], (folder / f"int8_{chosen.name}.tflite").read_bytes())
     write_rungs(folder, rungs, history)
     images, _ = subject.pictures()
     write_int8_costs(folder, tried, _layer_errors(network, images, contract))
-    _other_precisions(run, folder, network, images)
+    _other_precisions(run, folder, network, images, temperature)
     _earlier_networks(run, folder, images)
 
 
@@ -77,7 +87,7 @@ def _layer_errors(network: Any, images: Any, contract: InputContract) -> tuple[t
     return tuple((e.name, e.rmse_over_scale) for e in layer_errors(prepared, images, contract=contract))
 
 
-def _other_precisions(run: Run, folder: Path, network: Any, images: Any) -> None:
+def _other_precisions(run: Run, folder: Path, network: Any, images: Any, temperature: float) -> None:
     from trainer.conversion.quantize import convert_dynamic_range, convert_float16, convert_int16
 
     contract = input_contract(run.recipe)
@@ -88,7 +98,8 @@ def _other_precisions(run: Run, folder: Path, network: Any, images: Any) -> None
     }
     for precision in run.recipe.quantize.also:
         name = list(finished_networks(run).values())[-1]
-        _export(run, folder / f"{name}_{precision}.tflite", conversions[precision](), contract)
+        file = folder / f"{name}_{precision}.tflite"
+        _export(run, file, conversions[precision](), contract, temperature=temperature)
 
 
 def _earlier_networks(run: Run, folder: Path, images: Any) -> None:
@@ -120,6 +131,7 @@ def evaluate(run: Run, folder: Path) -> None:
         for evaluation in splits.values():
             write_evaluation(folder, kind, evaluation)
     write_json(folder / "verdict.json", judge(fp32["val"], int8["val"], run.recipe.gate).to_dict())
+    write_robustness(folder, _robustness(run))
     files = {kind: run.stage("quantize") / name for kind, name in MODEL_FILES.items()}
     speed = benchmark([files["int8"]], baseline=files["fp32"], seconds=_BENCHMARK_S)
     write_speed(folder, speed.to_dict())
@@ -128,23 +140,44 @@ def evaluate(run: Run, folder: Path) -> None:
     write_variants(folder, describe_variants(candidates, evaluations, of_all))
 
 
+def _robustness(run: Run) -> dict[str, tuple[Robustness, ...]]:
+    """Of both models, on some of the test pictures."""
+    from trainer.evaluation.robustness import measure_robustness
+
+    dataset, photos = read_dataset(run), run.recipe.robustness.photos
+    if not photos or dataset.multi_label:
+        return {}
+    models = {kind: run.stage("quantize") / name for kind, name in MODEL_FILES.items()}
+    return measure_robustness(models, read_pixels(run, dataset, "test"), photos=photos, seed=run.recipe.seed)
+
+
 def report(run: Run, folder: Path) -> None:
-    """The files that ship, which now carry what was measured, and the two pages about them."""
+    """The files that ship, which now carry what was measured, and the pages about them."""
+    from edge_runtime import read_model_file
     from trainer.conversion.stamp import stamp
     from trainer.reports.compression_page import write_compression_report
+    from trainer.reports.model_card import write_model_card
     from trainer.reports.report import write_report
     from trainer.reports.run_report import compression_content, report_content
 
-    for name in MODEL_FILES.values():
+    for kind, name in MODEL_FILES.items():
         write_bytes(folder / name, (run.stage("quantize") / name).read_bytes())
-        stamp(run, folder / name)
+        stamp(run, kind, folder / name)
         write_bytes(run.folder / name, (folder / name).read_bytes())
-    write_report(run.folder, report_content(run, folder))
+    content = report_content(run, folder)
+    write_report(run.folder, content)
+    told = None if read_dataset(run).multi_label else content  # the card's figures are those of one label a photo
+    write_model_card(run.folder, read_model_file(run.folder / MODEL_FILES["int8"]), told)
     write_compression_report(run.folder, compression_content(run))
 
 
 def _export(
-    run: Run, file: Path, content: bytes, contract: InputContract, calibration: Calibration | None = None
+    run: Run,
+    file: Path,
+    content: bytes,
+    contract: InputContract,
+    calibration: Calibration | None = None,
+    temperature: float = 1.0,
 ) -> None:
     from trainer.conversion.export import export_model
 
@@ -157,6 +190,7 @@ def _export(
         activation="sigmoid" if dataset.multi_label else "softmax",
         provenance=_provenance(run),
         calibration=calibration,
+        temperature=temperature,
         check=True,
     )
 

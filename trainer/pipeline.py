@@ -33,6 +33,7 @@ from trainer.kept import keep
 from trainer.plan import check_plan
 from trainer.reports.compression_page import PAGE_NAME
 from trainer.reports.few_notes import few_notes
+from trainer.reports.model_card import CARD_NAME
 from trainer.run import Run, Stage, load_run, open_run, run_stages
 from trainer.tracking.track import check_tracking, followed
 from trainer.training.backbones import get_backbone
@@ -54,6 +55,7 @@ class RunResult:
         int8: The quantized model file.
         report: ``report.html``.
         compression: ``compression.html``: what each step brought, and the way to INT8.
+        card: ``model_card.md``.
         evaluations: By kind (``"fp32"``, ``"int8"``), then by split (``"val"``, ``"test"``).
         verdict: The gate's decision.
         speed: The benchmark's report, as `edge_runtime.benchmark.BenchmarkReport.to_dict` gives it.
@@ -67,6 +69,7 @@ class RunResult:
     int8: Path
     report: Path
     compression: Path
+    card: Path
     evaluations: dict[str, dict[str, Evaluation]]
     verdict: Verdict
     speed: dict[str, Any]
@@ -138,6 +141,7 @@ def train(
         int8=run.folder / MODEL_FILES["int8"],
         report=run.folder / "report.html",
         compression=run.folder / PAGE_NAME,
+        card=run.folder / CARD_NAME,
         evaluations=read_evaluations(run),
         verdict=read_verdict(run),
         speed=read_speed(run),

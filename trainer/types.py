@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections import Counter
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +14,10 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+MATRIX_CLASSES = 100
+"""A confusion matrix is written out for at most so many classes: it grows with their square, and the answers tell it
+too."""
 
 
 @dataclass(frozen=True)
@@ -167,12 +173,14 @@ class Evaluation:
         accuracy: Share of right top-1 answers, 0–1.
         macro_f1: Mean of the classes' F1, 0–1.
         classes: Per class.
-        confusion: confusion[true][predicted], counts.
         labels: True class indices, in the split's order.
         predicted: Top-1 class indices, in the same order.
         scores: Score of the top-1 answer, 0–1.
         latency_ms: Median time of inference alone.
         kernels: What ran it: backend, version, kernels; for the reader.
+        all_scores: Those of all the classes, float32 (N, classes), in the same order; None where they weren't kept or
+            are too many.
+            They aren't part of the JSON.
     """
 
     model: str
@@ -181,35 +189,64 @@ class Evaluation:
     accuracy: float
     macro_f1: float
     classes: tuple[ClassMetrics, ...]
-    confusion: tuple[tuple[int, ...], ...]
     labels: tuple[int, ...]
     predicted: tuple[int, ...]
     scores: tuple[float, ...]
     latency_ms: float
     kernels: str
+    all_scores: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
 
     @property
     def pictures(self) -> int:
         """Number of pictures that were asked about."""
         return self.count
 
+    @cached_property
+    def confusion(self) -> Counter[tuple[int, int]]:
+        """How often each pair of true and predicted index occurs; those that don't are left out."""
+        return Counter(zip(self.labels, self.predicted, strict=True))
+
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
+        """For JSON, with ``confusion[true][predicted]``; None for more than `MATRIX_CLASSES` classes."""
+        classes = range(len(self.classes))
+        values = asdict(replace(self, all_scores=None))
+        del values["all_scores"]
+        matrix = None
+        if len(classes) <= MATRIX_CLASSES:
+            matrix = [[self.confusion[true, answer] for answer in classes] for true in classes]
+        return {**values, "confusion": matrix}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Evaluation:
         """From what `to_dict` gave."""
         return cls(
             **{
-                **values,
+                **{name: value for name, value in values.items() if name != "confusion"},
                 "classes": tuple(ClassMetrics(**c) for c in values["classes"]),
-                "confusion": tuple(tuple(row) for row in values["confusion"]),
                 "labels": tuple(values["labels"]),
                 "predicted": tuple(values["predicted"]),
                 "scores": tuple(values["scores"]),
             }
         )
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """One model on pictures that are worse than those it learned from.
+
+    Attributes:
+        kind: ``"blur"``, ``"noise"``, ``"darkness"``, ``"jpeg"``, ``"rotation"``; ``"none"``: the pictures as they are.
+        severity: 1 to 3; 0 for ``"none"``.
+        amount: What the severity means, in words.
+        accuracy: 0–1.
+        count: Pictures.
+    """
+
+    kind: str
+    severity: int
+    amount: str
+    accuracy: float
+    count: int
 
 
 @dataclass(frozen=True)

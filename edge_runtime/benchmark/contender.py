@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from typing import TYPE_CHECKING, Literal
+
+from edge_runtime.benchmark.statistics import speedup
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edge_runtime.benchmark.result import Start
+    from edge_runtime.benchmark.result import Speedup, Start
     from edge_runtime.classifier import Classifier
 
 TURN_MS = 50.0
@@ -33,12 +36,19 @@ WARMUP_LIMIT_S = 3.0
 
 @dataclass(frozen=True)
 class TurnTimes:
-    """Of one turn: milliseconds, one entry for each run."""
+    """Of one turn: milliseconds, one entry for each run.
+
+    The last two are the calling thread's processor time, a mean over the runs: what it costs without the time in which
+    another program had the core. ``heat`` tells the process that it was in (`edge_runtime.benchmark.heats`).
+    """
 
     inference: list[float]
     preprocess: list[float]
     postprocess: list[float]
     pipeline: list[float]
+    inference_processor_ms: float
+    pipeline_processor_ms: float
+    heat: int = 0
 
 
 @dataclass
@@ -60,9 +70,34 @@ class Contender:
     steady: bool = True
     _repeats: tuple[int, int] = (1, 1)  # of inference and of the pipeline, in one turn
 
+    def join(self, heat: int, turns: Sequence[TurnTimes], warmup_runs: int, steady: bool) -> None:
+        """Adds what was measured in a process of its own."""
+        self.turns += [replace(turn, heat=heat) for turn in turns]
+        self.warmup_runs += warmup_runs
+        self.steady = self.steady and steady
+
     def times(self, part: str) -> list[list[float]]:
         """Those of one part, one list for each round."""
         return [getattr(turn, part) for turn in self.turns]
+
+    def speedup(self, baseline: Contender, part: Literal["inference", "pipeline"], *, seed: int = 0) -> Speedup:
+        """How many times as fast as the baseline, from the same rounds.
+
+        With one thread in both, by processor time, which a program that shares the core doesn't change; else by the
+        clock, because work that is spread over cores has no processor time of its own.
+        """
+        one_thread = self.classifier.backend.num_threads == baseline.classifier.backend.num_threads == 1
+        return speedup(self._costs(part, one_thread), baseline._costs(part, one_thread), seed=seed)
+
+    def _costs(self, part: str, processor: bool) -> list[list[float]]:
+        """Milliseconds of each turn, a mean of its runs: a list for each heat."""
+        return [
+            [
+                getattr(turn, f"{part}_processor_ms") if processor else statistics.fmean(getattr(turn, part))
+                for turn in turns
+            ]
+            for _, turns in groupby(self.turns, key=lambda turn: turn.heat)
+        ]
 
     def warm_up(self, frame: NDArray[np.uint8], runs: int | None) -> None:
         """Classifies until the latency is steady, or exactly so many times."""
@@ -83,15 +118,20 @@ class Contender:
             time.sleep(PAUSE_S)
         if self._repeats[0] > 1:
             self.classifier.invoke()  # brings the weights back into the caches
+        started_ns = time.thread_time_ns()
         inference = _timed(self.classifier.invoke, self._repeats[0])
+        between_ns = time.thread_time_ns()
         predictions = []
         pipeline = _timed(lambda: predictions.append(self.classifier.classify(frame)), self._repeats[1])
+        ended_ns = time.thread_time_ns()
         self.turns.append(
             TurnTimes(
                 inference,
                 [prediction.preprocess_ms for prediction in predictions],
                 [prediction.postprocess_ms for prediction in predictions],
                 pipeline,
+                inference_processor_ms=(between_ns - started_ns) / 1e6 / self._repeats[0],
+                pipeline_processor_ms=(ended_ns - between_ns) / 1e6 / self._repeats[1],
             )
         )
 

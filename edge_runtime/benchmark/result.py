@@ -8,7 +8,7 @@ from typing import Any, Literal
 from edge_runtime.machine import Machine
 from edge_runtime.types import BackendInfo
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Of `BenchmarkReport.to_dict`; it changes when a key goes or means something else, not when one is added."""
 
 EndedBy = Literal["seconds", "rounds", "precision", "interrupted", "running"]
@@ -51,7 +51,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Speedup:
-    """How many times as fast as the baseline: the median over rounds of the ratios of means, and its 95% interval."""
+    """How many times as fast as the baseline, and its 95% interval; `edge_runtime.benchmark.statistics` tells how."""
 
     ratio: float
     low: float
@@ -125,6 +125,23 @@ class Energy:
 
 
 @dataclass(frozen=True)
+class OperationKind:
+    """The operations of one name in a model.
+
+    Attributes:
+        name: As the schema has it, such as ``"CONV_2D"``.
+        count: How many there are.
+        macs: Their multiply-adds in one inference, all together; 0 for what has no weights.
+        delegated: How many of them XNNPACK runs; None where the backend doesn't tell.
+    """
+
+    name: str
+    count: int
+    macs: int
+    delegated: int | None
+
+
+@dataclass(frozen=True)
 class ModelResult:
     """One model's figures.
 
@@ -143,8 +160,9 @@ class ModelResult:
         preprocess: From frame to network input, within the pipeline.
         postprocess: From network output to categories, within the pipeline.
         pipeline: From frame to categories.
-        warmup_runs: Classifications before the first round.
+        warmup_runs: Classifications before the first round, of all heats together.
         steady: Whether its latency had become steady by then; True where the number of runs was given.
+        operations: What it is made of, most multiply-adds first.
         start: Of a fresh process; None where none was started.
         inference_speedup: Against the baseline; None for the baseline and without one.
         pipeline_speedup: The same, for the pipeline.
@@ -167,6 +185,7 @@ class ModelResult:
     pipeline: Timing
     warmup_runs: int
     steady: bool
+    operations: tuple[OperationKind, ...] = ()
     start: Start | None = None
     inference_speedup: Speedup | None = None
     pipeline_speedup: Speedup | None = None
@@ -277,6 +296,7 @@ class BenchmarkReport:
         failures: Models that couldn't be measured.
         baseline: Name of the model that the speed-ups refer to; None without one.
         rounds: In each of which every model had its turn, in random order.
+        heats: Processes over which the rounds were dealt; 0: all were in the process that was already there.
         ended_by: Why there weren't more.
         frame_height: Of the frame that was classified.
         frame_width: The same.
@@ -303,6 +323,7 @@ class BenchmarkReport:
     seed: int
     date: str
     timer_ms: float
+    heats: int = 0
     others_cores: float | None = None
     capture: Capture | None = None
     sweeps: tuple[ThreadSweep, ...] = ()

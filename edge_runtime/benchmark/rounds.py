@@ -10,9 +10,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from edge_runtime.benchmark.statistics import speedup
 from edge_runtime.progress import Progress
 
 if TYPE_CHECKING:
@@ -88,7 +87,7 @@ def run_rounds(
                     return Rounds(count, "seconds")
                 elif rule.precision is not None and baseline is not None and count >= check_at:
                     check_at = count + max(5, count // 10)  # looking costs as much as a turn
-                    if _precision(contenders, baseline) < rule.precision:
+                    if precision_of(contenders, baseline) < rule.precision:
                         return Rounds(count, "precision")
                 progress.update(count / rule.rounds if rule.rounds else elapsed / rule.seconds)
                 for contender in order.sample(contenders, len(contenders)):
@@ -103,13 +102,11 @@ def run_rounds(
         return Rounds(count, "interrupted")
 
 
-def _precision(contenders: Sequence[Contender], baseline: Contender) -> float:
+def precision_of(contenders: Sequence[Contender], baseline: Contender) -> float:
     """The widest interval of all speed-ups, as a share of them."""
+    parts: tuple[Literal["inference"], Literal["pipeline"]] = ("inference", "pipeline")
     found = [
-        speedup(contender.times(part), baseline.times(part))
-        for contender in contenders
-        if contender is not baseline
-        for part in ("inference", "pipeline")
+        contender.speedup(baseline, part) for contender in contenders if contender is not baseline for part in parts
     ]
     return max(((one.high - one.low) / one.ratio for one in found), default=0.0)
 

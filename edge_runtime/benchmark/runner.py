@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
@@ -16,17 +18,19 @@ from edge_runtime.benchmark.accuracy import Photos, find_photos, measure_accurac
 from edge_runtime.benchmark.capture import measure_capture
 from edge_runtime.benchmark.contender import Contender, timer_ms
 from edge_runtime.benchmark.energy import find_meter, measure_energy
+from edge_runtime.benchmark.heats import run_heat
 from edge_runtime.benchmark.names import row_names
-from edge_runtime.benchmark.result import Accuracy, BenchmarkReport, Capture, Failure, ModelResult
-from edge_runtime.benchmark.rounds import Rounds, StoppingRule, run_rounds
+from edge_runtime.benchmark.result import Accuracy, BenchmarkReport, Capture, Failure, ModelResult, OperationKind
+from edge_runtime.benchmark.rounds import FEWEST_ROUNDS_FOR_PRECISION, Rounds, StoppingRule, precision_of, run_rounds
 from edge_runtime.benchmark.starts import measure_starts
-from edge_runtime.benchmark.statistics import share_interval, speedup, summarize
+from edge_runtime.benchmark.statistics import share_interval, summarize
 from edge_runtime.benchmark.sustained import sustain
 from edge_runtime.benchmark.validity import LoadMeter, invalid_reasons, machine_warnings, model_warnings
 from edge_runtime.classifier import Classifier
 from edge_runtime.errors import BackendError, EdgeRuntimeError, ModelError
 from edge_runtime.interpreter import Int8Kernels
 from edge_runtime.machine import Machine, describe_machine
+from edge_runtime.progress import Progress
 from edge_runtime.setup import Setup
 from edge_runtime.sources import open_source
 from edge_runtime.sources.synthetic import SyntheticSource
@@ -36,6 +40,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 KEEP_EVERY_S = 10.0
+"""Heats are no longer than this either, so that a run which is killed leaves what it measured."""
+
+PRECISE_HEAT_S = 2.0
+"""Between heats, a run that is to be precise looks whether it is."""
 
 Model = str | os.PathLike[str] | Setup | Classifier
 
@@ -72,7 +80,8 @@ def benchmark(
         precision: Stop before ``seconds`` are over when the 95% intervals of all ratios to the baseline are narrower
             than this share of them, for example 0.02.
         warmup: Runs of each model before; None is until its latency is steady, 3 s at most.
-        processes: How many fresh processes load each model, for load time, cold start and peak memory.
+        processes: How many fresh processes load each model, for load time, cold start and peak memory; and how many at
+            least the rounds are dealt out over (`edge_runtime.benchmark.heats`). 0: all is measured in this one.
         num_threads: For models given by path; as for `Classifier`.
         backend: The same.
         int8_kernels: The same.
@@ -110,11 +119,8 @@ def benchmark(
         is_baseline = [baseline is not None and _same(model, baseline) for model in given]
         run.open(setups, is_baseline, opened, processes, order)
         labelled = None if photos is None else find_photos([one.classifier for one in run.contenders], photos)
-        for contender in run.contenders:
-            contender.warm_up(run.frame, warmup)
-        run.machine, run.load = describe_machine(), LoadMeter.start()
-        rule = StoppingRule(seconds, rounds, precision)
-        done = run_rounds(run.contenders, run.frame, rule, order, baseline=run.baseline, after_round=_keeper(run, keep))
+        rule, keeper = StoppingRule(seconds, rounds, precision), _keeper(run, keep)
+        done = run.heats(rule, processes, warmup, keeper) if processes else run.rounds(rule, warmup, order, keeper)
         report = run.report(done)
         try:
             if done.ended_by != "interrupted":
@@ -136,6 +142,7 @@ class _Run:
     baseline: Contender | None = None
     machine: Machine = field(default_factory=describe_machine)
     load: LoadMeter = field(default_factory=LoadMeter.start)
+    heat_count: int = 0
 
     def open(
         self,
@@ -165,6 +172,60 @@ class _Run:
         if first_error is not None and not self.contenders:
             raise first_error
 
+    def rounds(
+        self, rule: StoppingRule, warmup: int | None, order: random.Random, after_round: Callable[[int], None]
+    ) -> Rounds:
+        """All rounds in this process."""
+        for contender in self.contenders:
+            contender.warm_up(self.frame, warmup)
+        self.machine, self.load = describe_machine(), LoadMeter.start()
+        return run_rounds(self.contenders, self.frame, rule, order, baseline=self.baseline, after_round=after_round)
+
+    def heats(self, rule: StoppingRule, fewest: int, warmup: int | None, after_heat: Callable[[int], None]) -> Rounds:
+        """The rounds in fresh processes, one after the other; an interrupt ends them.
+
+        Raises:
+            BackendError: One of them failed.
+            KeyboardInterrupt: Before the first round had ended.
+        """
+        self.machine, self.load = describe_machine(), LoadMeter.start()
+        setups = [Setup.of(contender.classifier) for contender in self.contenders]
+        longest = KEEP_EVERY_S if rule.precision is None else PRECISE_HEAT_S
+        planned = min(rule.rounds, fewest) if rule.rounds else max(fewest, math.ceil(rule.seconds / longest))
+        try:
+            with Progress("benchmark") as progress:
+                for number in range(planned):
+                    progress.update(number / planned)
+                    # Of N rounds over k processes each gets N/k, and the first ones what is left over.
+                    rounds = None if rule.rounds is None else len(range(number, rule.rounds, planned))
+                    share = StoppingRule(rule.seconds / planned, rounds)
+                    heat = run_heat(setups, self.frame, share, warmup=warmup, seed=self.seed + number)
+                    self.heat_count = number + 1
+                    for index, contender in enumerate(self.contenders):
+                        contender.join(number, heat.turns[index], heat.warmup_runs[index], heat.steady[index])
+                    if heat.interrupted:
+                        return Rounds(self._count(), "interrupted")
+                    after_heat(self._count())
+                    if number + 1 >= fewest and self._is_precise(rule.precision):
+                        return Rounds(self._count(), "precision")
+        except KeyboardInterrupt:
+            count = self._count()
+            if count == 0:
+                raise
+            for contender in self.contenders:  # a heat of which not all had been told
+                del contender.turns[count:]
+            return Rounds(count, "interrupted")
+        return Rounds(self._count(), "rounds" if rule.rounds else "seconds")
+
+    def _count(self) -> int:
+        """Rounds so far."""
+        return min(len(contender.turns) for contender in self.contenders)
+
+    def _is_precise(self, precision: float | None) -> bool:
+        if precision is None or self.baseline is None or self._count() < FEWEST_ROUNDS_FOR_PRECISION:
+            return False
+        return precision_of(self.contenders, self.baseline) < precision
+
     def report(self, done: Rounds) -> BenchmarkReport:
         others_cores, after, contenders = self.load.others_cores(), describe_machine(), self.contenders
         names = row_names([contender.classifier for contender in contenders])
@@ -184,6 +245,7 @@ class _Run:
             seed=self.seed,
             date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             timer_ms=a_timer_ms,
+            heats=self.heat_count,
             others_cores=others_cores,
             capture=self.capture,
             invalid=invalid,
@@ -248,14 +310,15 @@ class _Run:
             pipeline=summarize(contender.times("pipeline"), seed=self.seed),
             warmup_runs=contender.warmup_runs,
             steady=contender.steady,
+            operations=_operations(classifier),
             start=contender.start,
         )
         if baseline is None or contender is baseline:
             return result
         return replace(
             result,
-            inference_speedup=speedup(contender.times("inference"), baseline.times("inference"), seed=self.seed),
-            pipeline_speedup=speedup(contender.times("pipeline"), baseline.times("pipeline"), seed=self.seed),
+            inference_speedup=contender.speedup(baseline, "inference", seed=self.seed),
+            pipeline_speedup=contender.speedup(baseline, "pipeline", seed=self.seed),
         )
 
 
@@ -270,6 +333,22 @@ def _keeper(run: _Run, keep: Callable[[BenchmarkReport], None] | None) -> Callab
             kept_at = time.monotonic()
 
     return after_round
+
+
+def _operations(classifier: Classifier) -> tuple[OperationKind, ...]:
+    counts, macs = Counter[str](), Counter[str]()
+    for operation in classifier.model.operations:
+        counts[operation.name] += 1
+        macs[operation.name] += operation.macs
+    backend = classifier.backend
+    left = Counter(backend.undelegated)
+    # An operation that our reader knows by its number only has another name in the interpreter.
+    told = {name for name in counts if backend.total_ops is not None and not name.startswith("BUILTIN_")}
+    kinds = (
+        OperationKind(name, count, macs[name], count - left[name] if name in told else None)
+        for name, count in counts.items()
+    )
+    return tuple(sorted(kinds, key=lambda kind: (-kind.macs, -kind.count, kind.name)))
 
 
 def _stated_accuracy(classifier: Classifier) -> Accuracy | None:

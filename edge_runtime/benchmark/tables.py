@@ -42,6 +42,11 @@ def format_text(report: BenchmarkReport) -> str:
     return "\n\n".join(parts)
 
 
+def format_operations(report: BenchmarkReport) -> str:
+    """What each model is made of, for a terminal: multiply-adds, which are exact, and who runs them."""
+    return "\n\n".join(_text_table(_operations_table(model)) for model in report.models)
+
+
 def format_markdown(report: BenchmarkReport) -> str:
     """The report as Markdown tables with notes below."""
     parts = [_markdown_table(table) for table in _tables(report)]
@@ -160,6 +165,26 @@ def _sustained_table(sustained: Sustained) -> Table:
     return ((f"sustained, {sustained.name}", "FPS", "p99 ms", "°C", "MHz", "throttled"), *rows)
 
 
+def _operations_table(model: ModelResult) -> Table:
+    total = sum(kind.macs for kind in model.operations)
+    rows = [
+        (
+            kind.name,
+            str(kind.count),
+            f"{kind.macs / 1e6:.2f}",
+            f"{kind.macs / total:.1%}" if total else "–",
+            "–" if kind.delegated is None else f"{kind.delegated}/{kind.count}",
+        )
+        for kind in model.operations
+    ]
+    count = sum(kind.count for kind in model.operations)
+    return (
+        (f"operations, {model.name}", "count", "M mult-adds", "share", "XNNPACK"),
+        *rows,
+        ("all", str(count), f"{total / 1e6:.2f}", "", ""),
+    )
+
+
 def _milliseconds(timing: Timing) -> tuple[str, ...]:
     times = (timing.p50_ms, timing.p90_ms, timing.p99_ms, timing.mean_ms, timing.min_ms)
     return (*(_number(value) for value in times), f"{timing.fps:.1f}")
@@ -235,8 +260,11 @@ def _notes(report: BenchmarkReport) -> Iterator[str]:
     yield (
         f"Run: {report.date}, {report.rounds} rounds in random order, until {_ENDS[report.ended_by]}; {warmups} runs "
         f"to warm up; frame {report.frame_width}×{report.frame_height}; pipeline: preprocessing, inference and "
-        "postprocessing; FPS from the mean; speed-up: of the means within a round, the median of all; "
-        f"timing a run adds {1e3 * report.timer_ms:.2f} µs."
+        "postprocessing; FPS from the mean; "
+        "speed-up: of the quietest turns"
+        + (f" of each of {report.heats} processes, the median" if report.heats else "")
+        + ", in processor time where both models run on one thread; "
+        + f"timing a run adds {1e3 * report.timer_ms:.2f} µs."
     )
     if any(model.start for model in models):
         count = max(model.start.processes for model in models if model.start)
@@ -250,7 +278,10 @@ def _notes(report: BenchmarkReport) -> Iterator[str]:
         yield f"Energy: of all that {energies[0].meter} sees; {energies[0].idle_w:.1f} W while idle."
     hashes = dict.fromkeys(f"{Path(model.path).name} {model.sha256[:12]}" for model in models)
     yield "SHA-256: " + ", ".join(hashes)
-    yield "No profile by operation: the backends' Python API gives none."
+    yield (
+        "No time by operation: the backends' Python API gives none, and XNNPACK runs its operations as one. "
+        "--operations lists their multiply-adds."
+    )
 
 
 def _accuracy_notes(models: Sequence[ModelResult]) -> Iterator[str]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edge_runtime.interpreter import Int8Kernels
     from edge_runtime.setup import Setup
 
-PROCESSES = 3
+PROCESSES = 6
 LIMIT_S = 120.0
 
 
@@ -39,6 +39,11 @@ def add(commands: Any) -> None:
         type=positive_float,
         metavar="M",
         help="then run the first model at full speed for M minutes",
+    )
+    benchmark.add_argument(
+        "--operations",
+        action="store_true",
+        help="also list each model's operations: how many, their multiply-adds, and which XNNPACK runs",
     )
     stop = benchmark.add_argument_group("when to stop")
     stop.add_argument(
@@ -61,7 +66,14 @@ def add(commands: Any) -> None:
 def _benchmark(arguments: argparse.Namespace) -> int:
     import signal
 
-    from edge_runtime.benchmark import benchmark, format_csv, format_markdown, format_svg, format_text
+    from edge_runtime.benchmark import (
+        benchmark,
+        format_csv,
+        format_markdown,
+        format_operations,
+        format_svg,
+        format_text,
+    )
     from edge_runtime.errors import OutputError
 
     targets = (arguments.json, arguments.markdown, arguments.csv, arguments.picture)
@@ -94,6 +106,8 @@ def _benchmark(arguments: argparse.Namespace) -> int:
     )
     if all(target != "-" for target, _ in texts):
         print(format_text(report))
+        if arguments.operations:
+            print(f"\n{format_operations(report)}")
     for target, text in texts:
         if target == "-":
             print(text)

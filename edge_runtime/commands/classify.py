@@ -38,5 +38,7 @@ def _classify(arguments: argparse.Namespace) -> int:
                 print(json.dumps({"picture": str(path), **prediction.to_dict()}))
             else:
                 answers = ", ".join(f"{category.label} {category.score:.1%}" for category in prediction.categories)
+                if prediction.is_unknown and answers:
+                    answers = f"unknown ({answers})"
                 print(f"{path}: {answers or 'unknown'}")
     return 1 if failed else 0

@@ -61,6 +61,11 @@ def _info(arguments: argparse.Namespace) -> int:
             per_class = ", of each class of each photo" if model.thresholds else ""
             figures = f"FP32 {measured.fp32:.1%}{int8} on {measured.count} photos{per_class}"
             rows.append((f"accuracy ({measured.split})", figures))
+        if model.manifest.temperature != 1:
+            rows.append(("scores", f"calibrated on validation photos, temperature {model.manifest.temperature:g}"))
+    if classifier.unknown_threshold is not None:
+        rows.append(("unknown", f"below a certainty of {classifier.unknown_threshold:.2f}"))
+    if model.manifest:
         rows += [(key, str(value)) for key, value in model.manifest.provenance.items() if not isinstance(value, dict)]
     _print_rows(rows)
     return 0

@@ -37,6 +37,12 @@ def add_model(parser: argparse.ArgumentParser, *, several: bool = False) -> None
     else:
         parser.add_argument("--num-threads", type=positive, metavar="N", help=default_threads)
     parser.add_argument(
+        "--unknown-threshold",
+        type=share,
+        metavar="S",
+        help="certainty, 0-1, below which a picture is unknown; 0: none is (default: what the model carries, if any)",
+    )
+    parser.add_argument(
         "--backend",
         choices=(*_BACKENDS, *(["all"] if several else [])),
         help="default: the first installed" + ("; all: each that is installed is a row" if several else ""),
@@ -88,6 +94,7 @@ def setup_of(arguments: argparse.Namespace, model: str) -> Setup:
         labels=read_labels(arguments.labels) if arguments.labels else None,
         contract=_contract(arguments, model),
         activation=arguments.activation,
+        unknown_threshold=arguments.unknown_threshold,
     )
 
 

@@ -25,6 +25,8 @@ class PredictAnswer(BaseModel):
     preprocess_ms: float
     inference_ms: float
     postprocess_ms: float
+    certainty: float | None = None  # this and the next are left out where the model carries no threshold
+    is_unknown: bool | None = None
 
 
 class Detail(BaseModel):

@@ -14,6 +14,7 @@ from edge_runtime.sinks.events import events_of
 
 if TYPE_CHECKING:
     from edge_runtime.stream import LiveResult
+    from edge_runtime.types import Prediction
 
 
 class JsonLines(Sink):
@@ -84,8 +85,9 @@ class JsonLines(Sink):
 def line_of(result: LiveResult) -> dict[str, Any]:
     """What a line says.
 
-    ``label`` and ``score`` are this frame's best category's, null when none reached the threshold; ``decision`` and
-    ``events`` are over time, and there where decisions are made.
+    ``label`` and ``score`` are this frame's best category's, null when none reached the score threshold;
+    ``certainty`` and ``is_unknown`` say whether it counts, and are there where the model carries a threshold for that;
+    ``decision`` and ``events`` are over time, and there where decisions are made.
     """
     prediction = result.prediction
     top = prediction.top
@@ -95,6 +97,7 @@ def line_of(result: LiveResult) -> dict[str, Any]:
         **({"name": result.frame.name} if result.frame.name else {}),
         "label": top.label if top else None,
         "score": round(top.score, 4) if top else None,
+        **_known(prediction),
         "categories": [
             {"index": category.index, "label": category.label, "score": round(category.score, 4)}
             for category in prediction.categories
@@ -107,6 +110,12 @@ def line_of(result: LiveResult) -> dict[str, Any]:
         "counters": result.counters.to_dict(),
         **_decided(result),
     }
+
+
+def _known(prediction: Prediction) -> dict[str, Any]:
+    if prediction.certainty is None:
+        return {}
+    return {"certainty": round(prediction.certainty, 4), "is_unknown": prediction.is_unknown}
 
 
 def _decided(result: LiveResult) -> dict[str, Any]:

@@ -112,7 +112,7 @@ class SavedFrames(Sink):
 
         self._saved_at = result.frame.at  # also when it fails: a full disk isn't asked with every frame
         top = result.prediction.top
-        label, score = (top.label, top.score) if top else (None, 0.0)
+        label, score = (top.label, top.score) if top and not result.prediction.is_unknown else (None, 0.0)
         for event in events_of(result):
             if event.kind == reason:
                 label, score = event.label, event.score

@@ -10,19 +10,32 @@ from benchmarks.arm_counts import UNIT, WAYS, figure_name
 from benchmarks.figure import Figure
 from benchmarks.pairs import median_interval, ratio, take_turns
 from benchmarks.results import FOLDER, Measurement, Results, read, write
-from benchmarks.table import END, START, figures_table, render, render_all, replace_between_markers
-
-_README = Path(__file__).resolve().parents[2] / "README.md"
+from benchmarks.table import END, START, figures_table, render, render_pages, render_runs, replace_between_markers
 
 
 def _figure(value: float = 0.98, **changes: object) -> Figure:
     return Figure("startup.time", "Time to first result", value, "×", "0.50 s against 0.51 s", **changes)  # type: ignore[arg-type]
 
 
-def test_readme_shows_what_the_stored_results_say() -> None:
+def test_both_pages_show_what_the_stored_results_say() -> None:
     assert list(FOLDER.glob("*.json"))
-    text = _README.read_text(encoding="utf-8")
-    assert text == replace_between_markers(text, render_all()), "run: python -m benchmarks --render"
+    pages = render_pages()
+    assert len(pages) == 2
+    for page, text in pages.items():
+        assert page.read_text(encoding="utf-8") == text, "run: python -m benchmarks --render"
+
+
+def test_a_measurement_tells_when_it_was_made_and_how_many_targets_it_met() -> None:
+    figures = (
+        _figure(0.9, at_most=1.0),
+        _figure(1.1, at_most=1.0),
+        _figure(1.1, at_most=1.0, low=0.9, high=1.2),
+        _figure(),
+    )
+    made = Measurement("2026-01-02", 0.3, {"python": "3.11.1"}, figures)
+    assert render_runs(Results("a machine", {"startup": made})).endswith(
+        "| `startup` | 2026-01-02 | 0.3 | 4 | 1 of 3 (1 not, 1 unclear) | python 3.11.1 |"
+    )
 
 
 def test_stored_results_have_no_paths_of_a_machine() -> None:

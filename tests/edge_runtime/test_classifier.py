@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,19 @@ import numpy as np
 import pytest
 
 from edge_runtime.classifier import Classifier
+from edge_runtime.decision import DecisionRules
 from edge_runtime.errors import FrameError, ModelError
+from edge_runtime.manifest import UnknownThreshold
+from edge_runtime.model_file import read_model_file
+from edge_runtime.setup import Setup
+from edge_runtime.sinks.json_lines import line_of
+from edge_runtime.sources import Frame, Source
+from edge_runtime.stream import live
 from edge_runtime.types import InputContract
 from tests.tiny import CONTRACT, LABELS, TinyModels, picture, right_share
+from trainer.conversion.export import restamp
+
+GREY = np.full((48, 64, 3), 128, np.uint8)
 
 
 @pytest.fixture(params=["fp32", "int8"])
@@ -300,3 +311,72 @@ def test_the_scores_may_be_any_of_the_outputs(tmp_path: Path) -> None:
         assert classifier.model.output_index == 1
         expected = np.exp([0.0, 2.0, 0.0]) / np.exp([0.0, 2.0, 0.0]).sum()
         assert classifier.scores(frame, color="rgb") == pytest.approx(expected, abs=1e-5)
+
+
+class TestUnknown:
+    @pytest.fixture
+    def undecided(self, tiny: Path, tmp_path: Path) -> Path:
+        """A copy of a model that carries a threshold which a grey picture doesn't reach and a red one does."""
+        path = tmp_path / tiny.name
+        path.write_bytes(tiny.read_bytes())
+        with Classifier(tiny, unknown_threshold=1) as classifier:
+            grey, red = (classifier.classify(image, color="rgb").certainty for image in (GREY, picture("red")))
+        manifest = read_model_file(path).manifest
+        assert manifest is not None
+        assert grey is not None
+        assert red is not None
+        assert grey < red
+        restamp(path, replace(manifest, unknown=UnknownThreshold((grey + red) / 2, 0.95, 100)))
+        return path
+
+    def test_is_said_of_pictures_below_the_models_own_threshold(self, undecided: Path) -> None:
+        with Classifier(undecided) as classifier:
+            grey, red = (classifier.classify(image, color="rgb") for image in (GREY, picture("red")))
+        assert (grey.is_unknown, red.is_unknown) == (True, False)
+        assert grey.top is not None  # the best guess all the same
+        assert grey.to_dict()["is_unknown"] is True
+
+    def test_the_callers_threshold_goes_before_the_models(self, undecided: Path) -> None:
+        for threshold, expected in ((1.0, True), (0.0, None), (1e-9, False)):
+            with Classifier(undecided, unknown_threshold=threshold) as classifier:
+                assert classifier.classify(GREY, color="rgb").is_unknown is expected
+
+    def test_is_not_said_without_a_threshold(self, tiny: Path) -> None:
+        with Classifier(tiny) as classifier:
+            prediction = classifier.classify(GREY)
+        assert (prediction.certainty, prediction.is_unknown) == (None, None)
+        assert "is_unknown" not in prediction.to_dict()
+
+    @pytest.mark.parametrize(("options", "words"), [({}, "from 0 to 1"), ({"activation": "sigmoid"}, "sigmoid")])
+    def test_thresholds_that_make_no_sense_are_refused(self, tiny: Path, options: dict[str, Any], words: str) -> None:
+        with pytest.raises(ModelError, match=words):
+            Classifier(tiny, unknown_threshold=0.5 if options else 1.5, **options)
+
+    def test_another_process_has_the_same_threshold(self, undecided: Path) -> None:
+        for threshold in (None, 0.0, 0.4):
+            with Classifier(undecided, unknown_threshold=threshold) as classifier:
+                setup = Setup.from_dict(Setup.of(classifier).to_dict())
+            with setup.open() as again:
+                assert again.unknown_threshold == classifier.unknown_threshold
+
+    def test_a_live_decision_leaves_unknown_frames_out(self, undecided: Path) -> None:
+        class Greys(Source):
+            def __init__(self) -> None:
+                self.frames = iter(Frame(GREY, index, index / 10) for index in range(8))
+
+            def read(self) -> Frame | None:
+                return next(self.frames, None)
+
+            def close(self) -> None:
+                pass
+
+            def describe(self) -> str:
+                return "grey"
+
+        rules = DecisionRules(smoothing="none", enter=0.2, leave=0.1, dwell_s=0.0)
+        for threshold, decided in ((None, False), (0.0, True)):
+            with Classifier(undecided, unknown_threshold=threshold) as classifier:
+                results = list(live(classifier, Greys(), decision=rules))
+            assert results
+            assert all((r.decision is not None and r.decision.label is not None) == decided for r in results)
+            assert all(("is_unknown" in line_of(r)) != decided for r in results)

@@ -127,6 +127,17 @@ class TestClassify:
         assert main(["classify", str(tiny_int8), str(pictures / "red.png"), "--score-threshold", "1"]) == 0
         assert capsys.readouterr().out.endswith("red.png: unknown\n")
 
+    def test_an_uncertain_answer_is_unknown_with_the_best_guesses(
+        self, tiny_int8: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        arguments = ["classify", str(tiny_int8), str(pictures / "red.png"), "--unknown-threshold", "1"]
+        assert main(arguments) == 0
+        assert ": unknown (red 9" in capsys.readouterr().out
+        assert main([*arguments, "--json"]) == 0
+        answer = json.loads(capsys.readouterr().out)
+        assert answer["is_unknown"] is True
+        assert 0.5 < answer["certainty"] < 1
+
     def test_a_bad_picture_is_named_and_the_others_are_classified(
         self, tiny_int8: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

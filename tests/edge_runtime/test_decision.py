@@ -121,6 +121,17 @@ class TestSmoothing:
         assert decisions[-1].label == "cat"
         assert decisions[-1].score == pytest.approx(4 / 6)
 
+    @pytest.mark.parametrize("smoothing", ["none", "exponential", "majority"])
+    def test_a_frame_that_is_unknown_speaks_for_no_class(self, smoothing: Any) -> None:
+        rules = DecisionRules(smoothing=smoothing, smoothing_s=0.2, dwell_s=0.0)
+        decider = Decider(LABELS, rules)
+        labels = [
+            decider.update(scores(cat=0.9), at=frame / 10, is_unknown=10 <= frame < 20).label for frame in range(30)
+        ]
+        assert labels[9] == "cat"
+        assert labels[19] is None
+        assert labels[29] == "cat"
+
     def test_scores_are_not_changed(self) -> None:
         given_scores = scores(cat=0.7)
         for smoothing in ("none", "exponential", "majority"):

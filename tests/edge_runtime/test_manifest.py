@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_runtime.errors import ManifestError
-from edge_runtime.manifest import Calibration, GoldenSample, Manifest, MeasuredAccuracy
+from edge_runtime.manifest import Calibration, GoldenSample, Manifest, MeasuredAccuracy, UnknownThreshold
 from edge_runtime.types import BackendInfo, Category, InputContract, Prediction, TensorSpec
 
 numbers = st.floats(-1000, 1000, allow_nan=False)
@@ -51,6 +51,8 @@ manifests = st.builds(
         st.builds(GoldenSample, st.text(), st.lists(numbers | st.integers(-9, 9), max_size=5).map(tuple), st.text()),
         max_size=2,
     ).map(tuple),
+    temperature=st.floats(0.1, 10),
+    unknown=st.none() | st.builds(UnknownThreshold, st.floats(0, 1), st.floats(0, 1), st.integers(0)),
 )
 
 
@@ -58,6 +60,13 @@ manifests = st.builds(
 def test_a_manifest_comes_back_as_it_was_written(manifest: Manifest) -> None:
     assert Manifest.from_json(manifest.to_json()) == manifest
     assert Manifest.from_json(manifest.to_json().encode()) == manifest
+
+
+def test_a_manifest_from_before_temperature_and_threshold_loads() -> None:
+    values = json.loads(changed())
+    del values["temperature"], values["unknown"]
+    manifest = Manifest.from_json(json.dumps(values))
+    assert (manifest.temperature, manifest.unknown) == (1.0, None)
 
 
 @given(contracts(), tensors)

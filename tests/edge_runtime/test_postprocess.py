@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_runtime.postprocess import to_scores, top_categories
+from edge_runtime.postprocess import Postprocessor, certainty, to_scores, top_categories
 from edge_runtime.types import TensorSpec
 
 logits = st.lists(st.floats(-300, 300, width=32), min_size=2, max_size=20)
@@ -66,3 +66,24 @@ def test_a_threshold_is_met_by_an_equal_score() -> None:
     scores = np.array([0.25, 0.75], np.float32)
     assert [c.index for c in top_categories(scores, ("a", "b"), top_k=5, score_threshold=0.75)] == [1]
     assert top_categories(scores, ("a", "b"), top_k=1, score_threshold=0.76) == ()
+
+
+def test_certainty_is_whole_where_one_class_has_all_and_nothing_where_all_have_the_same() -> None:
+    scores = np.array([[1, 0, 0, 0], [0.25] * 4, [0.5, 0.5, 0, 0]], np.float32)
+    assert certainty(scores) == pytest.approx([1.0, 0.0, 0.5])
+    assert certainty(np.array([1.0])) == 1.0
+
+
+@given(st.lists(st.integers(0, 255), min_size=2, max_size=12))
+def test_certainty_of_stored_integers_is_that_of_their_scores(values: list[int]) -> None:
+    labels = tuple(map(str, range(len(values))))
+    for dtype, zero_point in (("int8", -128), ("uint8", 0)):
+        spec = TensorSpec(dtype, (1, len(values)), 1 / 256, zero_point)
+        stored = (np.array(values) + zero_point).astype(dtype)
+        expected = certainty(to_scores(stored, spec, "softmax"))
+        assert Postprocessor(spec, "softmax", labels).certainty(stored) == pytest.approx(expected)
+    logits = np.array(values, np.float32) / 50
+    spec = TensorSpec("float32", (1, len(values)))
+    assert Postprocessor(spec, "none", labels).certainty(logits) == pytest.approx(
+        certainty(to_scores(logits, spec, "none"))
+    )

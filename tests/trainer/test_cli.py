@@ -156,8 +156,12 @@ class TestEvaluate:
         out = capsys.readouterr().out
         assert "on 36 photos" in out
         assert "95% interval" in out
-        assert main(["evaluate", str(tiny_int8), str(photos), "--json"]) == 0
+        assert "calibration error" in out
+        assert "unknown" not in out  # this one carries no threshold
+        assert main(["evaluate", str(tiny_int8), str(photos), "--robustness", "--json"]) == 0
         measured = json.loads(capsys.readouterr().out)
+        assert measured["quality"]["balanced_accuracy"] >= 0.9
+        assert {one["kind"]: one["count"] for one in measured["robustness"]}["darkness"] == 36
         assert measured["count"] == 36
         assert measured["accuracy"] >= 0.9
 

@@ -9,16 +9,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from edge_runtime import Classifier, verify_model
+from edge_runtime import Classifier, read_model_file, verify_model
 from edge_runtime.golden import all_passed
 from tests.tiny import LABELS
 from tests.trainer.conftest import QUICK
+from trainer.artifacts import read_dataset, read_model, read_pixels, read_robustness
+from trainer.cli import main
 from trainer.config import Recipe
 from trainer.errors import CompressionError, DatasetError, OutputFolderError, PackagesError, RecipeError
+from trainer.evaluation.unknown import fit_unknown
 from trainer.pipeline import STAGES, RunResult, train
 from trainer.recipe import read_recipe
+from trainer.run import load_run
 from trainer.types import Epoch
 
 
@@ -42,6 +47,7 @@ def test_a_run_learns_and_leaves_two_models_and_a_report(run: RunResult) -> None
         "report.json",
         "compression.html",
         "compression.json",
+        "model_card.md",
         "recipe.toml",
         "run.json",
         "stages",
@@ -61,6 +67,46 @@ def test_the_files_carry_the_accuracy_that_the_report_tells_and_verify(run: RunR
             assert all_passed(verify_model(classifier))
         assert measured["test"].int8 == report["evaluations"]["int8"]["test"]["accuracy"]
         assert measured["val"].fp32 == report["evaluations"]["fp32"]["val"]["accuracy"]
+
+
+def test_scores_are_the_networks_divided_by_the_temperature(run: RunResult) -> None:
+    opened = load_run(run.fp32.parent)
+    pixels = read_pixels(opened, read_dataset(opened), "val")
+    network = read_model(opened, "finetune")
+    images = (pixels.images.astype(np.float32) - 128) / 127.5
+    manifest = read_model_file(run.fp32).manifest
+    assert manifest is not None
+    powers = network(images, training=False).numpy().astype(np.float64) ** (1 / manifest.temperature)
+    expected = powers / powers.sum(axis=1, keepdims=True)
+    assert manifest.temperature != 1
+    for kind, tolerance in (("fp32", 1e-3), ("int8", 0.2)):
+        found = run.evaluations[kind]["val"].all_scores
+        assert found == pytest.approx(expected, abs=tolerance)
+
+
+def test_each_file_carries_a_threshold_that_keeps_right_answers(run: RunResult) -> None:
+    for kind, path in (("fp32", run.fp32), ("int8", run.int8)):
+        with Classifier(path) as classifier:
+            manifest = classifier.model.manifest
+            assert manifest is not None
+            assert manifest.unknown == fit_unknown(run.evaluations[kind]["val"], 0.95)
+            assert classifier.unknown_threshold is not None
+
+
+def test_the_models_are_measured_on_worse_pictures_and_the_card_tells_it_all(
+    run: RunResult, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured = read_robustness(load_run(run.fp32.parent))
+    assert set(measured) == {"fp32", "int8"}
+    card = run.card.read_text(encoding="utf-8")
+    for words in ("blue, green, red", "| rotation | 40° |", "divided by a temperature", "unknown", "[finetune]"):
+        assert words in card
+    assert "| **All** | **108** |" in card
+    assert not any(line != line.rstrip() for line in card.splitlines())
+    assert main(["card", str(run.int8)]) == 0
+    from_the_file = capsys.readouterr().out
+    assert f"| {run.evaluations['int8']['test'].count}, test |" in from_the_file
+    assert "divided by a temperature" in from_the_file
 
 
 def test_the_recipe_that_was_written_gives_the_settings_back(run: RunResult) -> None:

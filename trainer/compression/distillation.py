@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from trainer.types import Pixels
 
 _LEAST_SCORE = 1e-7
+_MOST_ANSWERS = 64_000_000  # scores that are kept from the first epoch on: half a gigabyte with the labels beside them
 _BATCH = 64
 
 
@@ -111,12 +112,14 @@ class Teacher:
             batch_size: The last batch may be smaller.
             seed: Of the order.
             share: Share of the input size at which both look at them.
-            fixed: The same picture comes in every epoch: the teacher then answers once, beforehand.
+            fixed: The same picture comes in every epoch: the teacher then answers once, beforehand,
+                where its answers fit into memory.
         """
         self.size = train_size(self.contract.height, share)
         own = train if self._pixels is None else self._pixels
-        if fixed and not self.hints:
-            targets = as_targets(train.labels, self._network.output_shape[0][-1]).numpy()
+        classes = self._network.output_shape[0][-1]
+        if fixed and not self.hints and len(train) * classes <= _MOST_ANSWERS:
+            targets = as_targets(train.labels, classes).numpy()
             targets = np.concatenate([targets, self._answers(own)], axis=1)
             return batches(train, batch_size, shuffle_seed=seed, targets=targets)
         return batches(train, batch_size, shuffle_seed=seed, beside=own.images)

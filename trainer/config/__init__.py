@@ -8,6 +8,7 @@ from typing import Any
 from trainer.config.augmentation import AugmentConfig
 from trainer.config.compression import ClusterConfig, DistillConfig, PruneConfig, SparsifyConfig
 from trainer.config.data import DataConfig
+from trainer.config.evaluation import RobustnessConfig, ScoresConfig
 from trainer.config.extension import ExtendConfig, KeepConfig
 from trainer.config.loss import LossConfig
 from trainer.config.quantization import GateConfig, QatConfig, QuantizeConfig
@@ -31,6 +32,8 @@ __all__ = [
     "QatConfig",
     "QuantizeConfig",
     "Recipe",
+    "RobustnessConfig",
+    "ScoresConfig",
     "SparsifyConfig",
     "TrackConfig",
 ]
@@ -56,6 +59,8 @@ class Recipe:
     gate: GateConfig = field(default_factory=GateConfig)
     keep: KeepConfig = field(default_factory=KeepConfig)
     extend: ExtendConfig = field(default_factory=ExtendConfig)
+    scores: ScoresConfig = field(default_factory=ScoresConfig)
+    robustness: RobustnessConfig = field(default_factory=RobustnessConfig)
     track: TrackConfig = field(default_factory=TrackConfig)
 
     def to_dict(self) -> dict[str, Any]:

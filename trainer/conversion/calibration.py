@@ -62,8 +62,9 @@ def stratified(labels: NDArray[np.int64], samples: int, seed: int, num_classes: 
     """Indices of ``samples`` pictures, taken from the classes in turn; each class shuffled."""
     rng = np.random.default_rng(seed)
     rank = np.empty(len(labels), np.int64)
-    for label in range(num_classes + 1):  # the last one: those of no class
-        members = np.flatnonzero(labels == label)
+    by_class = np.argsort(labels, kind="stable")
+    # The last lot is that of pictures of no class.
+    for members in np.split(by_class, np.searchsorted(labels[by_class], np.arange(1, num_classes + 1))):
         rank[rng.permutation(members)] = np.arange(len(members))
     order: NDArray[np.int64] = np.lexsort((labels, rank))
     return order[:samples]

@@ -36,6 +36,7 @@ def export_model(
     calibration: Calibration | None = None,
     golden: Sequence[GoldenSample] = (),
     accuracy: Sequence[MeasuredAccuracy] = (),
+    temperature: float = 1.0,
     check: bool = False,
 ) -> ModelFile:
     """Writes a model file, whole or not at all; the same arguments give the same bytes.
@@ -50,6 +51,7 @@ def export_model(
         calibration: The representative dataset of an INT8 model.
         golden: Samples for ``edge-runtime verify``, if known already.
         accuracy: As measured, if known already.
+        temperature: By which the logits were divided.
         check: Whether the file is first opened in the real interpreters, by `trainer.conversion.compatibility`.
 
     Returns:
@@ -80,6 +82,7 @@ def export_model(
             accuracy=tuple(accuracy),
             calibration=calibration,
             golden=tuple(golden),
+            temperature=temperature,
         )
         content = _with_files(content, labels, manifest)
         if check:

@@ -1,13 +1,14 @@
-"""Completes an exported model's manifest with what is known only after measuring: accuracy and golden samples."""
+"""Completes an exported model's manifest with what is known only after measuring: accuracy, threshold, samples."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from trainer.artifacts import MEASURED_SPLITS, MODEL_FILES, read_dataset, read_evaluations, read_pixels
+from trainer.artifacts import MEASURED_SPLITS, read_dataset, read_evaluations, read_pixels
 from trainer.evaluation.metrics import agreement
 from trainer.evaluation.multi_label import MultiLabelEvaluation, thresholds_of
+from trainer.evaluation.unknown import fit_unknown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,8 +25,14 @@ _SIDE = 48
 """Side of a golden photo in pixels: a file of a few hundred KiB should not be made of test pictures."""
 
 
-def stamp(run: Run, path: Path) -> None:
-    """Writes accuracy and golden samples into a model file of the run; the model's own bytes stay as they are."""
+def stamp(run: Run, kind: str, path: Path) -> None:
+    """Writes what was measured into a model file of the run; the model's own bytes stay as they are.
+
+    Args:
+        run: Its evaluate stage is done.
+        kind: ``"fp32"`` or ``"int8"``; each has its own threshold for unknown pictures.
+        path: The file.
+    """
     from edge_runtime import Classifier
     from edge_runtime.golden import make_sample
     from trainer.conversion.export import restamp
@@ -36,9 +43,18 @@ def stamp(run: Run, path: Path) -> None:
         golden = tuple(make_sample(classifier, frame) for frame in frames)
         manifest = classifier.model.manifest
     assert manifest is not None  # the quantize stage wrote it
-    kind = next(kind for kind, name in MODEL_FILES.items() if name == path.name)
-    thresholds = thresholds_of(evaluations[kind]["val"])
-    restamp(path, replace(manifest, accuracy=_accuracy(evaluations), golden=golden, thresholds=thresholds))
+    keep = run.recipe.scores.keep_known if manifest.activation == "softmax" else 0.0
+    decided = evaluations[kind]["val"]
+    restamp(
+        path,
+        replace(
+            manifest,
+            accuracy=_accuracy(evaluations),
+            golden=golden,
+            thresholds=thresholds_of(decided),
+            unknown=fit_unknown(decided, keep),
+        ),
+    )
 
 
 def _accuracy(evaluations: dict[str, dict[str, Evaluation]]) -> tuple[MeasuredAccuracy, ...]:

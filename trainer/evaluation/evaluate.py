@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from edge_runtime import BackendInfo, Classifier
     from trainer.evaluation.multi_label import MultiLabelEvaluation
+
+_MOST_SCORES = 1 << 26  # of all classes, 256 MiB: with more, only those of the answers are kept
 
 
 def evaluate_pixels(
@@ -67,12 +70,7 @@ def evaluate_folder(
 
     index = {label: number for number, label in enumerate(classifier.labels)}
     photos = list(photos)
-    strangers = sorted({label for _, labels in photos for label in labels} - set(index))
-    if strangers:
-        raise DatasetError(
-            f"Expected class folders named like the model's labels ({_some(list(index))}), got {_some(strangers)}. "
-            "Rename the folders, or evaluate another model."
-        )
+    _require_known(photos, classifier.labels)
     thresholds = classifier.model.thresholds
     several = next((path for path, labels in photos if len(labels) != 1), None)
     if several is not None and not thresholds:
@@ -121,19 +119,75 @@ def evaluate_photos(
         DatasetError: The folder holds no photos, no such split, or a class that the model doesn't know.
     """
     from edge_runtime import Classifier
-    from trainer.data.dataset import survey
     from trainer.data.formats.packed import require_files
 
     require_files(photos, "measure a model on")
     with Classifier(model, **options) as classifier:
-        found = survey(photos)
-        given = {photo.given for photo in found.photos}
-        if split is None:
-            split = "test" if "test" in given else "all"
-        if split != "all" and split not in given:
-            raise DatasetError(f"Expected a folder {split} in {photos}, there is none. Use --split all.")
-        chosen = [(photo.path, photo.labels) for photo in found.photos if split in ("all", photo.given)]
-        return evaluate_folder(classifier, found.root, chosen, split)
+        root, split, chosen = _photos_of(photos, split)
+        return evaluate_folder(classifier, root, chosen, split)
+
+
+def read_rgb_pixels(
+    model: str | Path, photos: str | Path, *, split: str | None = None, limit: int, seed: int = 0
+) -> Pixels:
+    """Some of the photos that `evaluate_photos` measures a model on, at the size of its input, as RGB.
+
+    Args:
+        model: The file.
+        photos: As there.
+        split: As there.
+        limit: How many at most, drawn with the seed; what can't be decoded is left out.
+        seed: Of the draw.
+
+    Raises:
+        DatasetError: As there, or nothing can be decoded.
+    """
+    from edge_runtime import read_model_file, resize_frame
+    from trainer.data.images import read_image
+
+    found = read_model_file(model)
+    # One mean and std fit any number of channels, and neither counts for pixels.
+    contract = replace(found.contract, color="rgb", mean=(0.0,), std=(1.0,))
+    root, split, chosen = _photos_of(photos, split)
+    _require_known(chosen, found.labels)
+    order = np.random.default_rng(seed).permutation(len(chosen))
+    images: list[NDArray[np.uint8]] = []
+    labels: list[int] = []
+    paths: list[str] = []
+    for path, shown in (chosen[index] for index in order):
+        if len(images) == limit:
+            break
+        try:
+            images.append(resize_frame(read_image(root / path), contract, color="rgb"))
+        except DatasetError:
+            continue
+        labels.append(found.labels.index(shown[0]))
+        paths.append(path)
+    if not images:
+        raise DatasetError(f"Expected photos in {photos} that can be read, got none.")
+    return Pixels(np.stack(images), np.array(labels, np.int64), tuple(paths))
+
+
+def _photos_of(photos: str | Path, split: str | None) -> tuple[Path, str, list[tuple[str, tuple[str, ...]]]]:
+    """A folder, the split that is meant, and path and classes of its photos."""
+    from trainer.data.dataset import survey
+
+    found = survey(photos)
+    given = {photo.given for photo in found.photos}
+    if split is None:
+        split = "test" if "test" in given else "all"
+    if split != "all" and split not in given:
+        raise DatasetError(f"Expected a folder {split} in {photos}, there is none. Use --split all.")
+    return found.root, split, [(photo.path, photo.labels) for photo in found.photos if split in ("all", photo.given)]
+
+
+def _require_known(photos: Iterable[tuple[str, Sequence[str]]], labels: Sequence[str]) -> None:
+    strangers = sorted({label for _, shown in photos for label in shown} - set(labels))
+    if strangers:
+        raise DatasetError(
+            f"Expected class folders named like the model's labels ({_some(list(labels))}), got {_some(strangers)}. "
+            "Rename the folders, or evaluate another model."
+        )
 
 
 def describe_kernels(backend: BackendInfo) -> str:
@@ -153,12 +207,17 @@ def _evaluate(
     predicted: list[int] = []
     scores: list[float] = []
     times: list[float] = []
-    for frame in _counted(classifier, frames, split, total or len(labels)):
-        prediction = classifier.classify(frame, color="rgb", top_k=1)
-        best = prediction.categories[0]
-        predicted.append(best.index)
-        scores.append(best.score)
+    every: list[NDArray[np.float32]] = []
+    count = total or len(labels)
+    keep = count * len(classifier.labels) <= _MOST_SCORES
+    for frame in _counted(classifier, frames, split, count):
+        prediction = classifier.classify(frame, color="rgb", top_k=1, all_scores=keep)
+        predicted.append(prediction.categories[0].index)
+        scores.append(prediction.categories[0].score)
         times.append(prediction.inference_ms)
+        if prediction.scores is not None:
+            every.append(prediction.scores)
+    all_scores = np.stack(every) if every else None
     return evaluation_from_answers(
         classifier.model.path.name,
         split,
@@ -168,6 +227,7 @@ def _evaluate(
         classifier.labels,
         median(times) if times else 0.0,
         describe_kernels(classifier.backend),
+        all_scores,
     )
 
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from statistics import NormalDist
+from typing import TYPE_CHECKING
 
 from trainer.errors import DatasetError
 from trainer.types import ClassMetrics, Evaluation
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def evaluation_from_answers(
@@ -19,8 +24,9 @@ def evaluation_from_answers(
     label_names: Sequence[str],
     latency_ms: float,
     kernels: str,
+    all_scores: NDArray[np.float32] | None = None,
 ) -> Evaluation:
-    """Counts a model's answers (scikit-learn's precision_recall_fscore_support and confusion_matrix).
+    """Counts a model's answers (scikit-learn's precision_recall_fscore_support).
 
     Every class has its row, also one without a picture in the split (zeros). The macro F1 is the mean over the classes
     that occur, as true class or as answer, which is scikit-learn's convention: a class that the split doesn't have says
@@ -35,11 +41,12 @@ def evaluation_from_answers(
         label_names: Of the classes, in index order.
         latency_ms: Median time of inference alone.
         kernels: What ran the model, for the reader.
+        all_scores: float32 (N, classes), where they are kept.
 
     Raises:
         DatasetError: No pictures, sequences of different lengths, or an index that is no class.
     """
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+    from sklearn.metrics import precision_recall_fscore_support
 
     true = tuple(int(index) for index in labels)
     answers = tuple(int(index) for index in predicted)
@@ -71,20 +78,18 @@ def evaluation_from_answers(
             ClassMetrics(name, float(precision[i]), float(recall[i]), float(f1[i]), int(support[i]))
             for i, name in enumerate(label_names)
         ),
-        confusion=tuple(
-            tuple(int(cell) for cell in row) for row in confusion_matrix(true, answers, labels=list(classes))
-        ),
         labels=true,
         predicted=answers,
         scores=tuple(float(score) for score in scores),
         latency_ms=float(latency_ms),
         kernels=kernels,
+        all_scores=all_scores,
     )
 
 
 def right_answers(evaluation: Evaluation) -> int:
     """Number of pictures whose top-1 answer is right."""
-    return sum(row[index] for index, row in enumerate(evaluation.confusion))
+    return sum(true == answer for true, answer in zip(evaluation.labels, evaluation.predicted, strict=True))
 
 
 def accuracy_interval(evaluation: Evaluation, confidence: float = 0.95) -> tuple[float, float]:

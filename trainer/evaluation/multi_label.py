@@ -36,7 +36,7 @@ class MultiLabelEvaluation(Evaluation):
 
     Each such question is one of the ``count`` answers, picture by picture in the classes' order: ``labels`` and
     ``predicted`` are 1 for yes and 0 for no, ``scores`` are the class's. ``accuracy`` is the share of right answers
-    (1 minus the Hamming loss), ``confusion`` that of no and yes.
+    (1 minus the Hamming loss).
 
     Attributes:
         classes: Per class.
@@ -62,13 +62,16 @@ class MultiLabelEvaluation(Evaluation):
         """``labels``, ``predicted`` or ``scores`` as (pictures, classes)."""
         return np.asarray(answers).reshape(self.pictures, len(self.classes))
 
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {name: value for name, value in super().to_dict().items() if name != "confusion"}
+
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> MultiLabelEvaluation:
         """From what `to_dict` gave."""
         tuples = {name: tuple(values[name]) for name in ("labels", "predicted", "scores")}
-        confusion = tuple(tuple(row) for row in values["confusion"])
         classes = tuple(LabelMetrics(**metrics) for metrics in values["classes"])
-        return cls(**{**values, **tuples, "confusion": confusion, "classes": classes})
+        return cls(**{**values, **tuples, "classes": classes})
 
 
 def evaluation_from_scores(
@@ -138,7 +141,6 @@ def evaluation_from_scores(
             )
             for i, name in enumerate(label_names)
         ),
-        confusion=tuple(tuple(int(((truth == t) & (predicted == answer)).sum()) for answer in (0, 1)) for t in (0, 1)),
         labels=tuple(truth.ravel().tolist()),
         predicted=tuple(predicted.ravel().tolist()),
         scores=tuple(float(score) for score in scores.ravel()),

@@ -74,24 +74,20 @@ def confusion_svg(evaluation: Evaluation, name: str = "confusion") -> str:
         width, height = margin + side + 0.05, margin + side + 0.05
         figure = Figure(figsize=(width, height))
         axes = figure.add_axes((margin / width, 0.05 / height, side / width, side / height))
-        for true, row in enumerate(evaluation.confusion):
-            total = sum(row)
-            for answer, count in enumerate(row):
-                if not count:
-                    continue
-                strength = math.sqrt(count / total)
-                color = RIGHT if true == answer else WRONG
-                axes.add_patch(Rectangle((answer - 0.5, true - 0.5), 1, 1, color=color, alpha=strength, linewidth=0))
-                dark = strength > 0.75
-                axes.text(
-                    answer,
-                    true,
-                    str(count),
-                    ha="center",
-                    va="center",
-                    fontsize=size if count < 1000 else size - 2,
-                    color="#ffffff" if dark else INK,
-                )
+        for (true, answer), count in sorted(evaluation.confusion.items()):
+            strength = math.sqrt(count / evaluation.classes[true].support)
+            color = RIGHT if true == answer else WRONG
+            axes.add_patch(Rectangle((answer - 0.5, true - 0.5), 1, 1, color=color, alpha=strength, linewidth=0))
+            dark = strength > 0.75
+            axes.text(
+                answer,
+                true,
+                str(count),
+                ha="center",
+                va="center",
+                fontsize=size if count < 1000 else size - 2,
+                color="#ffffff" if dark else INK,
+            )
         axes.set_xlim(-0.5, classes - 0.5)
         axes.set_ylim(classes - 0.5, -0.5)
         axes.set_xticks(range(classes), labels, rotation=90, fontsize=size)

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from trainer.errors import OutputFolderError
-from trainer.evaluation.metrics import accuracy_interval, agreement, changed_answers, right_answers
+from trainer.evaluation.metrics import agreement, changed_answers, right_answers
 from trainer.evaluation.multi_label import MultiLabelEvaluation
 from trainer.files import write_bytes
 from trainer.reports.report_content import ReportContent, Speed
 from trainer.reports.report_page import render_page
-from trainer.types import Evaluation
 
 SCHEMA_VERSION = 1
 
@@ -59,6 +58,9 @@ def report_to_dict(content: ReportContent) -> dict[str, Any]:
         "started": content.started,
         "labels": list(content.labels),
         "verdict": content.verdict.to_dict() if content.verdict else None,
+        "temperature": content.temperature,
+        "unknown": {kind: asdict(threshold) for kind, threshold in content.unknown.items()},
+        "robustness": {kind: [asdict(one) for one in measured] for kind, measured in content.robustness.items()},
         "summary": {split: _summary(content, split) for split in content.splits},
         "files": {kind: asdict(facts) for kind, facts in content.files.items()},
         "speed": _speed(content.speed),
@@ -90,7 +92,7 @@ def _summary(content: ReportContent, split: str) -> dict[str, Any]:
             "count": evaluation.pictures,
             "accuracy": evaluation.accuracy,
             "macro_f1": evaluation.macro_f1,
-            **_by_kind(evaluation),
+            **_by_kind(content, kind, split),
             "latency_ms": evaluation.latency_ms,
             "kernels": evaluation.kernels,
         }
@@ -105,10 +107,11 @@ def _summary(content: ReportContent, split: str) -> dict[str, Any]:
     return summary
 
 
-def _by_kind(evaluation: Evaluation) -> dict[str, Any]:
+def _by_kind(content: ReportContent, kind: str, split: str) -> dict[str, Any]:
+    evaluation = content.evaluations[kind][split]
     if isinstance(evaluation, MultiLabelEvaluation):  # its answers hang together: an interval would be too narrow
         return {name: getattr(evaluation, name) for name in ("mean_average_precision", "subset_accuracy")}
-    return {"accuracy_interval": list(accuracy_interval(evaluation))}
+    return content.quality[kind][split].to_dict()
 
 
 def _speed(speed: Speed | None) -> dict[str, Any] | None:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from trainer.types import SPLITS, Dataset, Epoch, Evaluation, Pixels, Verdict
+from trainer.evaluation.multi_label import MultiLabelEvaluation
+from trainer.evaluation.quality import Quality, measure_quality
+from trainer.types import SPLITS, Dataset, Epoch, Evaluation, Pixels, Robustness, Verdict
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from edge_runtime import UnknownThreshold
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,9 @@ class ReportContent:
         started: When the run was started, ISO 8601.
         notes: Warnings and remarks, each a sentence.
         compression_page: Name of the compression report beside this one; empty where there is none.
+        temperature: By which the logits of the models were divided.
+        unknown: By kind, the threshold below which an answer is "unknown"; without those that have none.
+        robustness: By kind, on pictures that are worse; empty where it wasn't measured.
     """
 
     title: str
@@ -145,6 +153,9 @@ class ReportContent:
     started: str = ""
     notes: tuple[str, ...] = ()
     compression_page: str = ""
+    temperature: float = 1.0
+    unknown: Mapping[str, UnknownThreshold] = field(default_factory=dict)
+    robustness: Mapping[str, tuple[Robustness, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         evaluations = [evaluation for splits in self.evaluations.values() for evaluation in splits.values()]
@@ -156,6 +167,18 @@ class ReportContent:
                     f"Expected {len(self.labels)} classes, as there are labels, got {len(evaluation.classes)} "
                     f"from {evaluation.model} on {evaluation.split}."
                 )
+
+    @cached_property
+    def quality(self) -> dict[str, dict[str, Quality]]:
+        """What more the answers tell, by kind, then by split; not of several labels a photo."""
+        return {
+            kind: {
+                split: measure_quality(evaluation)
+                for split, evaluation in self.evaluations[kind].items()
+                if not isinstance(evaluation, MultiLabelEvaluation)
+            }
+            for kind in self.kinds
+        }
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from trainer.evaluation.metrics import accuracy_interval, agreement, changed_answers, right_answers
+from trainer.evaluation.metrics import agreement, changed_answers, right_answers
 from trainer.evaluation.multi_label import MultiLabelEvaluation
+from trainer.evaluation.unknown import unknown_shares
 from trainer.reports.figures import confusion_svg, curve_svg
 from trainer.reports.multi_label_page import multi_label_parts
 from trainer.reports.report_content import Mistake, ReportContent
-from trainer.types import Evaluation
+from trainer.reports.score_figures import reliability_svg, robustness_svg
+from trainer.types import MATRIX_CLASSES, Evaluation, Robustness
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,13 +65,18 @@ def render_page(content: ReportContent) -> str:
         return page_template("multi_label.html.j2").render(
             **shared, **parts, matrix_width=_css_width(parts["quality_curves"])
         )
-    matrix = confusion_svg(main)
+    matrix = confusion_svg(main) if len(content.labels) <= MATRIX_CLASSES else ""
     return page_template("report.html.j2").render(
         **shared,
-        classes=_class_rows(main, beside),
-        confusions=_frequent_confusions(main),
+        score_rows=_score_rows(content),
+        reliability=Markup(reliability_svg(_by_kind(content, "reliability"))),
+        robustness=Markup(robustness_svg(content.robustness)) if content.robustness else "",
+        worse_pictures=worse_pictures(content.robustness),
+        classes=_class_rows(main, beside)[:MATRIX_CLASSES],
+        most_classes=MATRIX_CLASSES,
+        confusions=frequent_confusions(main),
         confusion=Markup(matrix),
-        matrix_width=_css_width(matrix),
+        matrix_width=_css_width(matrix) if matrix else 0,
         wrong=sum(t != a for t, a in zip(main.labels, main.predicted, strict=True)),
     )
 
@@ -153,17 +160,18 @@ def _comparison_rows(content: ReportContent) -> list[Row]:
 
 def _accuracy_rows(content: ReportContent, split: str) -> list[Row]:
     here = {kind: content.evaluations[kind][split] for kind in content.kinds if split in content.evaluations[kind]}
-    first = next(iter(here.values()))
+    first, quality = next(iter(here.values())), {kind: content.quality[kind].get(split) for kind in here}
     count, pictures = first.count, first.pictures
     name = SPLIT_NAMES.get(split, split)
     group = f"{name[:1].upper()}{name[1:]}, {photos_text(pictures)}"
-    accuracies = {}
-    for kind, evaluation in here.items():
-        low, high = accuracy_interval(evaluation)
+
+    def interval(kind: str, of: str) -> str:
         # The answers about one picture hang together: as an interval of several labels this would be too narrow.
-        several = isinstance(evaluation, MultiLabelEvaluation)
-        accuracies[kind] = (percent(evaluation.accuracy), "" if several else f"{100 * low:.1f}–{100 * high:.1f}")
-    macro_f1 = {kind: (percent(evaluation.macro_f1), "") for kind, evaluation in here.items()}
+        found = quality[kind]
+        return interval_text(getattr(found, f"{of}_interval")) if found else ""
+
+    accuracies = {kind: (percent(one.accuracy), interval(kind, "accuracy")) for kind, one in here.items()}
+    macro_f1 = {kind: (percent(one.macro_f1), interval(kind, "macro_f1")) for kind, one in here.items()}
     of_labels = _multi_label_rows(group, here)
     if len(here) == 1:
         return [Row(group, "Accuracy", accuracies), Row(group, "Macro F1", macro_f1), *of_labels]
@@ -186,6 +194,54 @@ def _multi_label_rows(group: str, here: Mapping[str, Evaluation]) -> list[Row]:
         Row(group, "mAP", {kind: ("–" if mean is None else percent(mean), "") for kind, mean in precision.items()}),
         Row(group, "All classes right", {kind: (percent(one.subset_accuracy), "") for kind, one in several.items()}),
     ]
+
+
+def _score_rows(content: ReportContent) -> list[Row]:
+    """What more there is to say of the split that the page is about, and what its scores are worth."""
+    split = content.main_split
+    here = {kind: splits[split] for kind, splits in content.quality.items() if split in splits}
+    k = next(iter(here.values())).top_k
+    answers, scores = "Answers", "Scores"
+    rows = [
+        Row(answers, "Weighted F1", {kind: (percent(q.weighted_f1), "") for kind, q in here.items()}),
+        Row(answers, "Balanced accuracy", {kind: (percent(q.balanced_accuracy), "") for kind, q in here.items()}),
+        Row(
+            answers,
+            f"Right class among the best {k}",
+            {kind: (percent(q.top_k_accuracy), "") for kind, q in here.items() if q.top_k_accuracy is not None},
+        ),
+        Row(
+            scores,
+            "Calibration error",
+            {
+                kind: (percent(q.calibration_error), interval_text(q.calibration_error_interval))
+                for kind, q in here.items()
+            },
+        ),
+        Row(scores, "Brier score", {kind: (f"{q.brier:.3f}", "") for kind, q in here.items() if q.brier is not None}),
+    ]
+    thresholds = {kind: threshold for kind, threshold in content.unknown.items() if kind in here}
+    shares = {kind: unknown_shares(content.evaluations[kind][split], least) for kind, least in thresholds.items()}
+    unknown = "Unknown, on the device"
+    rows += [
+        Row(
+            unknown,
+            "Below a certainty of",
+            {kind: (f"{least.certainty:.2f}", "") for kind, least in thresholds.items()},
+        ),
+        Row(unknown, "Of the right answers", {k: (percent(r), "") for k, (r, _) in shares.items() if r is not None}),
+        Row(unknown, "Of the wrong answers", {k: (percent(w), "") for k, (_, w) in shares.items() if w is not None}),
+    ]
+    return [row for row in rows if row.figures]
+
+
+def worse_pictures(robustness: Mapping[str, Sequence[Robustness]]) -> list[tuple[str, str, dict[str, str]]]:
+    """A line for each corruption: its kind, how much, and the accuracy by model."""
+    by_kind: dict[tuple[str, str], dict[str, str]] = {}
+    for model, measured in robustness.items():
+        for one in measured:
+            by_kind.setdefault((one.kind, one.amount), {})[model] = percent(one.accuracy)
+    return [(kind, amount, accuracies) for (kind, amount), accuracies in by_kind.items()]
 
 
 def _speed_rows(content: ReportContent) -> list[Row]:
@@ -213,6 +269,12 @@ def _measured(splits: Mapping[str, Evaluation], split: str) -> Evaluation:
     return splits.get(split) or next(iter(splits.values()))
 
 
+def _by_kind(content: ReportContent, what: str) -> dict[str, Any]:
+    """One of the figures of `Quality` on the split that the page is about, by kind of model."""
+    split = content.main_split
+    return {kind: getattr(splits[split], what) for kind, splits in content.quality.items() if split in splits}
+
+
 def _css_width(svg: str) -> int:
     """Width that Matplotlib gave an SVG (points), in CSS pixels."""
     match = re.search(r'width="([\d.]+)pt"', svg)
@@ -229,16 +291,14 @@ def _class_rows(main: Evaluation, beside: Evaluation | None) -> list[dict[str, A
     return sorted(rows, key=lambda row: (not row["metrics"].support, row["metrics"].f1))
 
 
-def _frequent_confusions(main: Evaluation, limit: int = 5) -> list[tuple[str, str, int, int]]:
+def frequent_confusions(main: Evaluation, limit: int = 5) -> list[tuple[str, str, int, int]]:
     """The commonest mistakes: true class, answer, how often, out of how many."""
-    names = [metrics.label for metrics in main.classes]
-    cells = [
-        (names[true], names[answer], count, sum(row))
-        for true, row in enumerate(main.confusion)
-        for answer, count in enumerate(row)
-        if true != answer and count
+    mistakes = [(-count, true, answer) for (true, answer), count in main.confusion.items() if true != answer]
+    classes = main.classes
+    return [
+        (classes[true].label, classes[answer].label, -count, classes[true].support)
+        for count, true, answer in sorted(mistakes)[:limit]
     ]
-    return sorted(cells, key=lambda cell: -cell[2])[:limit]
 
 
 def thumbnail_uri(mistake: Mistake, side: int = 160) -> str:
@@ -290,6 +350,11 @@ def signed_points(value: float) -> str:
     if not value:
         return "±0 points"
     return f"{'−' if value < 0 else '+'}{points(abs(value))}"
+
+
+def interval_text(interval: tuple[float, float]) -> str:
+    """Two shares as percent, without the sign."""
+    return f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f}"
 
 
 def photos_text(count: int, kind: str = "") -> str:

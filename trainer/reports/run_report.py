@@ -16,6 +16,7 @@ from trainer.artifacts import (
     read_int8_costs,
     read_latest,
     read_pixels,
+    read_robustness,
     read_rungs,
     read_speed,
     read_variants,
@@ -55,7 +56,10 @@ def report_content(run: Run, models: Path) -> ReportContent:
         run: The run; its stages but the report are done.
         models: The folder of the model files that ship.
     """
+    from edge_runtime import read_model_file
+
     dataset, evaluations = read_dataset(run), read_evaluations(run)
+    manifests = {kind: read_model_file(models / name).manifest for kind, name in MODEL_FILES.items()}
     times = tuple(StageTime(name, record["seconds"], record["started"]) for name, record in stage_records(run).items())
     return ReportContent(
         title=run.photos.resolve().name,
@@ -73,6 +77,9 @@ def report_content(run: Run, models: Path) -> ReportContent:
         started=times[0].started if times else "",
         notes=_notes(run),
         compression_page=PAGE_NAME,
+        temperature=next(manifest.temperature for manifest in manifests.values() if manifest),
+        unknown={kind: manifest.unknown for kind, manifest in manifests.items() if manifest and manifest.unknown},
+        robustness=read_robustness(run),
     )
 
 

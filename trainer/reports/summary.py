@@ -21,8 +21,9 @@ def format_result(result: RunResult) -> str:
     """A run's outcome: the models, their speed and where the report lies."""
     table = format_models(result.fp32, result.int8, result.evaluations, result.verdict, _speed_rows(result))
     steps = f"{format_ladder(result.rungs)}\n\n{format_variants(result.variants)}"
+    pages = f"Report       {result.report}\nCompression  {result.compression}\nModel card   {result.card}"
     few = "".join(f"\n\n{note}" for note in result.few)
-    return f"{table}\nReport       {result.report}\nCompression  {result.compression}\n\n{steps}{few}"
+    return f"{table}\n{pages}\n\n{steps}{few}"
 
 
 def format_compressed(made: CompressedModel) -> str:

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
     from trainer.config import Recipe
 
-_LATER = (*("data", "distill", "prune", "sparsify", "cluster", "keep", "extend", "quantize", "qat", "gate", "track"),)
+_LATER = (
+    *("data", "distill", "prune", "sparsify", "cluster", "keep", "extend", "quantize", "qat", "gate"),
+    *("scores", "robustness", "track"),
+)
 """Tables of a recipe that no trial depends on: its photos are the same, and it ends before these."""
 
 _HEADS = ("head", "model", "loss", "width")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainer.artifacts import MODEL_FILES, read_evaluations, read_verdict
+from trainer.reports.model_card import CARD_NAME
 from trainer.tracking.follower import Follower
 from trainer.tracking.mlflow import MlflowFollower, check_mlflow
 from trainer.tracking.tensorboard import TensorBoardFollower
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from trainer.run import Run, Stage
     from trainer.types import Epoch
 
-_FILES = (*MODEL_FILES.values(), "report.html", "report.json", "compression.html", "compression.json", "recipe.toml")
+_PAGES = ("report.html", "report.json", "compression.html", "compression.json", CARD_NAME)
+_FILES = (*MODEL_FILES.values(), *_PAGES, "recipe.toml")
 
 _FIGURES = ("accuracy", "macro_f1", "latency_ms", "mean_average_precision", "subset_accuracy")
 """Of an evaluation; the last two where photos may show several classes."""

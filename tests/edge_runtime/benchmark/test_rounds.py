@@ -76,7 +76,7 @@ class TestCommand:
     def test_a_terminated_run_leaves_what_it_measured(self, tiny_int8: Path, tmp_path: Path) -> None:
         kept = tmp_path / "report.json"
         code = (
-            "import edge_runtime.benchmark.runner as runner, sys\nrunner.KEEP_EVERY_S = 0.0\n"
+            "import edge_runtime.benchmark.runner as runner, sys\nrunner.KEEP_EVERY_S = 0.5\n"
             f"from edge_runtime.cli import main\nsys.exit(main(['benchmark', {str(tiny_int8)!r}, '--num-threads', '1', "
             f"'--seconds', '500', '--json', {str(kept)!r}]))"
         )

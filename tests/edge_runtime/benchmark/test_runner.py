@@ -14,8 +14,11 @@ from edge_runtime.benchmark import (
     BenchmarkReport,
     benchmark,
     format_markdown,
+    format_operations,
     format_text,
 )
+from edge_runtime.benchmark.heats import run_heat
+from edge_runtime.benchmark.rounds import StoppingRule
 from edge_runtime.classifier import Classifier
 from edge_runtime.errors import BackendError, EdgeRuntimeError, ModelError
 from edge_runtime.first_result import first_result
@@ -43,6 +46,18 @@ class TestBenchmark:
         assert int8.inference_speedup is not None
         assert int8.inference_speedup.low <= int8.inference_speedup.ratio <= int8.inference_speedup.high
 
+    def test_the_rounds_are_dealt_over_fresh_processes(self, tiny_int8: Path, tiny_fp32: Path) -> None:
+        report = benchmark([tiny_int8], baseline=tiny_fp32, rounds=3, warmup=0, processes=2, num_threads=1)
+        assert (report.rounds, report.heats, report.ended_by) == (3, 2, "rounds")
+        assert report.models[0].warmup_runs == 2  # one in each
+        assert report.models[0].inference_speedup is not None
+        assert "of each of 2 processes" in format_text(report)
+
+    def test_a_heat_that_fails_says_why(self, tmp_path: Path) -> None:
+        frame, setups = np.zeros((8, 8, 3), np.uint8), [Setup(str(tmp_path / "missing.tflite"))]
+        with pytest.raises(BackendError, match=r"missing\.tflite"):
+            run_heat(setups, frame, StoppingRule(seconds=1.0), warmup=0, seed=0)
+
     def test_starts_each_model_in_a_process_of_its_own(self, report: BenchmarkReport) -> None:
         for model in report.models:
             assert model.start is not None
@@ -63,9 +78,19 @@ class TestBenchmark:
         assert fp32.value == stated.fp32
         assert int8.low < int8.value < int8.high
 
+    def test_operations_are_counted_with_their_multiply_adds(self, report: BenchmarkReport) -> None:
+        for model in report.models:
+            kinds = {kind.name: kind for kind in model.operations}
+            # 32×32×3 to 16×16×8 by 3×3, depthwise 3×3, to 16 channels by 1×1.
+            assert kinds["DEPTHWISE_CONV_2D"].macs == 16 * 16 * 8 * 9
+            assert sum(kind.count for kind in model.operations) == model.backend.total_ops
+            delegated = [kind.delegated for kind in model.operations if kind.delegated is not None]
+            assert sum(delegated) == model.backend.delegated_ops
+            assert f"operations, {model.name}" in format_operations(report)
+
     def test_becomes_json(self, report: BenchmarkReport) -> None:
         values = json.loads(json.dumps(report.to_dict()))
-        assert values["schema_version"] == 2
+        assert values["schema_version"] == 3
         assert values["models"][0]["inference"]["fps"] == pytest.approx(report.models[0].inference.fps)
         assert values["models"][0]["backend"]["num_threads"] == 1
         assert values["models"][0]["start"]["processes"] == 1

@@ -44,7 +44,7 @@ def test_the_figures_are_scikit_learns() -> None:
     assert found.mean_average_precision == pytest.approx(average_precision_score(truth, scores))
     assert [m.roc_auc for m in found.classes] == pytest.approx(roc_auc_score(truth, scores, average=None))
     assert [m.support for m in found.classes] == truth.sum(axis=0).tolist()
-    assert found.confusion[1][1] == (truth & answers).sum()
+    assert found.confusion[1, 1] == (truth & answers).sum()
 
 
 def test_a_class_that_no_picture_shows_says_nothing() -> None:

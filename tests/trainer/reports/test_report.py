@@ -14,11 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_runtime import UnknownThreshold
 from trainer.config import GateConfig, Recipe
 from trainer.errors import OutputFolderError
 from trainer.evaluation.gate import judge
 from trainer.evaluation.metrics import evaluation_from_answers
-from trainer.reports.report import write_report
+from trainer.reports.report import report_to_dict, write_report
 from trainer.reports.report_content import (
     DatasetFacts,
     FileFacts,
@@ -38,7 +39,7 @@ from trainer.reports.report_page import (
     signed_points,
     size_text,
 )
-from trainer.types import Dataset, Epoch, Evaluation, Photo, Pixels
+from trainer.types import Dataset, Epoch, Evaluation, Photo, Pixels, Robustness
 
 np = pytest.importorskip("numpy")
 pytest.importorskip("sklearn")
@@ -56,9 +57,11 @@ def evaluations(labels, *, wrong: int, count: int = 40, kind: str = "int8") -> d
     true = [i % len(labels) for i in range(count)]
     said = [(t + 1) % len(labels) if i < wrong else t for i, t in enumerate(true)]
     scores = [0.9 - 0.01 * i for i in range(count)]
+    of_all = np.stack([np.full(len(labels), (1 - score) / (len(labels) - 1), np.float32) for score in scores])
+    of_all[np.arange(count), said] = scores
     return {
         split: evaluation_from_answers(
-            f"model_{kind}.tflite", split, true, said, scores, labels, 2.0, f"{kind} kernels"
+            f"model_{kind}.tflite", split, true, said, scores, labels, 2.0, f"{kind} kernels", of_all
         )
         for split in ("val", "test")
     }
@@ -95,6 +98,12 @@ def made(labels=("cat", "dog", "emu"), *, wrong=(4, 4), gate=None, **changes) ->
         stages=(StageTime("split", 0.5), StageTime("finetune", 75.0)),
         started="2026-11-22 13:45",
         notes=("hard-swish quantizes badly.",),
+        temperature=0.625,
+        unknown={"int8": UnknownThreshold(certainty=0.31, kept=0.95, count=36)},
+        robustness={
+            kind: (Robustness("none", 0, "as they are", 0.9, 20), Robustness("blur", 1, "σ 1%", share, 20))
+            for kind, share in (("fp32", 0.7), ("int8", 0.654))
+        },
     )
     return replace(content, **changes)
 
@@ -155,6 +164,10 @@ def test_json_reads_back_as_it_was(tmp_path: Path):
     assert summary["int8"]["accuracy"] == 35 / 40
     assert (summary["drop"], summary["agreement"]) == (2.5, 97.5)
     assert (summary["only_fp32_right"], summary["only_int8_right"]) == (1, 0)
+    assert summary["int8"]["top_k"] == 2
+    assert 0 < summary["int8"]["calibration_error_interval"][0] <= summary["int8"]["calibration_error"] < 1
+    assert (values["temperature"], values["unknown"]["int8"]["certainty"]) == (0.625, 0.31)
+    assert values["robustness"]["int8"][1]["accuracy"] == 0.654
     assert values["speed"]["ratio"] == 1.5
     assert values["speed"]["details"] == {"pairs": 100}
     assert values["dataset"]["unreadable"] == [["cat/broken.jpg", "truncated"]]
@@ -221,6 +234,10 @@ def test_page_tells_everything():
         "1.40–1.60",
         "566 KiB",
         "73.9–94.5",  # Wilson, 35 of 40
+        "divided by a temperature of 0.625",
+        "Below a certainty of 0.31",
+        "on 20 of the test photos",
+        "65.4%",
         "cat taken for dog",
         "cat → dog 87.0%",
         "FP32 was right",
@@ -235,7 +252,7 @@ def test_page_tells_everything():
         "b" * 64,
     ):
         assert words in page.text, words
-    assert page.tags.count("svg") == 3
+    assert page.tags.count("svg") == 5
     assert page.tags.count("img") == 1
 
 
@@ -263,8 +280,8 @@ def test_markup_in_a_label_stays_text(label):
 @settings(deadline=None, max_examples=15)  # the first example pays for the imports
 @given(label=st.text(min_size=1, max_size=30).filter(str.strip))
 def test_any_label_leaves_the_page_well_formed(label):
-    content = made((label, label + "2"), history=(), mistakes=(), wrong=(0, 2))
-    plain = made(("cat", "dog"), history=(), mistakes=(), wrong=(0, 2))
+    fewer = {"history": (), "mistakes": (), "robustness": {}, "wrong": (0, 2)}
+    content, plain = made((label, label + "2"), **fewer), made(("cat", "dog"), **fewer)
     assert Page(render_page(content)).tags == Page(render_page(plain)).tags
 
 
@@ -285,7 +302,7 @@ def test_ids_are_unique_and_the_figures_have_names():
     page = Page(render_page(made()))
     ids = [value for _, name, value in page.attributes if name == "id"]
     assert len(ids) == len(set(ids))
-    assert sum(name == "aria-label" for _, name, _ in page.attributes) == 3
+    assert sum(name == "aria-label" for _, name, _ in page.attributes) == 5
     assert all(value for tag, name, value in page.attributes if (tag, name) == ("img", "alt"))
 
 
@@ -330,9 +347,20 @@ def test_any_number_of_classes_with_long_names_has_its_page(count):
     assert page.text.count("…") == 2 * count  # shortened on both axes of the matrix, whole in the tables
 
 
+def test_of_very_many_classes_the_page_shows_the_weakest_and_no_matrix():
+    labels = tuple(f"class-{i:03d}" for i in range(150))
+    content = made(labels, wrong=(3, 3), history=())
+    page = Page(render_page(content))
+    assert "The weakest 100 of 150; all are in report.json." in page.text
+    assert "the confusion matrix is too large to show" in page.text
+    assert "Confusion matrix of" not in render_page(content)
+    assert "class-000 taken for class-001" in page.text
+    assert report_to_dict(content)["evaluations"]["int8"]["test"]["confusion"] is None
+
+
 def test_an_unmeasured_loss_breaks_no_curve():
     history = tuple(Epoch("head", e, float("nan"), 0.5, float("nan"), 0.5, 1e-3, 1.0) for e in range(3))
-    assert Page(render_page(made(history=history))).tags.count("svg") == 3
+    assert Page(render_page(made(history=history))).tags.count("svg") == 5
 
 
 def test_the_thumbnail_is_the_picture():

@@ -125,6 +125,7 @@ def test_is_read_from_a_file_and_from_the_command_line(tmp_path: Path) -> None:
         ({"quantize.samples": [1, 2]}, True, "no trial depends"),
         ({"seed": [1, 2]}, True, "no trial depends"),
         ({"keep.pictures": [0, 64]}, True, "no trial depends"),
+        ({"robustness.photos": [0, 64]}, True, "no trial depends"),
         ({"head.solver": ["adam", "lbfgs"]}, False, "head.solver=adam"),
         ({"finetune.start_size": [0.3, 0.8], "finetune.train_size": [0.5, 1.0]}, True, "finetune.start_size"),
         ({"width": [0.35, 0.4]}, False, "width to be one of 0.35, 0.5, 0.75, 1.0"),

@@ -132,7 +132,14 @@ class TestMlflow:
     def test_has_models_and_reports(self, followed: Followed, tmp_path: Path) -> None:
         number = followed.run.info.run_id
         names = {file.path for file in followed.client.list_artifacts(number)}
-        assert {"model_fp32.tflite", "model_int8.tflite", "report.html", "report.json", "recipe.toml"} <= names
+        assert {
+            "model_fp32.tflite",
+            "model_int8.tflite",
+            "report.html",
+            "report.json",
+            "model_card.md",
+            "recipe.toml",
+        } <= names
         kept = Path(followed.client.download_artifacts(number, "model_int8.tflite", str(tmp_path)))
         assert kept.read_bytes() == followed.result.int8.read_bytes()
 

@@ -32,6 +32,7 @@ MEASUREMENTS = (
     "seeds",
     "transfer",
     "wall_time",
+    "search",
     "distillation",
     "edge_model",
     "channel_pruning",

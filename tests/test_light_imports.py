@@ -10,6 +10,7 @@ import pytest
 
 HEAVY = ("numpy", "cv2", "tflite_runtime", "ai_edge_litert", "tensorflow", "tf_keras", "keras", "sklearn", "matplotlib")
 HEAVY += ("PIL", "jinja2", "tqdm", "tomli_w", "importlib.metadata", "multiprocessing", "asyncio", "zipfile", "paho")
+HEAVY += ("optuna", "mlflow")
 
 
 def loaded_by(code: str) -> set[str]:

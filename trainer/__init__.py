@@ -22,6 +22,7 @@ _os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 if TYPE_CHECKING:
     from trainer.config import Recipe
+    from trainer.config.search import SearchConfig
     from trainer.doctor.check import check as check_photos
     from trainer.errors import TrainerError
     from trainer.evaluation.evaluate import evaluate_photos
@@ -29,10 +30,12 @@ if TYPE_CHECKING:
     from trainer.pipeline import RunResult, extend, resume, train
     from trainer.recipe import read_recipe
     from trainer.reports.preview import preview_photos
+    from trainer.search.search import search_recipe
 
 __all__ = [
     "Recipe",
     "RunResult",
+    "SearchConfig",
     "TrainerError",
     "check_photos",
     "evaluate_photos",
@@ -41,12 +44,14 @@ __all__ = [
     "quantize_keras_model",
     "read_recipe",
     "resume",
+    "search_recipe",
     "train",
 ]
 
 _MODULE_OF = {
     "Recipe": "config",
     "RunResult": "pipeline",
+    "SearchConfig": "config.search",
     "TrainerError": "errors",
     "evaluate_photos": "evaluation.evaluate",
     "preview_photos": "reports.preview",
@@ -54,6 +59,7 @@ _MODULE_OF = {
     "quantize_keras_model": "external",
     "read_recipe": "recipe",
     "resume": "pipeline",
+    "search_recipe": "search.search",
     "train": "pipeline",
 }
 

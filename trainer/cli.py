@@ -21,6 +21,7 @@ from trainer.commands import (
     preview,
     quantize,
     resume,
+    search,
     train,
 )
 from trainer.environment import check_packages
@@ -61,6 +62,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"edge-trainer {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     photos, models = (check, preview, pack, find_lr), (evaluate, card, quantize, compress)
-    for command in (train, resume, extend, *photos, *models, backbones, demo):
+    for command in (train, resume, extend, search, *photos, *models, backbones, demo):
         command.add(commands)
     return parser

@@ -6,6 +6,7 @@ TrainerError
 ├── WeightsError (OSError)          pretrained weights can't be had
 ├── ConversionError (RuntimeError)  the converter made no model, or one that the device can't run
 ├── CompressionError (ValueError)   a network can't be compressed as asked
+├── SearchError (ValueError)        a search can't be made as asked
 ├── GateError (RuntimeError)        INT8 lost more than the promise allows
 ├── ClusterError (RuntimeError)     GPUs or machines that are to train together can't, or one was lost
 ├── PackagesError (RuntimeError)    packages are missing or don't fit together
@@ -35,6 +36,10 @@ class ConversionError(TrainerError, RuntimeError):
 
 class CompressionError(TrainerError, ValueError):
     """A network can't be compressed as asked."""
+
+
+class SearchError(TrainerError, ValueError):
+    """A search can't be made as asked."""
 
 
 class GateError(TrainerError, RuntimeError):

@@ -198,7 +198,7 @@ def _export(
 def _provenance(run: Run) -> dict[str, Any]:
     """Where a model came from; nothing of the machine that made it."""
     photos = "".join(f"{photo.sha256} {photo.split}\n" for photo in read_dataset(run).photos)
-    recipe = run.recipe.to_dict()
+    recipe = run.recipe.without_tracking().to_dict()
     recipe["extend"]["run"] = Path(run.recipe.extend.run).name
     return {
         "backbone": run.recipe.model.backbone,

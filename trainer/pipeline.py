@@ -35,6 +35,7 @@ from trainer.reports.compression_page import PAGE_NAME
 from trainer.reports.few_notes import few_notes
 from trainer.reports.model_card import CARD_NAME
 from trainer.run import Run, Stage, load_run, open_run, run_stages
+from trainer.tracking.track import check_tracking, followed
 from trainer.training.backbones import get_backbone
 from trainer.training.teachers import trains_teacher
 from trainer.types import Evaluation, Extension, Rung, Variant, Verdict
@@ -117,6 +118,7 @@ def train(
         raise ClusterError(f"Expected the chief of TF_CONFIG, this is worker {machines.worker}: call train_along here.")
     backbone = get_backbone(recipe.model.backbone)
     check_plan(recipe, dataset.labels, multi_label=dataset.multi_label)
+    check_tracking(recipe.track)
     weights = None if _extends(recipe) else resolve_weights(backbone, recipe.model.weights, input_size(recipe))
     run = replace(open_run(Path(to), photos, recipe, weights), distribution=machines)
     if run.stage("data").exists() and read_dataset(run) != dataset:
@@ -130,9 +132,10 @@ def train(
     if few and not _extends(recipe):
         advice = "" if recipe.gate.spare else f" --recipe {RECIPE} is made for so few."
         announce(f"Warning: {few}: the accuracy will be known roughly only.{advice}")
-    run_stages(run, STAGES, announce)
-    if machines:
-        machines.dismiss()
+    with followed(run, STAGES, announce) as stages:
+        run_stages(run, stages, announce)
+        if machines:
+            machines.dismiss()
     return RunResult(
         fp32=run.folder / MODEL_FILES["fp32"],
         int8=run.folder / MODEL_FILES["int8"],

@@ -41,13 +41,10 @@ def read_recipe(name_or_path: str = "default", settings: Sequence[str] = ()) -> 
             raise RecipeError(
                 f"Expected a recipe file or one of {', '.join(recipe_names())}, got {name_or_path!r}. Check the path."
             )
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise RecipeError(f"Expected a TOML recipe, got {path}, which can't be read: {error}.") from error
-    recipe = Recipe.from_dict(_parse(text, name_or_path))
+        text = read_text(path)
+    recipe = Recipe.from_dict(parse_toml(text, name_or_path))
     for setting in settings:
-        recipe = recipe.updated(_parse_setting(setting))
+        recipe = recipe.updated(parse_setting(setting))
     return recipe
 
 
@@ -58,7 +55,24 @@ def write_recipe(recipe: Recipe, path: Path) -> None:
     write_bytes(path, tomli_w.dumps(recipe.to_dict()).encode())
 
 
-def _parse(text: str, origin: str) -> dict[str, Any]:
+def read_text(path: Path) -> str:
+    """A TOML file's text.
+
+    Raises:
+        RecipeError: It can't be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"Expected a TOML file, got {path}, which can't be read: {error}.") from error
+
+
+def parse_toml(text: str, origin: str) -> dict[str, Any]:
+    """Nested tables; ``origin`` tells in an error where the text is from.
+
+    Raises:
+        RecipeError: It is no TOML.
+    """
     if sys.version_info >= (3, 11):
         import tomllib
     else:
@@ -69,12 +83,17 @@ def _parse(text: str, origin: str) -> dict[str, Any]:
         raise RecipeError(f"Expected TOML in {origin}, got something else: {error}.") from error
 
 
-def _parse_setting(setting: str) -> dict[str, Any]:
+def parse_setting(setting: str) -> dict[str, Any]:
+    """``section.key=value`` as nested tables.
+
+    Raises:
+        RecipeError: It isn't of that form.
+    """
     key, equals, value = setting.partition("=")
     if not equals or not key.strip() or not value.strip():
         raise RecipeError(f"Expected section.key=value, for example finetune.epochs=10, got {setting!r}.")
     try:
-        return _parse(f"{key}={value}", setting)
+        return parse_toml(f"{key}={value}", setting)
     except RecipeError:
         quoted = value.strip().replace("\\", "\\\\").replace('"', '\\"')
-        return _parse(f'{key}="{quoted}"', setting)
+        return parse_toml(f'{key}="{quoted}"', setting)

@@ -170,7 +170,8 @@ def stage_records(run: Run) -> dict[str, dict[str, Any]]:
 def _asks_for(request: Any, photos: Path, recipe: Recipe) -> bool:
     """Whether a run was asked to do this. A setting that is newer than the run had its default then."""
     try:
-        return bool(request["photos"] == str(absolute(photos)) and Recipe.from_dict(request["recipe"]) == recipe)
+        begun = Recipe.from_dict(request["recipe"]).without_tracking()
+        return bool(request["photos"] == str(absolute(photos)) and begun == recipe.without_tracking())
     except (KeyError, TypeError, ValueError):  # of settings that there are no more, among others
         return False
 

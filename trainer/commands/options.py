@@ -48,6 +48,13 @@ def add_gate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--min-agreement", type=float, metavar="PERCENT", help="answers equal to FP32's; default: 90")
 
 
+def add_track(parser: argparse.ArgumentParser) -> None:
+    """Where it is followed."""
+    parser.add_argument(
+        "--track", nargs="?", const="local", metavar="URI", help="in MLflow: a server's URL; without: in mlflow.db here"
+    )
+
+
 def gate_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """The gate's settings that were given."""
     given = {"max_drop": arguments.max_drop, "min_agreement": arguments.min_agreement}

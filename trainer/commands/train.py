@@ -7,7 +7,7 @@ import os
 import signal
 from typing import Any
 
-from trainer.commands.options import PHOTOS, add_command, add_gate, add_recipe, gate_settings
+from trainer.commands.options import PHOTOS, add_command, add_gate, add_recipe, add_track, gate_settings
 
 
 def add(commands: Any) -> None:
@@ -30,6 +30,7 @@ def add(commands: Any) -> None:
         help="fine-tune on all GPUs, or on the machines of TF_CONFIG: the same command on each",
     )
     add_gate(train)
+    add_track(train)
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -46,6 +47,7 @@ def _train(arguments: argparse.Namespace) -> int:
         "sparsify": {"sparsity": arguments.sparsity},
         "quantize": {"io": arguments.io},
         "gate": gate_settings(arguments),
+        "track": {"uri": arguments.track},
     }
     settings = {table: {k: v for k, v in values.items() if v is not None} for table, values in given.items()}
     recipe = read_recipe(arguments.recipe, arguments.set).updated(settings)

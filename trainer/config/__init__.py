@@ -12,6 +12,7 @@ from trainer.config.evaluation import RobustnessConfig, ScoresConfig
 from trainer.config.extension import ExtendConfig, KeepConfig
 from trainer.config.loss import LossConfig
 from trainer.config.quantization import GateConfig, QatConfig, QuantizeConfig
+from trainer.config.tracking import TrackConfig
 from trainer.config.training import FinetuneConfig, HeadConfig, ModelConfig
 from trainer.errors import RecipeError
 
@@ -34,6 +35,7 @@ __all__ = [
     "RobustnessConfig",
     "ScoresConfig",
     "SparsifyConfig",
+    "TrackConfig",
 ]
 
 
@@ -59,10 +61,15 @@ class Recipe:
     extend: ExtendConfig = field(default_factory=ExtendConfig)
     scores: ScoresConfig = field(default_factory=ScoresConfig)
     robustness: RobustnessConfig = field(default_factory=RobustnessConfig)
+    track: TrackConfig = field(default_factory=TrackConfig)
 
     def to_dict(self) -> dict[str, Any]:
         """Nested tables, as TOML holds them."""
         return asdict(self)
+
+    def without_tracking(self) -> Recipe:
+        """The settings that decide what a run makes: where it is followed isn't one, and is nobody else's business."""
+        return replace(self, track=TrackConfig())
 
     def finetune_for(self, epochs: int, learning_rate: float, *, gentle: bool = False) -> FinetuneConfig:
         """The settings by which a later stage trains: those of fine-tuning, for as long and as fast as it says.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+import math
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from trainer.config.require import require
@@ -125,3 +126,16 @@ class AugmentConfig:
             require(0 <= getattr(self, name) <= most, f"augment.{name}", f"from 0 to {most}", getattr(self, name))
         for name in _BELOW_1:
             require(0 <= getattr(self, name) < 1, f"augment.{name}", "from 0 to below 1", getattr(self, name))
+
+    def at_strength(self, strength: float) -> AugmentConfig:
+        """All changes weaker or stronger at once.
+
+        Args:
+            strength: Amounts are multiplied by it, up to their limits; factors, such as the zoom's ends, are raised to
+                its power, so that 1 stays 1. 1: as they are, 0: none.
+        """
+        most = {**_AT_MOST, **dict.fromkeys(_BELOW_1, math.nextafter(1.0, 0.0))}
+        values: dict[str, Any] = {
+            name: min(float(strength * getattr(self, name)), float(limit)) for name, limit in most.items()
+        }
+        return replace(self, scale=(self.scale[0] ** strength, self.scale[1] ** strength), **values)

@@ -66,7 +66,7 @@ def report_content(run: Run, models: Path) -> ReportContent:
         labels=dataset.labels,
         evaluations=evaluations,
         files={kind: _file_facts(models / name) for kind, name in MODEL_FILES.items()},
-        recipe=run.recipe.to_dict(),
+        recipe=run.recipe.without_tracking().to_dict(),
         history=read_history(run),
         verdict=read_verdict(run),
         speed=_speed(read_speed(run)),

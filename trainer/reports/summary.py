@@ -62,7 +62,7 @@ def format_variants(variants: Sequence[Variant]) -> str:
         speed = "baseline" if variant.baseline else f"×{variant.speedup[0]:.2f}" if variant.speedup else ""
         title = variant.title + (" (ships)" if variant.ships else "")
         rows.append((title, *accuracies, *sizes, f"{variant.macs / 1e6:.1f}", f"{variant.latency_ms:.2f}", speed))
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def format_ladder(rungs: Sequence[Rung]) -> str:
@@ -72,7 +72,7 @@ def format_ladder(rungs: Sequence[Rung]) -> str:
         kept = ("kept" if rung.passed else "not kept") + (", chosen" if rung.chosen else "")
         figures = (f"{rung.accuracy:.1%}", f"{-rung.drop:+.2f}", f"{rung.agreement:.1f}%", f"{rung.seconds:.0f}")
         rows.append((rung.title, *figures, kept))
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def format_extension(extension: Extension) -> str:
@@ -81,7 +81,7 @@ def format_extension(extension: Extension) -> str:
     for one in extension.classes:
         before = "new" if one.before is None else str(one.before)
         rows.append((one.label, str(one.added or ""), before, str(one.after), str(one.count)))
-    return f"{_aligned(rows)}\n\n{extension_text(extension)}"
+    return f"{aligned(rows)}\n\n{extension_text(extension)}"
 
 
 def extension_text(extension: Extension) -> str:
@@ -104,7 +104,7 @@ def extension_text(extension: Extension) -> str:
     return text
 
 
-def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
+def aligned(rows: Sequence[tuple[str, ...]]) -> str:
     """Columns to the right, but for the first."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from trainer.training.listening import tell
 from trainer.training.optimizers import swap_in_averages
 from trainer.training.replicas import copy_layer
 from trainer.types import Epoch, Pixels
@@ -207,6 +208,7 @@ def _watch(
                 )
             )
             self.bar.set_postfix(val_accuracy=f"{logs['val_accuracy']:.3f}", loss=f"{logs['loss']:.3f}")
+            tell(self.curve[-1])
             if is_best:
                 self.best_weights = self.model.get_weights()
             self.model.stop_training |= self.finished

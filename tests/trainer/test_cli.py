@@ -63,7 +63,7 @@ class TestTrain:
         assert "FP32" in out
         assert "INT8" in out
         assert str(run / "report.html") in out
-        assert "[1/6] " in err
+        assert "[1/7] " in err
         for name in ("model_fp32.tflite", "model_int8.tflite"):
             with Classifier(run / name) as classifier:
                 assert classifier.labels == LABELS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
@@ -203,7 +204,14 @@ def _provenance(run: Run) -> dict[str, Any]:
     return {
         "backbone": run.recipe.model.backbone,
         "data_sha256": hashlib.sha256(photos.encode()).hexdigest(),
-        "date": datetime.now(timezone.utc).date().isoformat(),
+        "date": _today(),
         "recipe": recipe,
         "versions": package_versions(),
     }
+
+
+def _today() -> str:
+    """The day, or that of ``SOURCE_DATE_EPOCH`` (reproducible-builds.org), for whoever makes the same file again."""
+    now = os.environ.get("SOURCE_DATE_EPOCH")
+    when = datetime.fromtimestamp(int(now), timezone.utc) if now else datetime.now(timezone.utc)
+    return when.date().isoformat()

@@ -183,7 +183,7 @@ def resume(run: str | Path, *, announce: Callable[[str], None] | None = None) ->
     """Goes on with a run that was stopped or killed, with the photos and settings that it was started with.
 
     On a CPU the models come out as without the interruption, bit for bit. They carry the day on which they were
-    quantized; on another day it is another one.
+    quantized; on another day it is another one, unless ``SOURCE_DATE_EPOCH`` sets it.
 
     Args:
         run: Its folder.

@@ -43,7 +43,8 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def start(*arguments: str | Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "trainer", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000"}  # models carry their day, and midnight may pass
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
 
 
 def start_run(photos: Path, to: Path, recipe: Recipe) -> subprocess.Popen[str]:
@@ -52,8 +53,10 @@ def start_run(photos: Path, to: Path, recipe: Recipe) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> str:
+    """Waits for the end; the gate may say no to what learned so little."""
     output, _ = process.communicate(timeout=500)
-    assert process.returncode == 0, output
+    assert process.returncode in (0, 1), output
+    assert "Model card " in output, output
     return output
 
 
@@ -88,7 +91,7 @@ def test_a_run_that_was_killed_twice_ends_with_the_same_bytes(photos: Path, undi
     kill_at(start_run(photos, run, RECIPE), run / "stages" / ".finetune.checkpoints" / "1.npz")
     kill_at(start("resume", run), run / "stages" / ".quantize.partial" / "int8_plain.tflite")
     output = finish(start("resume", run))
-    assert "[3/6] Training the network: done before" in output
+    assert "[3/7] Training the network: done before" in output
     assert "INT8" in output
     assert model_files(run) == model_files(undisturbed)
     assert names(run) == names(undisturbed)
@@ -100,7 +103,7 @@ def test_a_finished_run_has_nothing_left_to_do(undisturbed: Path) -> None:
     lines: list[str] = []
     before = model_files(undisturbed)
     result = resume(undisturbed, announce=lines.append)
-    assert all(line.endswith("done before") for line in lines)
+    assert all(line.endswith("done before") for line in lines if line.startswith("["))
     assert result.int8 == undisturbed / "model_int8.tflite"
     assert model_files(undisturbed) == before
 

@@ -43,6 +43,7 @@ def render_page(content: ReportContent) -> str:
     beside = content.evaluations.get("fp32", {}).get(content.main_split) if content.main_kind == "int8" else None
     shared = {
         "content": content,
+        "most_classes": MATRIX_CLASSES,
         "kind_names": KIND_NAMES,
         "split_names": SPLIT_NAMES,
         "main": main,
@@ -73,7 +74,6 @@ def render_page(content: ReportContent) -> str:
         robustness=Markup(robustness_svg(content.robustness)) if content.robustness else "",
         worse_pictures=worse_pictures(content.robustness),
         classes=_class_rows(main, beside)[:MATRIX_CLASSES],
-        most_classes=MATRIX_CLASSES,
         confusions=frequent_confusions(main),
         confusion=Markup(matrix),
         matrix_width=_css_width(matrix) if matrix else 0,

@@ -118,8 +118,8 @@ def test_two_machines_go_on_after_one_was_lost_and_learn_what_one_learns(tmp_pat
     try:
         assert machines.processes[1].wait() == 0, machines.log(1)
         assert machines.log(1).endswith("Trained along; the chief goes on alone.\n")
-        machines.wait_for(0, "[4/6]")
-        assert "[2/6] Training the classifier on the frozen backbone's features: done before" in machines.log(0)
+        machines.wait_for(0, "[4/7]")
+        assert "[2/7] Training the classifier on the frozen backbone's features: done before" in machines.log(0)
     finally:
         machines.end()  # what the chief does alone is tested elsewhere
 

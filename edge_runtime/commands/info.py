@@ -64,7 +64,7 @@ def _info(arguments: argparse.Namespace) -> int:
         if model.manifest.temperature != 1:
             rows.append(("scores", f"calibrated on validation photos, temperature {model.manifest.temperature:g}"))
     if classifier.unknown_threshold is not None:
-        rows.append(("unknown", f"below a certainty of {classifier.unknown_threshold:.2f}"))
+        rows.append(("unknown", f"below a certainty of {classifier.unknown_threshold:.3f}"))
     if model.manifest:
         rows += [(key, str(value)) for key, value in model.manifest.provenance.items() if not isinstance(value, dict)]
     _print_rows(rows)

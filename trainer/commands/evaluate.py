@@ -92,7 +92,7 @@ def _print_one(
     if unknown is not None:
         answers = (("right", unknown["of_right"]), ("wrong", unknown["of_wrong"]))
         shares = ", ".join(f"{share:.1%} of the {kind} answers" for kind, share in answers if share is not None)
-        print(f"unknown below a certainty of {unknown['certainty']:.2f}: {shares}")
+        print(f"unknown below a certainty of {unknown['certainty']:.3f}: {shares}")
     width = max(len(metrics.label) for metrics in evaluation.classes)
     print(f"\n{'class':<{width}}  precision  recall     F1  photos")
     for metrics in evaluation.classes:

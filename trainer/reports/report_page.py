@@ -227,7 +227,7 @@ def _score_rows(content: ReportContent) -> list[Row]:
         Row(
             unknown,
             "Below a certainty of",
-            {kind: (f"{least.certainty:.2f}", "") for kind, least in thresholds.items()},
+            {kind: (f"{least.certainty:.3f}", "") for kind, least in thresholds.items()},
         ),
         Row(unknown, "Of the right answers", {k: (percent(r), "") for k, (r, _) in shares.items() if r is not None}),
         Row(unknown, "Of the wrong answers", {k: (percent(w), "") for k, (_, w) in shares.items() if w is not None}),

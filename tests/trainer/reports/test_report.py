@@ -235,7 +235,7 @@ def test_page_tells_everything():
         "566 KiB",
         "73.9–94.5",  # Wilson, 35 of 40
         "divided by a temperature of 0.625",
-        "Below a certainty of 0.31",
+        "Below a certainty of 0.310",
         "on 20 of the test photos",
         "65.4%",
         "cat taken for dog",

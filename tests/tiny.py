@@ -55,6 +55,17 @@ def picture(label: str, *, seed: int = 0, height: int = 48, width: int = 64) -> 
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
+def write_photos(folder: Path, count: int) -> Path:
+    """Class folders of so many pictures each."""
+    import cv2
+
+    for label in LABELS:
+        (folder / label).mkdir(parents=True)
+        for seed in range(count):
+            cv2.imwrite(str(folder / label / f"{seed:03}.png"), picture(label, seed=seed)[:, :, ::-1])
+    return folder
+
+
 def training_pixels(count: int = 360) -> Pixels:
     from edge_runtime.preprocess import resize_frame
 

@@ -100,9 +100,9 @@ def train_along(run: Run, dataset: Dataset, announce: Callable[[str], None]) -> 
         dataset: The photos.
         announce: Called with a line for people.
     """
-    from trainer.training.backbones import build_model
+    from trainer.training.backbones import build_network
 
-    distribution, labels = run.distribution, dataset.labels
+    distribution = run.distribution
     assert distribution is not None
     run.stage("data").mkdir(parents=True)
     write_dataset(run.stage("data"), dataset)
@@ -110,8 +110,7 @@ def train_along(run: Run, dataset: Dataset, announce: Callable[[str], None]) -> 
     announce("Waiting for the chief's fine-tuning")
     while order := distribution.follow(fingerprint(run)):
         recipe = teacher_recipe(run.recipe) if order.stage == "teacher" else run.recipe
-        backbone, size = get_backbone(recipe.model.backbone), input_size(recipe)
-        model = build_model(backbone, num_classes=len(labels), input_size=size, dropout=recipe.model.dropout)
+        model = build_network(recipe, dataset)  # its weights are the chief's
         _trained(replace(run, recipe=recipe), model, recipe, order.stage, from_scratch=order.from_scratch)
 
 
@@ -196,20 +195,12 @@ def _reshape_weights(run: Run, folder: Path, step: Callable[..., Any], settings:
 
 
 def _head_trained(run: Run, dataset: Dataset) -> tuple[Any, list[Epoch]]:
-    from trainer.training.backbones import build_model
+    from trainer.training.backbones import build_network
     from trainer.training.transfer import train_head
 
     load_tensorflow()
     recipe, contract = run.recipe, input_contract(run.recipe)
-    model = build_model(
-        get_backbone(recipe.model.backbone),
-        num_classes=len(dataset.labels),
-        multi_label=dataset.multi_label,
-        input_size=contract.height,
-        dropout=recipe.model.dropout,
-        weights_file=run.weights,
-        seed=recipe.seed,
-    )
+    model = build_network(recipe, dataset, run.weights)
     if run.weights is None:
         return model, []
     train, val = _pixels(run)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import pytest
 
-from tests.tiny import LABELS, picture
+from tests.tiny import write_photos
 from trainer.config import Recipe
 
 if TYPE_CHECKING:
@@ -27,13 +26,7 @@ QUICK = Recipe.from_dict(
 @pytest.fixture(scope="session")
 def tiny_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sixty of each of three classes."""
-    folder = tmp_path_factory.mktemp("photos")
-    for label in LABELS:
-        (folder / label).mkdir()
-        for seed in range(60):
-            rgb = picture(label, seed=seed)
-            cv2.imwrite(str(folder / label / f"{seed:03}.png"), rgb[:, :, ::-1])
-    return folder
+    return write_photos(tmp_path_factory.mktemp("photos"), 60)
 
 
 @pytest.fixture(scope="session")

@@ -6,11 +6,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import pytest
 
 from edge_runtime import Classifier
-from tests.tiny import LABELS, build_network, picture
+from tests.tiny import LABELS, build_network, write_photos
 from trainer.compress import SHARES, CompressedModel, Target, compress
 from trainer.config import Recipe
 from trainer.errors import CompressionError, RecipeError
@@ -31,12 +30,7 @@ QUICK = Recipe.from_dict(
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    for label in LABELS:
-        (folder / label).mkdir()
-        for seed in range(60):
-            cv2.imwrite(str(folder / label / f"{seed:03}.png"), picture(label, seed=seed)[:, :, ::-1])
-    return folder
+    return write_photos(tmp_path_factory.mktemp("photos"), 60)
 
 
 @pytest.fixture(scope="module")

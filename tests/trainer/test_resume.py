@@ -11,10 +11,9 @@ import sys
 import time
 from pathlib import Path
 
-import cv2
 import pytest
 
-from tests.tiny import LABELS, picture
+from tests.tiny import write_photos
 from trainer.config import Recipe
 from trainer.errors import DatasetError, OutputFolderError
 from trainer.pipeline import resume
@@ -33,12 +32,7 @@ RECIPE = Recipe.from_dict(
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    for label in LABELS:
-        (folder / label).mkdir()
-        for seed in range(20):
-            cv2.imwrite(str(folder / label / f"{seed:02}.png"), picture(label, seed=seed)[:, :, ::-1])
-    return folder
+    return write_photos(tmp_path_factory.mktemp("photos"), 20)
 
 
 def start(*arguments: str | Path) -> subprocess.Popen[str]:

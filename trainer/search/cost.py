@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.artifacts import cache_folder, input_contract
 from trainer.data.pixels import load_pixels
-from trainer.training.backbones import build_model, get_backbone
+from trainer.training.backbones import build_network
 
 if TYPE_CHECKING:
     from trainer.config import Recipe
@@ -31,11 +31,7 @@ def measure_cost(recipe: Recipe, dataset: Dataset, *, latency: bool) -> dict[str
     """
     from trainer.compression.macs import count_macs
 
-    contract = input_contract(recipe)
-    backbone = get_backbone(recipe.model.backbone)
-    model = build_model(
-        backbone, num_classes=len(dataset.labels), multi_label=dataset.multi_label, input_size=contract.height
-    )
+    model = build_network(recipe, dataset)
     cost = {"macs": float(count_macs(model))}
     return cost | {"latency_ms": _latency_ms(model, recipe, dataset)} if latency else cost
 

@@ -12,12 +12,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer.artifacts import cache_folder, input_contract, input_size
+from trainer.artifacts import cache_folder, input_contract
 from trainer.data.pixels import load_pixels
 from trainer.errors import OutputFolderError
 from trainer.files import write_bytes
 from trainer.quiet import load_tensorflow
-from trainer.training.backbones import build_model, get_backbone
+from trainer.training.backbones import build_network
 from trainer.training.transfer import compute_features
 
 if TYPE_CHECKING:
@@ -52,12 +52,7 @@ def cached_features(dataset: Dataset, split: Split, recipe: Recipe, weights: Pat
     pixels = load_pixels(dataset, split, contract, cache_folder())
     file = cache_folder() / f"features-{split}-{_key(dataset, pixels.paths, recipe, weights)}.npy"
     if not file.exists():
-        model = build_model(
-            get_backbone(recipe.model.backbone),
-            num_classes=len(dataset.labels),
-            input_size=input_size(recipe),
-            weights_file=weights,
-        )
+        model = build_network(recipe, dataset, weights)
         content = io.BytesIO()
         np.save(content, compute_features(model, pixels.images, contract=contract))
         write_bytes(file, content.getvalue())

@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.artifacts import cache_folder, input_contract, input_size
+from trainer.artifacts import cache_folder, input_contract
 from trainer.data.pixels import load_pixels
 from trainer.errors import SearchError
 from trainer.quiet import load_tensorflow
 from trainer.search.features import cached_features
-from trainer.training.backbones import FEATURES_LAYER, HEAD_LAYER, build_model, get_backbone, scores_layer
+from trainer.training.backbones import FEATURES_LAYER, HEAD_LAYER, build_network, scores_layer
 from trainer.training.finetune import finetune
 from trainer.training.transfer import fit_head
 from trainer.types import Features, Split
@@ -45,15 +45,7 @@ def train_trial(
         assert weights is not None  # features of random weights tell nothing, which the study refuses
         head = _head_model(recipe, dataset, weights)
         return head, _train_head(head, recipe, dataset, weights)
-    model = build_model(
-        get_backbone(recipe.model.backbone),
-        num_classes=len(dataset.labels),
-        multi_label=dataset.multi_label,
-        input_size=input_size(recipe),
-        dropout=recipe.model.dropout,
-        weights_file=weights,
-        seed=recipe.seed,
-    )
+    model = build_network(recipe, dataset, weights)
     if weights is not None:
         _train_head(model, recipe, dataset, weights)
     train, val = (load_pixels(dataset, split, contract, cache_folder()) for split in ("train", "val"))

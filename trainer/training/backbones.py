@@ -17,6 +17,9 @@ from trainer.errors import RecipeError, WeightsError
 if TYPE_CHECKING:
     import tf_keras
 
+    from trainer.config import Recipe
+    from trainer.types import Dataset
+
 FEATURES_LAYER = "features"
 """Name of the layer that gives one feature vector per picture: the global pooling."""
 
@@ -144,6 +147,19 @@ def get_backbone(name: str) -> Backbone:
     if name not in BACKBONES:
         raise RecipeError(f"Expected model.backbone to be one of {', '.join(BACKBONES)}, got {name!r}.")
     return BACKBONES[name]
+
+
+def build_network(recipe: Recipe, dataset: Dataset, weights_file: Path | None = None) -> tf_keras.Model:
+    """The network that a recipe asks for, for the classes of these photos; see `build_model`."""
+    return build_model(
+        get_backbone(recipe.model.backbone),
+        num_classes=len(dataset.labels),
+        multi_label=dataset.multi_label,
+        input_size=recipe.model.input_size,
+        dropout=recipe.model.dropout,
+        weights_file=weights_file,
+        seed=recipe.seed,
+    )
 
 
 def build_model(

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.artifacts import cache_folder, input_contract, input_size
-from trainer.config import AugmentConfig, FinetuneConfig, Recipe
+from trainer.config import AugmentConfig, FinetuneConfig, LossConfig, Recipe
 from trainer.errors import RecipeError
 from trainer.quiet import load_tensorflow
-from trainer.training.backbones import build_model, get_backbone
+from trainer.training.backbones import build_network, get_backbone
 from trainer.training.finetune import finetune
 from trainer.training.mixed_precision import check_precision
 from trainer.training.transfer import train_head
@@ -78,16 +78,18 @@ def find_learning_rate(photos: Path, recipe: Recipe, *, steps: int = 100, progre
     dataset = scan(photos, data=recipe.data, seed=recipe.seed)
     train, val = (load_pixels(dataset, split, contract, cache_folder()) for split in ("train", "val"))
     load_tensorflow()
-    model = build_model(
-        backbone,
-        num_classes=len(dataset.labels),
-        input_size=contract.height,
-        dropout=recipe.model.dropout,
-        weights_file=weights,
-        seed=recipe.seed,
-    )
+    model = build_network(recipe, dataset, weights)
     if weights is not None:
-        train_head(model, train, val, recipe.head, contract=contract, seed=recipe.seed, progress=progress)
+        train_head(
+            model,
+            train,
+            val,
+            recipe.head,
+            contract=contract,
+            seed=recipe.seed,
+            loss=recipe.loss,
+            progress=progress,
+        )
     return sweep_rates(
         model,
         train,
@@ -96,6 +98,7 @@ def find_learning_rate(photos: Path, recipe: Recipe, *, steps: int = 100, progre
         recipe.augment,
         contract=contract,
         seed=recipe.seed,
+        loss=recipe.loss,
         from_scratch=weights is None,
         steps=steps,
         progress=progress,
@@ -111,6 +114,7 @@ def sweep_rates(
     *,
     contract: InputContract,
     seed: int,
+    loss: LossConfig | None = None,
     from_scratch: bool = False,
     steps: int = 100,
     progress: bool = True,
@@ -125,6 +129,7 @@ def sweep_rates(
         augmentation: Random changes to the training pictures.
         contract: The model's size, mean and std.
         seed: As for `finetune`.
+        loss: As for `finetune`.
         from_scratch: The model holds no pretrained weights.
         steps: From the lowest to the highest rate.
         progress: Whether a bar is drawn on stderr.
@@ -143,6 +148,7 @@ def sweep_rates(
         augmentation,
         contract=contract,
         seed=seed,
+        loss=loss,
         from_scratch=from_scratch,
         stage="find-lr",
         callbacks=[sweep],

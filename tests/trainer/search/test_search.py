@@ -8,10 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import pytest
 
-from tests.tiny import LABELS, picture
+from tests.tiny import LABELS, write_photos
 from trainer.cli import main
 from trainer.config import Recipe
 from trainer.config.search import SearchConfig
@@ -47,12 +46,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    for label in LABELS:
-        (folder / label).mkdir()
-        for seed in range(40):
-            cv2.imwrite(str(folder / label / f"{seed:02}.png"), picture(label, seed=seed)[:, :, ::-1])
-    return folder
+    return write_photos(tmp_path_factory.mktemp("photos"), 40)
 
 
 @pytest.fixture(scope="module")

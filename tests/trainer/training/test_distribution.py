@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.tiny import LABELS, picture
-from tests.trainer.pictures import save
+from tests.tiny import write_photos
 from trainer.cli import main
 from trainer.errors import ClusterError
 from trainer.pipeline import STAGES
@@ -96,10 +95,7 @@ class Machines:
 
 @pytest.mark.slow
 def test_two_machines_go_on_after_one_was_lost_and_learn_what_one_learns(tmp_path: Path) -> None:
-    photos = tmp_path / "photos"
-    for label in LABELS:
-        for seed in range(30):
-            save(photos / label / f"{seed:03}.png", picture(label, seed=seed)[:, :, ::-1])
+    photos = write_photos(tmp_path / "photos", 30)
     (tmp_path / "recipe.toml").write_text(RECIPE)
 
     machines = Machines(tmp_path, photos)

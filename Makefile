@@ -12,11 +12,12 @@ need = dpkg --status $(1) >/dev/null 2>&1 || if [ "$$(id -u)" = 0 ]; \
 		apt-get install -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 $(1) >/dev/null; \
 	else echo "Expected the packages $(1): sudo apt-get install $(1)" && exit 1; fi
 
-.PHONY: help demo test test-packages test-pi check bench clean
+.PHONY: help demo test test-slow test-packages test-pi check bench clean
 
 help:
 	@echo "make demo    train, quantize, verify, benchmark and play a clip, on handwritten digits"
-	@echo "make test    lint, type check and all the tests"
+	@echo "make test    lint, type check and the tests"
+	@echo "make test-slow   the tests that take long: whole trainings, thousands of broken models, a browser, fresh installs"
 	@echo "make test-packages   the broker, browser and service manager that some tests need; as root"
 	@echo "make test-pi the wheel on emulated Raspberry Pi processors, its instructions counted, and with a kernel's camera; needs $(PI_PACKAGES)"
 	@echo "make bench   measure what README.md promises"
@@ -26,8 +27,12 @@ demo: $(VENV)/trainer.stamp
 	@$(VENV)/bin/edge-trainer demo --to runs/demo
 
 # Two processes, a file's tests in one of them: what a file makes once is made once.
+PYTEST := $(VENV)/bin/pytest --numprocesses 2 --dist loadfile
 test: check
-	@$(VENV)/bin/pytest --numprocesses 2 --dist loadfile
+	@$(PYTEST) -m 'not slow'
+
+test-slow: $(VENV)/dev.stamp
+	@$(PYTEST) -m slow
 
 test-packages:
 	@$(call need,$(TEST_PACKAGES))

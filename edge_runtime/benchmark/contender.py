@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edge_runtime.benchmark.result import Speedup, Start
     from edge_runtime.classifier import Classifier
 
-TURN_MS = 50.0
+TURN_MS = 25.0
 """A model that is faster than this runs several times in one turn: a network that has just been swapped in finds
 the caches full of another one's weights, which no user's loop ever does."""
 

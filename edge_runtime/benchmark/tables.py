@@ -262,7 +262,7 @@ def _notes(report: BenchmarkReport) -> Iterator[str]:
         f"to warm up; frame {report.frame_width}×{report.frame_height}; pipeline: preprocessing, inference and "
         "postprocessing; FPS from the mean; "
         "speed-up: of the quietest turns"
-        + (f" of each of {report.heats} processes, the median" if report.heats else "")
+        + (f" in {report.heats} processes" if report.heats else "")
         + ", in processor time where both models run on one thread; "
         + f"timing a run adds {1e3 * report.timer_ms:.2f} µs."
     )

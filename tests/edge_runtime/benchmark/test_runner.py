@@ -51,7 +51,7 @@ class TestBenchmark:
         assert (report.rounds, report.heats, report.ended_by) == (3, 2, "rounds")
         assert report.models[0].warmup_runs == 2  # one in each
         assert report.models[0].inference_speedup is not None
-        assert "of each of 2 processes" in format_text(report)
+        assert "in 2 processes" in format_text(report)
 
     def test_a_heat_that_fails_says_why(self, tmp_path: Path) -> None:
         frame, setups = np.zeros((8, 8, 3), np.uint8), [Setup(str(tmp_path / "missing.tflite"))]

@@ -24,7 +24,7 @@ class TestStatistics:
 
     def test_a_true_ratio_is_found_through_noise_that_hits_both(self) -> None:
         rng = np.random.default_rng(0)
-        noise = rng.lognormal(0, 0.5, (4, 10))
+        noise = 1 + rng.exponential(0.5, (4, 25))
         fast = (2.0 * noise * rng.normal(1, 0.02, noise.shape)).tolist()
         slow = (3.0 * noise * rng.normal(1, 0.02, noise.shape)).tolist()
         found = speedup(fast, slow, seed=1)

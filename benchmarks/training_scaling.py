@@ -2,7 +2,7 @@
 
 The photos are drawn: a few small JPEG files, each copied many times with another comment in it, so that all differ.
 The run is a real one, of one epoch at 32 pixels and without a promise to keep, so that its stages' times are those of
-the photos and not of the network.
+the photos and not of the network. Time is the processors', which other programs don't change.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
+
+import numpy as np
 
 from benchmarks.figure import Figure
 from benchmarks.inputs import ROOT, SHARED
@@ -50,12 +52,12 @@ class Step:
     """One stage.
 
     Attributes:
-        seconds: That it took.
+        processor_seconds: That it took, of all its threads.
         anonymous_bytes: The most memory that the process held of its own during it.
         file_bytes: The most of files that it had mapped, such as the pixels' cache; the system takes that back at will.
     """
 
-    seconds: float
+    processor_seconds: float
     anonymous_bytes: int
     file_bytes: int
 
@@ -78,12 +80,12 @@ def measure(quick: bool) -> list[Figure]:
         )
     ]
     for name, what in _PHOTO_STAGES.items():
-        first, last = (runs[count][name].seconds / count for count in (counts[-2], largest))
-        points = (f"{count:,}: {run[name].seconds:.1f} s" for count, run in runs.items())
+        first, last = (runs[count][name].processor_seconds / count for count in (counts[-2], largest))
+        points = (f"{count:,}: {run[name].processor_seconds:.1f} s" for count, run in runs.items())
         figures.append(
             Figure(
                 name=f"training_scaling.{name}",
-                what=f"{what}: time for a photo with {largest:,} photos, against {counts[-2]:,}",
+                what=f"{what}: processor time for a photo with {largest:,} photos, against {counts[-2]:,}",
                 value=last / first,
                 unit="×",
                 at_most=1.25,
@@ -102,7 +104,8 @@ def _many_classes(classes: int) -> Figure:
         unit="GiB",
         at_most=4.0,
         conditions="; ".join(
-            f"{name}: {step.seconds:.1f} s, {step.anonymous_bytes / 2**20:.0f} MiB" for name, step in steps.items()
+            f"{name}: {step.processor_seconds:.1f} s, {step.anonymous_bytes / 2**20:.0f} MiB"
+            for name, step in steps.items()
         ),
     )
 
@@ -110,7 +113,6 @@ def _many_classes(classes: int) -> Figure:
 def draw_photos(folder: Path, count: int, classes: int) -> Path:
     """Makes class folders with so many small photos, of which no two are the same file."""
     import cv2
-    import numpy as np
 
     draw = np.random.default_rng(0)
     encoded = []
@@ -150,31 +152,33 @@ def _train(folder: Path) -> dict[str, Step]:
     from trainer.run import load_run, stage_records
 
     recipe = Recipe.from_dict(_RECIPE)
-    with MemoryLog() as memory:
+    with ProcessLog() as log:
         started = time.time()
         scan(folder / "photos", data=recipe.data, seed=0)
-        steps = {"scan": memory.step(started, time.time())}
+        steps = {"scan": log.step(started, time.time())}
         train(folder / "photos", folder / "run", recipe)
     for name, record in stage_records(load_run(folder / "run")).items():
         start = datetime.fromisoformat(record["started"]).timestamp()
-        steps[name] = memory.step(start, start + record["seconds"])
+        steps[name] = log.step(start, start + record["seconds"])
     return steps
 
 
-class MemoryLog:
-    """Looks at this process's memory all the while: Linux keeps the peak of all of it, but not of each kind."""
+class ProcessLog:
+    """Looks at this process all the while: Linux keeps the peak of all of its memory, but not of each kind."""
 
     def __init__(self) -> None:
-        self._samples: list[tuple[float, int, int]] = []
+        self._samples: list[tuple[float, float, int, int]] = []
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def step(self, start: float, end: float) -> Step:
         """What was seen between two moments."""
+        times, processor, *_ = zip(*self._samples, strict=True)
+        spent = np.interp((start, end), times, processor)
         seen = [sample for sample in self._samples if start <= sample[0] <= end] or self._samples[-1:]
-        return Step(end - start, max(anonymous for _, anonymous, _ in seen), max(file for _, _, file in seen))
+        return Step(float(spent[1] - spent[0]), max(one[2] for one in seen), max(one[3] for one in seen))
 
-    def __enter__(self) -> MemoryLog:
+    def __enter__(self) -> ProcessLog:
         self._thread.start()
         return self
 
@@ -187,7 +191,7 @@ class MemoryLog:
         while not self._over.wait(0.05):
             lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
             anonymous, file = (int(lines[name].split()[0]) * 1024 for name in ("RssAnon", "RssFile"))
-            self._samples.append((time.time(), anonymous, file))
+            self._samples.append((time.time(), time.process_time(), anonymous, file))
 
 
 if __name__ == "__main__":

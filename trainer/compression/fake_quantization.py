@@ -121,12 +121,13 @@ def round_kernel(kernel: tf.Tensor, *, depthwise: bool) -> tf.Tensor:
     """`trainer.conversion.rounding.round_to_grid` with a gradient: that of the kernel itself (straight-through).
 
     Args:
-        kernel: float32 (…, inputs, outputs), or (height, width, channels, multiplier) of a depthwise layer.
-        depthwise: Which of the two.
+        kernel: float32, of a shape that `round_to_grid` takes.
+        depthwise: As there.
     """
     import tensorflow as tf
 
-    columns = tf.reshape(kernel, (-1, int(np.prod(kernel.shape[2:])) if depthwise else kernel.shape[-1]))
+    grids = int(np.prod(kernel.shape[2:])) if depthwise or len(kernel.shape) == 2 else kernel.shape[-1]
+    columns = tf.reshape(kernel, (-1, grids))
     largest = tf.maximum(tf.reduce_max(tf.abs(columns), axis=0), 1e-9)
     rounded = tf.quantization.fake_quant_with_min_max_vars_per_channel(columns, -largest, largest, narrow_range=True)
     return tf.reshape(rounded, kernel.shape)

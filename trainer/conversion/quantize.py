@@ -17,8 +17,8 @@ from trainer.conversion.converted import (
     read_flatbuffer,
     tensor_specs,
 )
+from trainer.conversion.tflite import ONE_SCALE_FOR_DENSE, calibrate, calibration_settings, convert, quantize_calibrated
 from trainer.conversion.tflite import Network as Network  # callers of this module take it from here
-from trainer.conversion.tflite import calibrate, calibration_settings, convert, quantize_calibrated
 from trainer.errors import ConversionError
 
 if TYPE_CHECKING:
@@ -76,11 +76,7 @@ def convert_dynamic_range(model: Network) -> bytes:
     """
     import tensorflow as tf
 
-    settings = {
-        "optimizations": [tf.lite.Optimize.DEFAULT],
-        "_experimental_disable_per_channel_quantization_for_dense_layers": True,
-    }
-    content = convert(model, settings)
+    content = convert(model, {"optimizations": [tf.lite.Optimize.DEFAULT], **ONE_SCALE_FOR_DENSE})
     _expect_io(content, "float32")
     _expect_kernels(content, "int8", smallest=_DYNAMIC_RANGE_ELEMENTS)
     return content
@@ -94,7 +90,7 @@ def convert_int8(
     io: Literal["int8", "uint8"] = "int8",
     float_layers: Sequence[str] = (),
 ) -> bytes:
-    """Quantizes a network after training: all operations integer (Jacob et al., 2018), weights per channel.
+    """Quantizes a network after training: all operations integer (Jacob et al., 2018), convolutions per channel.
 
     Args:
         model: As for `convert_fp32`.

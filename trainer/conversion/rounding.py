@@ -31,9 +31,9 @@ def round_kernels(model: tf_keras.Model, images: NDArray[np.uint8], *, contract:
     """Returns a copy of a model with its kernels on the converter's grid and its biases corrected.
 
     The grid is that of TensorFlow Lite's INT8 specification: symmetric, one scale for each output channel, which is
-    the largest weight's over 127. It survives the folding of batch normalization, which only multiplies channels. The
-    correction goes into the layer's bias, or else into the moving mean of the batch normalization that follows; a
-    layer with neither is left as it is.
+    the largest weight's over 127; one for all of a dense layer. It survives the folding of batch normalization, which
+    only multiplies channels. The correction goes into the layer's bias, or else into the moving mean of the batch
+    normalization that follows; a layer with neither is left as it is.
 
     Args:
         model: A functional or sequential model. It is not changed.
@@ -71,11 +71,14 @@ def round_kernels(model: tf_keras.Model, images: NDArray[np.uint8], *, contract:
 def round_to_grid(kernel: NDArray[np.float32], *, depthwise: bool) -> NDArray[np.float32]:
     """The nearest values that are whole multiples of each output channel's largest weight over 127.
 
+    A dense layer has one grid, that of its largest weight, as `trainer.conversion.tflite.quantize_calibrated` gives it.
+
     Args:
-        kernel: (…, inputs, outputs), or (height, width, channels, multiplier) of a depthwise layer.
-        depthwise: Which of the two.
+        kernel: (height, width, inputs, outputs), (height, width, channels, multiplier) of a depthwise layer, or
+            (inputs, outputs) of a dense one.
+        depthwise: Whether it is the second.
     """
-    axes = (0, 1) if depthwise else tuple(range(kernel.ndim - 1))
+    axes = (0, 1) if depthwise or kernel.ndim == 2 else (0, 1, 2)
     scale = np.abs(kernel).max(axis=axes, keepdims=True) / _LARGEST
     scale[scale == 0] = 1.0
     return np.asarray(np.round(kernel / scale) * scale, np.float32)

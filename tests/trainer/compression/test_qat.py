@@ -237,9 +237,13 @@ def test_each_family_of_backbones_trains_and_converts(
     int8_scores(content, val.images[:1], tmp_path)
 
 
-@given(arrays(np.float32, (3, 3, 4, 2), elements=st.floats(-10, 10, width=16)), st.booleans())
-def test_training_rounds_to_the_grid_of_the_converter(kernel: NDArray[np.float32], depthwise: bool) -> None:
-    axes = (0, 1) if depthwise else (0, 1, 2)
+@given(
+    arrays(np.float32, (3, 3, 4, 2), elements=st.floats(-10, 10, width=16)),
+    st.sampled_from(["convolution", "depthwise", "dense"]),
+)
+def test_training_rounds_to_the_grid_of_the_converter(kernel: NDArray[np.float32], kind: str) -> None:
+    kernel, depthwise = kernel.reshape(-1, 2) if kind == "dense" else kernel, kind == "depthwise"
+    axes = (0, 1, 2) if kind == "convolution" else (0, 1)
     step = np.abs(kernel).max(axis=axes, keepdims=True) / 127
     difference = np.abs(round_kernel(kernel, depthwise=depthwise).numpy() - round_to_grid(kernel, depthwise=depthwise))
     # A weight in the middle between two steps may go either way.

@@ -49,6 +49,14 @@ def test_int8_takes_pixels_minus_128_and_is_integer_throughout(int8: bytes, tmp_
     assert not {"QUANTIZE", "DEQUANTIZE"} & set(dict(model.operators))
 
 
+def test_the_kernels_for_int8_take_all_but_the_softmax(int8: bytes, tmp_path: Path) -> None:
+    export_model(tmp_path / "m.tflite", int8, labels=LABELS, contract=CONTRACT)
+    with Classifier(tmp_path / "m.tflite", num_threads=1) as classifier:
+        if classifier.backend.int8_kernels != "on":
+            pytest.skip(f"no kernels for INT8: {classifier.backend.int8_kernels_reason}")
+        assert classifier.backend.undelegated == ("SOFTMAX",)
+
+
 def test_uint8_takes_pixels_as_they_are(tiny_models: TinyModels, images: NDArray[np.uint8], tmp_path: Path) -> None:
     content = convert_int8(tiny_models.keras, images, contract=CONTRACT, io="uint8")
     model = export_model(tmp_path / "m.tflite", content, labels=LABELS, contract=CONTRACT)

@@ -95,3 +95,5 @@ def test_rounding_moves_no_weight_by_more_than_half_a_step(kernel: np.ndarray) -
     for depthwise, axes in ((False, (0, 1, 2)), (True, (0, 1))):
         step = np.abs(kernel).max(axis=axes, keepdims=True) / 127
         assert (np.abs(round_to_grid(kernel, depthwise=depthwise) - kernel) <= step * 0.5001 + 1e-30).all()
+    dense = kernel.reshape(-1, 5)
+    assert (np.abs(round_to_grid(dense, depthwise=False) - dense) <= np.abs(dense).max() / 127 * 0.5001 + 1e-30).all()

@@ -12,6 +12,7 @@ import uvicorn
 
 from edge_runtime.decision import DecisionRules
 from edge_runtime.errors import ServerError
+from edge_runtime.model_watch import ModelWatch
 from edge_runtime.server.app import Limits, create_app
 from edge_runtime.server.hub import Hub
 from edge_runtime.server.security import check_address
@@ -53,6 +54,7 @@ def serve(
     collector: Collector | None = None,
     limits: Limits | None = None,
     ready: Callable[[str], None] | None = None,
+    watch_model: bool = False,
 ) -> None:
     """Serves until SIGINT or SIGTERM; call it in the main thread.
 
@@ -74,6 +76,7 @@ def serve(
         collector: Takes frames for training.
         limits: What is refused.
         ready: Called with the page's address, as soon as it answers.
+        watch_model: Whether a model that replaces the file of one of the classifiers takes over.
 
     Raises:
         ServerError: The address can't be had, or would be open to everybody.
@@ -110,6 +113,7 @@ def serve(
                 stop=stop,
                 on_frame=hub.show,
                 heartbeat=heartbeat,
+                watch_model=watch_model,
             ):
                 hub.tell(result)
                 for sink in sinks:
@@ -122,8 +126,11 @@ def serve(
     # uvicorn gives back the handlers that it found and raises the signal once more when it has shut down: what is left
     # to do then is ours.
     found = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    thread = None
+    thread = watch = None
     try:
+        answers = classifier if source is None else predictor  # the live loop watches its own
+        if watch_model and answers is not None:
+            watch = ModelWatch(answers, at_once=True)
         # Strangers' damaged pictures and forms are answered, and needn't fill the log.
         logging.getLogger("python_multipart").setLevel(logging.ERROR)
         with listener, quiet_opencv():
@@ -135,6 +142,8 @@ def serve(
             server.run([listener])
     finally:
         stop.set()
+        if watch is not None:
+            watch.close()
         if thread is not None:
             thread.join(_JOIN_S)
         for number, handler in found.items():

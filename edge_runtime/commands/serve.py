@@ -113,6 +113,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             ),
             ready=ready,
             watch_model=not arguments.keep_model,
+            stop=stop,
         )
         if stop.is_set():
             hurry(sinks)

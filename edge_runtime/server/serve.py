@@ -55,8 +55,9 @@ def serve(
     limits: Limits | None = None,
     ready: Callable[[str], None] | None = None,
     watch_model: bool = False,
+    stop: threading.Event | None = None,
 ) -> None:
-    """Serves until SIGINT or SIGTERM; call it in the main thread.
+    """Serves until SIGINT, SIGTERM or ``stop``; call it in the main thread.
 
     Args:
         classifier: Of the live loop.
@@ -77,6 +78,7 @@ def serve(
         limits: What is refused.
         ready: Called with the page's address, as soon as it answers.
         watch_model: Whether a model that replaces the file of one of the classifiers takes over.
+        stop: Ends it when it is set, also when it was before.
 
     Raises:
         ServerError: The address can't be had, or would be open to everybody.
@@ -95,8 +97,8 @@ def serve(
         collector=collector,
         limits=limits,
     )
-    server = _Server(app, hub, heartbeat if source is None else None)
-    stop = threading.Event()
+    stop = threading.Event() if stop is None else stop
+    server = _Server(app, hub, stop, heartbeat if source is None else None)
     failures: list[BaseException] = []
 
     def loop(source: Source, hub: Hub) -> None:
@@ -125,6 +127,7 @@ def serve(
 
     # uvicorn gives back the handlers that it found and raises the signal once more when it has shut down: what is left
     # to do then is ours.
+    # They count until it has its own, too.
     found = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     thread = watch = None
     try:
@@ -155,7 +158,9 @@ def serve(
 class _Server(uvicorn.Server):
     """A server whose streams end when it is told to stop."""
 
-    def __init__(self, app: Any, hub: Hub | None, heartbeat: Callable[[], None] | None) -> None:
+    def __init__(
+        self, app: Any, hub: Hub | None, stop: threading.Event, heartbeat: Callable[[], None] | None
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -172,12 +177,15 @@ class _Server(uvicorn.Server):
             )
         )
         self._hub = hub
+        self._stop = stop
         self._heartbeat = heartbeat
 
     async def on_tick(self, counter: int) -> bool:
         """Is called ten times a second."""
         if self._heartbeat is not None:
             self._heartbeat()
+        if self._stop.is_set():
+            self.leave()
         return await super().on_tick(counter)
 
     def leave(self) -> None:

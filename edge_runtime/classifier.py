@@ -66,10 +66,11 @@ class Classifier:
         activation: Activation | None = None,
         unknown_threshold: float | None = None,
     ) -> None:
-        self.model: ModelFile = read_model_file(Path(model), labels=labels, contract=contract, activation=activation)
-        self._interpreter: Interpreter | None = Interpreter(
-            self.model, backend=backend, num_threads=num_threads, int8_kernels=int8_kernels
-        )
+        self._said: dict[str, Any] = {"labels": labels, "contract": contract, "activation": activation}
+        self._wished: dict[str, Any] = {"num_threads": num_threads, "backend": backend, "int8_kernels": int8_kernels}
+        self._wished_threshold = unknown_threshold
+        self.model: ModelFile = read_model_file(Path(model), **self._said)
+        self._interpreter: Interpreter | None = Interpreter(self.model, **self._wished)
         self.labels: tuple[str, ...] = self.model.labels
         self.contract: InputContract = self.model.contract
         self._preprocessor = Preprocessor(self.contract, self.model.input_tensor)
@@ -108,10 +109,9 @@ class Classifier:
         """
         if top_k < 1:
             raise FrameError(f"Expected top_k of at least 1, got {top_k}.")
-        threshold = self.unknown_threshold
         with self._lock:
             start = perf_counter()
-            interpreter = self._loaded()
+            interpreter, threshold = self._loaded(), self.unknown_threshold
             self._preprocessor.fill(frame, interpreter.input(), color=color)
             filled = perf_counter()
             interpreter.invoke()
@@ -134,20 +134,48 @@ class Classifier:
 
     def scores(self, frame: NDArray[np.uint8], *, color: Color = "bgr") -> NDArray[np.float32]:
         """All the scores: float32 (classes,), 0–1."""
-        return self._scores_of(self.raw_output(frame, color=color))
+        with self._lock:
+            return self._scores_of(self._output(frame, color))
 
     def raw_output(self, frame: NDArray[np.uint8], *, color: Color = "bgr") -> NDArray[Any]:
         """The output tensor as stored, (classes,): integers of a quantized model."""
         with self._lock:
-            interpreter = self._loaded()
-            self._preprocessor.fill(frame, interpreter.input(), color=color)
-            interpreter.invoke()
-            return interpreter.output()
+            return self._output(frame, color)
 
     def invoke(self) -> None:
         """Runs the network on the input tensor as it stands: the bare inference, for benchmarks."""
         with self._lock:
             self._loaded().invoke()
+
+    def reopened(self) -> Classifier | None:
+        """Another classifier, of what is in this one's file now, made with the same arguments.
+
+        Returns:
+            None where the file still says all that it said when this one was made.
+
+        Raises:
+            ModelError: As for a new classifier.
+            BackendError: As for a new classifier.
+        """
+        path = self.model.path
+        if read_model_file(path, **self._said) == self.model:
+            return None
+        return Classifier(path, **self._said, **self._wished, unknown_threshold=self._wished_threshold)
+
+    def take_over(self, other: Classifier) -> None:
+        """Answers with another one's model from the next call on; the other can't be used afterwards.
+
+        Raises:
+            FrameError: One of the two was closed.
+        """
+        with other._lock:
+            interpreter, other._interpreter = other._loaded(), None
+        with self._lock:
+            self._loaded()
+            self.model, self.labels, self.contract = other.model, other.labels, other.contract
+            self.unknown_threshold = other.unknown_threshold
+            self._interpreter = interpreter
+            self._preprocessor, self._postprocess = other._preprocessor, other._postprocess
 
     def close(self) -> None:
         """Frees the interpreter; the classifier can't be used afterwards."""
@@ -159,6 +187,12 @@ class Classifier:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _output(self, frame: NDArray[np.uint8], color: Color) -> NDArray[Any]:
+        interpreter = self._loaded()
+        self._preprocessor.fill(frame, interpreter.input(), color=color)
+        interpreter.invoke()
+        return interpreter.output()
 
     def _scores_of(self, output: NDArray[Any]) -> NDArray[np.float32]:
         return to_scores(output, self.model.output_tensor, self.model.activation)

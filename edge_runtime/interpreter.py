@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from edge_runtime.errors import BackendError
+from edge_runtime.model_file import model_content
 from edge_runtime.thread_memory import remembered_threads, usable_cores
 from edge_runtime.types import BackendInfo
 
@@ -58,7 +59,7 @@ class Interpreter:
         threads_from = "caller"
         if num_threads is None:
             num_threads, threads_from = _choose_threads(model, name, version)
-        plain: dict[str, Any] = {"model_path": str(model.path), "num_threads": num_threads}
+        plain: dict[str, Any] = {"model_content": model_content(model), "num_threads": num_threads}
         options = dict(plain)
         kernels, reason = _add_int8_kernels(options, module, name, model, int8_kernels)
         self._described = name, version, model.path.name

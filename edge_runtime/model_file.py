@@ -124,6 +124,25 @@ def read_model_file(
     )
 
 
+def model_content(model: ModelFile) -> bytes:
+    """The model's bytes, before the appended ZIP, in memory of this process.
+
+    An interpreter that is given a path maps the file, and would run with whatever is written into it later: one that is
+    cut short ends the process.
+
+    Raises:
+        ModelError: The file isn't the one any more that was checked.
+    """
+    try:
+        with model.path.open("rb", buffering=0) as file:
+            content = file.read(model.model_bytes)
+    except OSError as error:
+        raise _unreadable(str(model.path), error) from error
+    if hashlib.sha256(content or b"").hexdigest() != model.sha256:
+        raise ModelError(f"Expected {model.path} to stay as it is while it is read, it has changed. Try again.")
+    return content
+
+
 def read_labels(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """Reads a text file of labels, one a line.
 
@@ -174,9 +193,14 @@ def _read_parts(path: str) -> _Parts:
                     manifest = Manifest.from_json(archive.read(MANIFEST_NAME, data, path))
             sha256 = _sha256(file, archive.start)
     except OSError as error:
-        reason = error.strerror or error
-        raise ModelError(f"Expected a TensorFlow Lite model file, got {path!r}: {reason}. Check the path.") from error
+        raise _unreadable(path, error) from error
     return _Parts(size, archive.start, sha256, graph, metadata, manifest, labels)
+
+
+def _unreadable(path: str, error: OSError) -> ModelError:
+    return ModelError(
+        f"Expected a TensorFlow Lite model file, got {path!r}: {error.strerror or error}. Check the path."
+    )
 
 
 def _read_graph(data: mmap.mmap, archive: AppendedZip, path: str) -> Graph:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from edge_runtime.capture import CaptureRules, CaptureThread
 from edge_runtime.decision import Decider, DecisionRules
 from edge_runtime.gate import FrameGate, GateRules
+from edge_runtime.model_watch import ModelWatch
 from edge_runtime.multi_label_decision import MultiLabelDecider
 from edge_runtime.sources.base import Frame, Source
 from edge_runtime.types import Counters, Decision, Prediction, Region
@@ -62,6 +63,7 @@ def live(
     stop: threading.Event | None = None,
     on_frame: Callable[[Frame], None] | None = None,
     heartbeat: Callable[[], None] | None = None,
+    watch_model: bool = False,
 ) -> Generator[LiveResult, None, None]:
     """Classifies what a source delivers, for as long as it does.
 
@@ -80,6 +82,8 @@ def live(
         stop: Ends the loop within a tenth of a second when it is set, from a signal handler or another thread.
         on_frame: Called with each frame that is taken from the source, also with those that the gate leaves out.
         heartbeat: Called at least every tenth of a second while the loop waits, and for each frame.
+        watch_model: Whether a model that replaces the classifier's file takes over, between two frames; see
+            `edge_runtime.model_watch.ModelWatch`. Where its classes are others, decisions begin anew.
 
     Yields:
         One result for each frame that was classified.
@@ -89,12 +93,15 @@ def live(
             ``capture`` allows; other errors of a source come through as they are.
         RulesError: The rules name a class that the model doesn't have, or don't fit a model of several labels.
     """
-    decider = None if decision is None else _decider(classifier, decision)
+    classes, decider = _classes(classifier), _decider(classifier, decision)
     frame_gate = FrameGate(gate or GateRules())
     thread = CaptureThread(source, stop or threading.Event(), capture or CaptureRules())
+    watch = None
     decided: deque[float] = deque()
     classified = skipped = 0
     try:
+        if watch_model:
+            watch = ModelWatch(classifier, accept=lambda fresh: _decider(fresh, decision))
         while (frame := thread.take(heartbeat)) is not None:
             if on_frame is not None:
                 on_frame(frame)
@@ -102,6 +109,8 @@ def live(
                 skipped += 1
                 del frame
                 continue
+            if watch is not None and watch.update() and _classes(classifier) != classes:
+                classes, decider = _classes(classifier), _decider(classifier, decision)
             pixels = frame.pixels if region is None else region.of(frame.pixels)
             prediction = classifier.classify(
                 pixels, color="bgr", top_k=top_k, score_threshold=score_threshold, all_scores=decider is not None
@@ -123,10 +132,18 @@ def live(
             )
             del frame, pixels, prediction  # so that waiting for the next frame doesn't keep this one's pixels
     finally:
+        if watch is not None:
+            watch.close()
         thread.close()
 
 
-def _decider(classifier: Classifier, rules: DecisionRules) -> Decider | MultiLabelDecider:
+def _classes(classifier: Classifier) -> tuple[object, ...]:
+    return classifier.labels, classifier.model.thresholds
+
+
+def _decider(classifier: Classifier, rules: DecisionRules | None) -> Decider | MultiLabelDecider | None:
+    if rules is None:
+        return None
     thresholds = classifier.model.thresholds
     if thresholds:
         return MultiLabelDecider(classifier.labels, thresholds, rules)

@@ -47,7 +47,8 @@ FLOORS = {
         ("model_file", "sources", "commands.options", "doctor"),
         ("interpreter", "commands.live_options"),
         ("classifier",),
-        ("golden", "stream", "setup", "benchmark.contender"),
+        ("golden", "model_watch", "setup", "benchmark.contender"),
+        ("stream", "commands.stopping"),
         (
             *("sinks.base", "sinks.address", "sinks.picture_store"),
             *("first_result", "commands.model_options", "benchmark.rounds"),

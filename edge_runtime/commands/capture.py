@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from edge_runtime.commands.live_options import add_source, capture_rules, open_live_source
-from edge_runtime.commands.options import add_command, positive, positive_float, stop_event
+from edge_runtime.commands.options import add_command, positive, positive_float
+from edge_runtime.commands.stopping import stop_event
 
 
 def add(commands: Any) -> None:
@@ -37,10 +38,9 @@ def _capture(arguments: argparse.Namespace) -> int:
 
     check_label(arguments.label)
     collector = Collector(arguments.to)
-    stop = stop_event()
     saved = duplicates = 0
     due = float("-inf")
-    with open_live_source(arguments) as source, _keys() as keys:
+    with stop_event() as stop, open_live_source(arguments) as source, _keys() as keys:
         how = "space collects and pauses, q ends" if keys.there else "Ctrl-C ends"
         print(f"{source.describe()}; {arguments.label} into {arguments.to}; {how}", file=sys.stderr)
         thread = CaptureThread(source, stop, capture_rules(arguments))

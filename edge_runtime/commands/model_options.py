@@ -71,6 +71,16 @@ def add_answer(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_watch(parser: argparse.ArgumentParser) -> None:
+    """The option that says what becomes of a model whose file is replaced."""
+    parser.add_argument(
+        "--keep-model",
+        action="store_true",
+        help="go on with the model of the start when its file is replaced (default: the new one takes over, between "
+        "two frames; one that can't be used is refused)",
+    )
+
+
 def open_classifier(arguments: argparse.Namespace) -> Classifier:
     """The classifier that the options of `add_model` describe."""
     from dataclasses import replace

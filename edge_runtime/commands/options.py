@@ -1,10 +1,8 @@
-"""What commands are made of: how one is added, how its values are read, how it is asked to end."""
+"""What commands are made of: how one is added, how its values are read."""
 
 from __future__ import annotations
 
 import argparse
-import signal
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -62,14 +60,6 @@ def numbers(text: str) -> tuple[float, ...]:
     if len(values) not in (1, 3):
         raise argparse.ArgumentTypeError(f"expected one or three numbers, got {text!r}")
     return values
-
-
-def stop_event() -> threading.Event:
-    """Is set when the program is asked to end, by Ctrl-C or SIGTERM."""
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
 
 
 def write_text(path: Path, text: str) -> None:

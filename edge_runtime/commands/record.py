@@ -8,7 +8,8 @@ import time
 from typing import Any
 
 from edge_runtime.commands.live_options import add_source, capture_rules, open_live_source
-from edge_runtime.commands.options import add_command, positive_float, stop_event
+from edge_runtime.commands.options import add_command, positive_float
+from edge_runtime.commands.stopping import stop_event
 
 
 def add(commands: Any) -> None:
@@ -31,9 +32,8 @@ def _record(arguments: argparse.Namespace) -> int:
     from edge_runtime.capture import CaptureThread
     from edge_runtime.sources.recording import Recorder
 
-    stop = stop_event()
     limit_s = arguments.seconds or float("inf")
-    with open_live_source(arguments) as source:
+    with stop_event() as stop, open_live_source(arguments) as source:
         description, is_live = source.describe(), source.live
 
         def tick() -> None:  # a camera that is away counts too: its seconds are the clock's

@@ -14,9 +14,10 @@ from edge_runtime.commands.live_options import (
     gate_rules,
     open_live_source,
 )
-from edge_runtime.commands.model_options import add_answer, add_model, open_classifier
-from edge_runtime.commands.options import add_command, positive, stop_event
+from edge_runtime.commands.model_options import add_answer, add_model, add_watch, open_classifier
+from edge_runtime.commands.options import add_command, positive
 from edge_runtime.commands.sink_options import add_sinks, open_sinks
+from edge_runtime.commands.stopping import hurry, stop_event
 
 if TYPE_CHECKING:
     from edge_runtime.stream import LiveResult
@@ -28,6 +29,7 @@ def add(commands: Any) -> None:
     """Adds the command."""
     run = add_command(commands, "run", "classify a camera, video or stream; JSON Lines on stdout", _run)
     add_model(run)
+    add_watch(run)
     add_source(run)
     run.add_argument("--max-frames", type=positive, metavar="N", help="stop after N frames")
     add_answer(run)
@@ -42,9 +44,9 @@ def _run(arguments: argparse.Namespace) -> int:
     from edge_runtime.stream import live
     from edge_runtime.watchdog import Watchdog
 
-    stop = stop_event()
     frames, result = 0, None
     with (
+        stop_event() as stop,
         open_classifier(arguments) as classifier,
         open_live_source(arguments) as source,
         ExitStack() as opened,
@@ -64,6 +66,7 @@ def _run(arguments: argparse.Namespace) -> int:
             capture=capture_rules(arguments),
             stop=stop,
             heartbeat=watchdog.beat,
+            watch_model=not arguments.keep_model,
         )
         try:
             for result in islice(results, arguments.max_frames):
@@ -72,6 +75,8 @@ def _run(arguments: argparse.Namespace) -> int:
                 if not all(wanted):
                     break
         finally:
+            if stop.is_set():
+                hurry(sinks)
             results.close()
     if result is not None:
         print(_summary(frames, result), file=sys.stderr)

@@ -15,9 +15,10 @@ from edge_runtime.commands.live_options import (
     gate_rules,
     open_live_source,
 )
-from edge_runtime.commands.model_options import add_answer, add_model, open_classifier
+from edge_runtime.commands.model_options import add_answer, add_model, add_watch, open_classifier
 from edge_runtime.commands.options import add_command, positive
 from edge_runtime.commands.sink_options import add_event_sinks, open_event_sinks
+from edge_runtime.commands.stopping import hurry, stop_event
 from edge_runtime.errors import ServerError
 
 _INSTALL = "pip install 'edge-image-sdk[server]'"
@@ -29,6 +30,7 @@ def add(commands: Any) -> None:
         commands, "serve", "show the live loop on a web page, and classify pictures that are sent", _serve
     )
     add_model(serve)
+    add_watch(serve)
     add_source(serve, pace="realtime", more=", or none: classify only what is sent")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     serve.add_argument("--port", type=_port, default=8000, help="0 takes a free one (default: %(default)s)")
@@ -71,7 +73,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     token = arguments.token or os.environ.get("EDGE_RUNTIME_TOKEN") or None
     check_address(arguments.host, token)  # before a camera is opened
-    with ExitStack() as opened:
+    with stop_event() as stop, ExitStack() as opened:
         classifier = opened.enter_context(open_classifier(arguments))
         source = predictor = None
         if arguments.source != "none":
@@ -110,7 +112,11 @@ def _serve(arguments: argparse.Namespace) -> int:
                 max_viewers=arguments.max_viewers,
             ),
             ready=ready,
+            watch_model=not arguments.keep_model,
+            stop=stop,
         )
+        if stop.is_set():
+            hurry(sinks)
     return 0
 
 

@@ -105,14 +105,12 @@ def create_app(
     places, predictions = Places(limits.max_viewers), Predictions()
     info = {
         "version": __version__,
-        "model": classifier.model.path.name,
-        "labels": list(classifier.labels),
         "source": None if hub is None else source,
         "region": None if region is None else [region.left, region.top, region.width, region.height],
         "collects": hub is not None and collector is not None,
     }
     _add_page(app)
-    _add_state(app, hub, info, places, predictions)
+    _add_state(app, classifier, hub, info, places, predictions)
     _add_predict(app, classifier, limits, predictions)
     if hub is not None:
         _add_live(app, hub, places)
@@ -131,10 +129,18 @@ def _add_page(app: FastAPI) -> None:
         add(path, (_PAGE / name).read_bytes(), kind)
 
 
-def _add_state(app: FastAPI, hub: Hub | None, info: dict[str, Any], places: Places, predictions: Predictions) -> None:
+def _add_state(
+    app: FastAPI,
+    classifier: Classifier,
+    hub: Hub | None,
+    info: dict[str, Any],
+    places: Places,
+    predictions: Predictions,
+) -> None:
     @app.get("/info", summary="What is served: model, labels, source")
     async def get_info() -> dict[str, Any]:
-        return info
+        # Anew each time: the model may be replaced.
+        return {**info, "model": classifier.model.path.name, "labels": list(classifier.labels)}
 
     @app.get(
         "/healthz",

@@ -12,6 +12,7 @@ import uvicorn
 
 from edge_runtime.decision import DecisionRules
 from edge_runtime.errors import ServerError
+from edge_runtime.model_watch import ModelWatch
 from edge_runtime.server.app import Limits, create_app
 from edge_runtime.server.hub import Hub
 from edge_runtime.server.security import check_address
@@ -53,8 +54,10 @@ def serve(
     collector: Collector | None = None,
     limits: Limits | None = None,
     ready: Callable[[str], None] | None = None,
+    watch_model: bool = False,
+    stop: threading.Event | None = None,
 ) -> None:
-    """Serves until SIGINT or SIGTERM; call it in the main thread.
+    """Serves until SIGINT, SIGTERM or ``stop``; call it in the main thread.
 
     Args:
         classifier: Of the live loop.
@@ -74,6 +77,8 @@ def serve(
         collector: Takes frames for training.
         limits: What is refused.
         ready: Called with the page's address, as soon as it answers.
+        watch_model: Whether a model that replaces the file of one of the classifiers takes over.
+        stop: Ends it when it is set, also when it was before.
 
     Raises:
         ServerError: The address can't be had, or would be open to everybody.
@@ -92,8 +97,8 @@ def serve(
         collector=collector,
         limits=limits,
     )
-    server = _Server(app, hub, heartbeat if source is None else None)
-    stop = threading.Event()
+    stop = threading.Event() if stop is None else stop
+    server = _Server(app, hub, stop, heartbeat if source is None else None)
     failures: list[BaseException] = []
 
     def loop(source: Source, hub: Hub) -> None:
@@ -110,6 +115,7 @@ def serve(
                 stop=stop,
                 on_frame=hub.show,
                 heartbeat=heartbeat,
+                watch_model=watch_model,
             ):
                 hub.tell(result)
                 for sink in sinks:
@@ -121,9 +127,13 @@ def serve(
 
     # uvicorn gives back the handlers that it found and raises the signal once more when it has shut down: what is left
     # to do then is ours.
+    # They count until it has its own, too.
     found = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    thread = None
+    thread = watch = None
     try:
+        answers = classifier if source is None else predictor  # the live loop watches its own
+        if watch_model and answers is not None:
+            watch = ModelWatch(answers, at_once=True)
         # Strangers' damaged pictures and forms are answered, and needn't fill the log.
         logging.getLogger("python_multipart").setLevel(logging.ERROR)
         with listener, quiet_opencv():
@@ -135,6 +145,8 @@ def serve(
             server.run([listener])
     finally:
         stop.set()
+        if watch is not None:
+            watch.close()
         if thread is not None:
             thread.join(_JOIN_S)
         for number, handler in found.items():
@@ -146,7 +158,9 @@ def serve(
 class _Server(uvicorn.Server):
     """A server whose streams end when it is told to stop."""
 
-    def __init__(self, app: Any, hub: Hub | None, heartbeat: Callable[[], None] | None) -> None:
+    def __init__(
+        self, app: Any, hub: Hub | None, stop: threading.Event, heartbeat: Callable[[], None] | None
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -163,12 +177,15 @@ class _Server(uvicorn.Server):
             )
         )
         self._hub = hub
+        self._stop = stop
         self._heartbeat = heartbeat
 
     async def on_tick(self, counter: int) -> bool:
         """Is called ten times a second."""
         if self._heartbeat is not None:
             self._heartbeat()
+        if self._stop.is_set():
+            self.leave()
         return await super().on_tick(counter)
 
     def leave(self) -> None:

@@ -48,7 +48,7 @@ class Background(Sink):
         self.needs_pixels = sink.needs_pixels
         self._sink = sink
         self._capacity = capacity or (8 if sink.needs_pixels else 256)
-        self._close_timeout_s = close_timeout_s
+        self.close_timeout_s = close_timeout_s
         # What follows is shared, and touched only while holding the condition.
         self._condition = threading.Condition()
         self._queue: deque[LiveResult] = deque()
@@ -89,13 +89,13 @@ class Background(Sink):
                 return
             self._closed = True
             self._condition.notify_all()
-        self._thread.join(self._close_timeout_s)
+        self._thread.join(self.close_timeout_s)
         with self._condition:
             if self._thread.is_alive():
                 logger.warning(
                     "The %s didn't finish within %g s; results left behind: %d.",
                     self.describe(),
-                    self._close_timeout_s,
+                    self.close_timeout_s,
                     len(self._queue) + 1,
                 )
             self._queue.clear()

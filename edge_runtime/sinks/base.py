@@ -21,9 +21,11 @@ class Sink(ABC):
 
     Attributes:
         needs_pixels: It looks at the frame's pixels. Those of a sink that doesn't are not kept while results wait.
+        close_timeout_s: How long `close` may take to send what waits; it may be set until then.
     """
 
     needs_pixels: bool = True
+    close_timeout_s: float = 3.0
 
     def wants(self, result: LiveResult) -> bool:
         """Whether `write` would do anything with this result. Answered at once, and changes nothing."""

@@ -10,6 +10,7 @@ import re
 import socket
 import sys
 import threading
+import time
 from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,6 @@ logger = logging.getLogger(__name__)
 PASSWORD_VARIABLE = "EDGE_RUNTIME_MQTT_PASSWORD"
 KEEPALIVE_S = 30
 LONGEST_DELAY_S = 30
-CLOSE_S = 2.0
 _AT_LEAST_ONCE = 1
 _QUEUE_SIZE = 15  # paho: there is no more place
 
@@ -140,19 +140,20 @@ class Mqtt(Sink):
         return True
 
     def close(self) -> None:
-        """Says ``offline`` and disconnects, within a few seconds also where the broker doesn't answer."""
+        """Says ``offline`` and disconnects, within ``close_timeout_s`` also where the broker doesn't answer."""
         with self._lock:
             if self._closed:
                 return
             self._closed = True
             # Acknowledged, and with it all that was sent before: what the broker hasn't read yet would be lost with us.
             said = self._publish_retained("availability", "offline", qos=_AT_LEAST_ONCE) if self._connected else None
+        deadline = time.monotonic() + self.close_timeout_s
         if said is not None and said.rc == 0:
-            said.wait_for_publish(CLOSE_S)
+            said.wait_for_publish(self.close_timeout_s)
         self._client.disconnect()
         # Not loop_stop(): it waits for as long as a broker that hangs wants. The thread ends by itself.
         if said is not None:
-            self._ended.wait(CLOSE_S)
+            self._ended.wait(max(deadline - time.monotonic(), 0.0))
         if self._waiting:
             logger.warning("The %s couldn't be reached; events left behind: %d.", self.describe(), len(self._waiting))
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LABEL = re.compile(r"\w(?:[\w .-]{0,62}[\w-])?")  # one folder's name: no separator, no dot at either end
+_NAME_BYTES = 255  # of a file's name, in most file systems
 _SPLITS = frozenset({"train", "val", "valid", "validation", "test"})  # folder names that mean a split to the trainer
 _HASH_CELLS = 16  # rows, and comparisons a row
 _JPEG_QUALITY = 95
@@ -133,7 +134,7 @@ def check_label(label: str) -> None:
     Raises:
         OutputError: It can't.
     """
-    if not _LABEL.fullmatch(label) or label.lower() in _SPLITS:
+    if not _LABEL.fullmatch(label) or label.lower() in _SPLITS or len(label.encode()) > _NAME_BYTES:
         raise OutputError(
             "Expected a class name of 1 to 64 letters, digits, blanks, dots and dashes, which begins with a letter or "
             f"digit and isn't train, val or test, got {label[:80]!r}."

@@ -30,7 +30,8 @@ FLOORS = {
         ("types", "user_cache"),
         (
             *("flatbuffer", "manifest", "preprocess", "postprocess", "xnnpack", "machine", "progress", "sources.base"),
-            *("watchdog", "service", "collect", "server", "server.answers", "doctor.finding"),
+            *("watchdog", "service", "collect", "doctor.finding"),
+            *("server", *of("server", "answers client limits rate refusal traffic")),
         ),
         (
             *("appended_zip", "metadata", "operators", "benchmark.result", "sources.opencv"),
@@ -63,7 +64,7 @@ FLOORS = {
             "sinks.saved_frames",
         ),
         ("benchmark", "sinks", "server.picture", "server.security", "server.hub"),
-        ("commands.sink_options", "server.metrics"),
+        ("commands.sink_options", "server.metrics", "server.connection"),
         ("server.app",),
         ("server.serve",),
         (

@@ -16,7 +16,7 @@ from edge_runtime.commands.live_options import (
     open_live_source,
 )
 from edge_runtime.commands.model_options import add_answer, add_model, add_watch, open_classifier
-from edge_runtime.commands.options import add_command, positive
+from edge_runtime.commands.options import add_command, positive, positive_float
 from edge_runtime.commands.sink_options import add_event_sinks, open_event_sinks
 from edge_runtime.commands.stopping import hurry, stop_event
 from edge_runtime.errors import ServerError
@@ -40,20 +40,7 @@ def add(commands: Any) -> None:
         "because other users of the machine see arguments",
     )
     serve.add_argument("--collect", metavar="PHOTOS", help="offer to save frames by class into this folder")
-    group = serve.add_argument_group("what is refused")
-    group.add_argument(
-        "--max-mib", type=positive, default=8, metavar="N", help="size of a picture (default: %(default)s)"
-    )
-    group.add_argument(
-        "--max-megapixels", type=positive, default=40, metavar="N", help="of a picture (default: %(default)s)"
-    )
-    group.add_argument(
-        "--max-viewers",
-        type=positive,
-        default=64,
-        metavar="N",
-        help="streams at a time; a page takes two (default: %(default)s)",
-    )
+    _add_limits(serve)
     add_answer(serve)
     add_live(serve)
     add_event_sinks(serve)
@@ -63,7 +50,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from contextlib import ExitStack
 
     try:
-        from edge_runtime.server.app import Limits
+        from edge_runtime.server.limits import Limits
         from edge_runtime.server.security import check_address
         from edge_runtime.server.serve import serve
     except ModuleNotFoundError as missing:
@@ -73,6 +60,18 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     token = arguments.token or os.environ.get("EDGE_RUNTIME_TOKEN") or None
     check_address(arguments.host, token)  # before a camera is opened
+    limits = Limits(
+        max_bytes=arguments.max_mib * 1024**2,
+        max_pixels=arguments.max_megapixels * 1_000_000,
+        max_uploads=arguments.max_uploads,
+        max_viewers=arguments.max_viewers,
+        max_connections=arguments.max_connections,
+        max_client_connections=arguments.max_client_connections,
+        max_rate=arguments.max_rate,
+        header_timeout_s=arguments.header_timeout,
+        body_timeout_s=arguments.body_timeout,
+        send_timeout_s=arguments.send_timeout,
+    )
     with stop_event() as stop, ExitStack() as opened:
         classifier = opened.enter_context(open_classifier(arguments))
         source = predictor = None
@@ -106,11 +105,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             sinks=sinks,
             heartbeat=watchdog.beat,
             collector=Collector(arguments.collect) if arguments.collect else None,
-            limits=Limits(
-                max_bytes=arguments.max_mib * 1024**2,
-                max_pixels=arguments.max_megapixels * 1_000_000,
-                max_viewers=arguments.max_viewers,
-            ),
+            limits=limits,
             ready=ready,
             watch_model=not arguments.keep_model,
             stop=stop,
@@ -118,6 +113,27 @@ def _serve(arguments: argparse.Namespace) -> int:
         if stop.is_set():
             hurry(sinks)
     return 0
+
+
+def _add_limits(serve: argparse.ArgumentParser) -> None:
+    group = serve.add_argument_group(
+        "what is refused",
+        "A client is an IPv4 address or an IPv6 network of 64 bits: all behind a proxy are one.",
+    )
+
+    def add(name: str, default: int, about: str, *, kind: Any = positive, metavar: str = "N") -> None:
+        group.add_argument(name, type=kind, default=default, metavar=metavar, help=f"{about} (default: %(default)s)")
+
+    add("--max-mib", 8, "size of a picture")
+    add("--max-megapixels", 40, "of a picture")
+    add("--max-uploads", 16, "pictures sent in at a time; one client may have half of them")
+    add("--max-viewers", 64, "streams at a time; a page takes two")
+    add("--max-connections", 256, "at a time")
+    add("--max-client-connections", 32, "of one client at a time")
+    add("--max-rate", 100, "requests a second of one client; twice as many may come at once", kind=positive_float)
+    add("--header-timeout", 10, "for a request's head to come in", kind=positive_float, metavar="S")
+    add("--body-timeout", 60, "for a request's body to come in", kind=positive_float, metavar="S")
+    add("--send-timeout", 30, "for a client to take what is sent to it", kind=positive_float, metavar="S")
 
 
 def _port(text: str) -> int:

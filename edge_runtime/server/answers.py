@@ -35,6 +35,12 @@ class Detail(BaseModel):
     detail: str
 
 
+class Health(BaseModel):
+    """Whether frames come."""
+
+    state: Literal["live", "away", "ended", "no source"]
+
+
 class CollectRequest(BaseModel):
     """Which class the newest frame belongs to."""
 

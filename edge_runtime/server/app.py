@@ -8,12 +8,14 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import FastAPI, HTTPException, Query, Request, Response
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect
@@ -21,11 +23,14 @@ from starlette.requests import ClientDisconnect
 from edge_runtime import __version__
 from edge_runtime.collect import check_label
 from edge_runtime.errors import OutputError
-from edge_runtime.server.answers import ClassCounts, CollectAnswer, CollectRequest, Detail, PredictAnswer
+from edge_runtime.server.answers import ClassCounts, CollectAnswer, CollectRequest, Detail, Health, PredictAnswer
 from edge_runtime.server.hub import message
+from edge_runtime.server.limits import Limits
 from edge_runtime.server.metrics import CONTENT_TYPE, render_metrics
 from edge_runtime.server.picture import decode_picture
-from edge_runtime.server.security import Guard, Places, WatchResponse
+from edge_runtime.server.refusal import refusal
+from edge_runtime.server.security import Guard, Places, WatchResponse, client_in
+from edge_runtime.server.traffic import Traffic
 
 if TYPE_CHECKING:
     from edge_runtime.classifier import Classifier
@@ -45,23 +50,12 @@ _EVENTS = "text/event-stream"
 _MOTION_JPEG = "multipart/x-mixed-replace"
 _BOUNDARY = "frame"
 _LOOK_S = 5.0  # how often a stream that has nothing to send looks whether somebody is still there
-_BODY_S = 60.0  # in which a picture must have come in
-_UNDER_WAY = 16  # pictures at a time, from their first byte on: they lie in memory
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What is refused.
-
-    Attributes:
-        max_bytes: Size of a picture that is sent in.
-        max_pixels: Its height times its width.
-        max_viewers: Streams of pictures and of events at a time; a page takes two.
-    """
-
-    max_bytes: int = 8 * 1024**2
-    max_pixels: int = 40_000_000
-    max_viewers: int = 64
+# Any address may answer so; what one answers besides stands there.
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": Detail, "description": "Refused, and `detail` says why"},
+    429: {"model": Detail, "description": "Too many requests a second"},
+    503: {"model": Detail, "description": "Too many connections"},
+}
 
 
 @dataclass
@@ -70,7 +64,7 @@ class Predictions:
 
     answers: Counter[int] = field(default_factory=Counter)
     seconds: float = 0.0
-    under_way: int = 0
+    under_way: Counter[str] = field(default_factory=Counter)  # by client
 
 
 def create_app(
@@ -82,6 +76,7 @@ def create_app(
     region: Region | None = None,
     collector: Collector | None = None,
     limits: Limits | None = None,
+    traffic: Traffic | None = None,
 ) -> Guard:
     """The application, for uvicorn or any other ASGI server.
 
@@ -92,15 +87,19 @@ def create_app(
         source: Description of the live loop's source.
         region: That the live loop looks at; the page draws it.
         collector: Takes frames for training; None doesn't offer it.
-        limits: What is refused; None is `Limits()`.
+        limits: What is refused; None is `Limits()`. Those of connections, of heads and of sending are for
+            `edge_runtime.server.serve.serve` to hold.
+        traffic: Counts what is refused, for ``/metrics``.
     """
-    limits = limits or Limits()
+    limits, traffic = limits or Limits(), traffic or Traffic()
     app = FastAPI(
         title="edge-runtime",
         version=__version__,
         description="Live image classification. With a token, send it as `Authorization: Bearer TOKEN` or `?token=`.",
         docs_url=None,  # FastAPI's own page loads its scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # to whatever host the request names
+        responses=_REFUSALS,
     )
     places, predictions = Places(limits.max_viewers), Predictions()
     info = {
@@ -109,14 +108,28 @@ def create_app(
         "region": None if region is None else [region.left, region.top, region.width, region.height],
         "collects": hub is not None and collector is not None,
     }
+    _add_refusals(app)
     _add_page(app)
-    _add_state(app, classifier, hub, info, places, predictions)
+    _add_state(app, classifier, hub, info, places, predictions, traffic)
     _add_predict(app, classifier, limits, predictions)
     if hub is not None:
         _add_live(app, hub, places)
         if collector is not None:
             _add_collect(app, hub, collector)
-    return Guard(app, token=token, public=frozenset(_PAGE_FILES), max_body_bytes=limits.max_bytes)
+    public, uploads = frozenset(_PAGE_FILES), frozenset({"/predict"})
+    return Guard(app, token=token, public=public, uploads=uploads, limits=limits, traffic=traffic)
+
+
+def _add_refusals(app: FastAPI) -> None:
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        # Without the input, which may hold what JSON can't.
+        problems = "; ".join(f"{' '.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors())
+        return refusal(422, f"Expected what /docs tells, got {problems}.")
+
+    @app.exception_handler(Exception)
+    async def broken(request: Request, error: Exception) -> JSONResponse:
+        return refusal(500, "The server has failed, and its log says why.")
 
 
 def _add_page(app: FastAPI) -> None:
@@ -136,6 +149,7 @@ def _add_state(
     info: dict[str, Any],
     places: Places,
     predictions: Predictions,
+    traffic: Traffic,
 ) -> None:
     @app.get("/info", summary="What is served: model, labels, source")
     async def get_info() -> dict[str, Any]:
@@ -145,15 +159,26 @@ def _add_state(
     @app.get(
         "/healthz",
         summary="Whether frames come",
-        responses={200: {"description": "They do, or there is no source"}, 503: {"description": "The camera is away"}},
+        response_model=Health,
+        responses={
+            200: {"description": "They do, or there is no source"},
+            503: {"model": Health | Detail, "description": "The camera is away, or too many connections"},
+        },
     )
     async def healthz() -> JSONResponse:
         state = "no source" if hub is None else hub.state
         return JSONResponse({"state": state}, 200 if state in ("live", "no source") else 503)
 
-    @app.get("/metrics", summary="Figures, as Prometheus reads them", response_class=PlainTextResponse)
+    @app.get(
+        "/metrics",
+        summary="Figures, as Prometheus reads them",
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {}}}},
+    )
     async def metrics() -> Response:
-        text = render_metrics(hub, answers=predictions.answers, predict_s=predictions.seconds, viewers=places.taken)
+        text = render_metrics(
+            hub, answers=predictions.answers, predict_s=predictions.seconds, viewers=places.taken, traffic=traffic
+        )
         return Response(text, media_type=CONTENT_TYPE)
 
 
@@ -171,17 +196,19 @@ def _add_predict(app: FastAPI, classifier: Classifier, limits: Limits, predictio
         return {**prediction.to_dict(), **size}
 
     async def answered(request: Request, top_k: int, score_threshold: float) -> dict[str, Any]:
-        if predictions.under_way >= _UNDER_WAY:
-            raise HTTPException(503, f"Expected at most {_UNDER_WAY} pictures at a time.", {"retry-after": "1"})
-        predictions.under_way += 1
+        client, most = client_in(request.scope), limits.max_uploads
+        if predictions.under_way.total() >= most or predictions.under_way[client] >= ceil(most / 2):
+            detail = f"Expected at most {most} pictures at a time, half of them of one client."
+            raise HTTPException(503, detail, {"retry-after": "1"})
+        predictions.under_way[client] += 1
         try:
-            data = await asyncio.wait_for(_sent_picture(request), _BODY_S)
+            data = await _sent_picture(request)
             if len(data) > limits.max_bytes:
                 raise HTTPException(413, f"Expected at most {limits.max_bytes:,} bytes, got {len(data):,}.")
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(workers, answer, data, top_k, score_threshold)
         finally:
-            predictions.under_way -= 1
+            predictions.under_way -= Counter([client])
 
     @app.post(
         "/predict",
@@ -228,9 +255,6 @@ def _add_predict(app: FastAPI, classifier: Classifier, limits: Limits, predictio
         except ClientDisconnect:
             status = 499  # as nginx counts those who didn't wait; nobody hears the answer
             return JSONResponse({"detail": "The client has gone."}, 400)
-        except asyncio.TimeoutError:
-            status = 408
-            raise HTTPException(408, f"Expected the picture within {_BODY_S:g} seconds.") from None
         finally:
             predictions.answers[status] += 1
             predictions.seconds += perf_counter() - start
@@ -255,7 +279,9 @@ async def _sent_picture(request: Request) -> bytes:
 
 
 def _add_live(app: FastAPI, hub: Hub, places: Places) -> None:
-    full: dict[int | str, dict[str, Any]] = {503: {"model": Detail, "description": "All places are taken"}}
+    full: dict[int | str, dict[str, Any]] = {
+        503: {"model": Detail, "description": "All places are taken, or too many connections"}
+    }
 
     @app.get(
         "/events",

@@ -10,6 +10,7 @@ from edge_runtime.types import Counters
 
 if TYPE_CHECKING:
     from edge_runtime.server.hub import Hub
+    from edge_runtime.server.traffic import Traffic
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _FATES = ("classified", "dropped", "skipped", "repeated", "malformed")
@@ -17,19 +18,27 @@ _FATES = ("classified", "dropped", "skipped", "repeated", "malformed")
 Samples = Iterable[tuple[Mapping[str, str], float]]
 
 
-def render_metrics(hub: Hub | None, *, answers: Mapping[int, int], predict_s: float, viewers: int) -> str:
+def render_metrics(
+    hub: Hub | None, *, answers: Mapping[int, int], predict_s: float, viewers: int, traffic: Traffic
+) -> str:
     """All the figures; those of the live loop where there is one.
+
+    What the limits turn away before the application sees it stands in ``refused_total`` and nowhere else. Whoever asks
+    for the figures is under the same limits as everybody.
 
     Args:
         hub: Of the live loop.
         answers: How many pictures that were sent in were answered, by HTTP status.
         predict_s: What answering them took, in seconds.
         viewers: Who watch now.
+        traffic: What came before the application.
     """
     metrics = [
         _metric("predict_requests_total", "counter", "Pictures sent in, by answer.", _by("status", answers)),
         _metric("predict_seconds_total", "counter", "Time taken to answer them.", _one(predict_s)),
         _metric("viewers", "gauge", "Streams of pictures or events that are being watched.", _one(viewers)),
+        _metric("connections", "gauge", "Connections that are open.", _one(traffic.connections.total())),
+        _metric("refused_total", "counter", "Turned away by a limit.", _by("reason", traffic.refused)),
     ]
     temperature = read_temperature_c()
     if temperature is not None:

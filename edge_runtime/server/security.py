@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import secrets
+from math import ceil
+from time import monotonic
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 from fastapi import HTTPException
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 from starlette.datastructures import Headers, MutableHeaders
 
 from edge_runtime.errors import ServerError
+from edge_runtime.server.client import client_of
+from edge_runtime.server.rate import RateLimiter
+from edge_runtime.server.refusal import SECURITY_HEADERS, refusal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from fastapi.responses import JSONResponse
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from edge_runtime.server.limits import Limits
+    from edge_runtime.server.traffic import Traffic
+
 LEAST_TOKEN = 12  # characters
-_MULTIPART_BYTES = 16 * 1024  # that a form may have around its file
+_SMALL_BYTES = 16 * 1024  # what a form may have around its file, and all of a body that brings no file
 _DRAINED = 4  # times the limit that is read and thrown away, so that the client hears the answer
-_HEADERS = {
-    "cache-control": "no-store",
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "camera=(), microphone=(), geolocation=()",
-    "referrer-policy": "no-referrer",  # an address may hold the token
-    "x-content-type-options": "nosniff",
-}
 
 
 def check_address(host: str, token: str | None) -> None:
@@ -62,21 +62,35 @@ def is_loopback(host: str) -> bool:
 
 
 class Guard:
-    """Stands before the application: token, origin, size of a request; and the headers of each answer.
+    """Stands before the application: rate, token, origin, size and time of a request; the headers of each answer.
 
     Args:
         app: The application.
         token: That a request must carry, as ``Authorization: Bearer`` or as ``?token=`` for what can't send headers;
             None: whoever reaches this machine's own address may come in.
         public: Paths that need no token.
-        max_body_bytes: Of a request.
+        uploads: Paths that take files.
+        limits: Of requests.
+        traffic: Counts what is refused.
     """
 
-    def __init__(self, app: ASGIApp, *, token: str | None, public: frozenset[str], max_body_bytes: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        token: str | None,
+        public: frozenset[str],
+        uploads: frozenset[str],
+        limits: Limits,
+        traffic: Traffic,
+    ) -> None:
         self._app = app
         self._token = None if token is None else token.encode()
         self._public = public
-        self._max_body_bytes = max_body_bytes + _MULTIPART_BYTES
+        self._uploads = uploads
+        self._limits = limits
+        self._traffic = traffic
+        self._rate = RateLimiter(limits.max_rate, burst=2 * limits.max_rate)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request."""
@@ -87,23 +101,34 @@ class Guard:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
+                for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 
         headers = Headers(scope=scope)
         refused = self._refusal(scope, headers)
-        if refused is None:
-            await self._app(scope, self._limited(headers, receive), send_with_headers)
-        else:
+        if refused is not None:
             await refused(scope, receive, send_with_headers)
+        elif scope["method"] == "POST":
+            await self._app(scope, self._limited(scope, headers, receive), send_with_headers)
+        else:  # nothing reads its body, and while a stream is sent there would be nobody to refuse it to
+            await self._app(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Scope, headers: Headers) -> JSONResponse | None:
+        wait_s = self._rate.wait_s(client_in(scope), monotonic())
+        if wait_s:
+            self._traffic.refused["rate"] += 1
+            detail = f"Expected at most {self._limits.max_rate:g} requests a second of one client."
+            return refusal(429, detail, {"retry-after": str(ceil(wait_s))})
         if self._token is None:
-            return _foreign(scope, headers)
+            foreign = _foreign(scope, headers)
+            self._traffic.refused["foreign"] += foreign is not None
+            return foreign
         if scope["path"] in self._public or self._is_right(scope, headers):
             return None
-        return _answer(401, "Expected the token, as 'Authorization: Bearer TOKEN' or ?token=TOKEN.", bearer=True)
+        self._traffic.refused["token"] += 1
+        detail = "Expected the token, as 'Authorization: Bearer TOKEN' or ?token=TOKEN."
+        return refusal(401, detail, {"www-authenticate": "Bearer"})
 
     def _is_right(self, scope: Scope, headers: Headers) -> bool:
         assert self._token is not None
@@ -112,24 +137,42 @@ class Guard:
             given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
         return secrets.compare_digest(given.strip().encode(), self._token)
 
-    def _limited(self, headers: Headers, receive: Receive) -> Receive:
-        """``receive`` that counts, and refuses in the application's name what is too large."""
-        limit, received = self._max_body_bytes, 0
+    def _limited(self, scope: Scope, headers: Headers, receive: Receive) -> Receive:
+        """``receive`` that counts and looks at the clock, and refuses in the application's name."""
+        file_bytes = self._limits.max_bytes if scope["path"] in self._uploads else 0
+        limit, received = file_bytes + _SMALL_BYTES, 0
         length = headers.get("content-length", "")
         announced = int(length) if length.isdecimal() else 0
+        coming = True
+        deadline = monotonic() + self._limits.body_timeout_s
+
+        async def receive_in_time() -> Message:
+            nonlocal received, coming
+            try:
+                message = await asyncio.wait_for(receive(), deadline - monotonic())
+            except asyncio.TimeoutError:
+                within = f"{self._limits.body_timeout_s:g} seconds"
+                raise HTTPException(408, f"Expected the request's body within {within}.") from None
+            received += len(message.get("body", b""))
+            coming = message.get("more_body", False)
+            return message
 
         async def receive_limited() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
+            if not coming:
+                return await receive()
+            message = await receive_in_time()
             if max(received, announced) > limit:
-                while message.get("more_body") and received <= _DRAINED * limit:
-                    message = await receive()
-                    received += len(message.get("body", b""))
-                raise HTTPException(413, f"Expected at most {limit - _MULTIPART_BYTES:,} bytes, got more.")
+                while coming and received <= _DRAINED * limit:
+                    await receive_in_time()
+                raise HTTPException(413, f"Expected at most {file_bytes or limit:,} bytes, got more.")
             return message
 
         return receive_limited
+
+
+def client_in(scope: Scope) -> str:
+    """Whose request it is."""
+    return client_of(scope["client"][0] if scope.get("client") else "")
 
 
 class Places:
@@ -172,13 +215,9 @@ def _foreign(scope: Scope, headers: Headers) -> JSONResponse | None:
         name = urlsplit(f"//{host}").hostname or ""
         site = None if origin is None else urlsplit(origin).netloc
     except ValueError:
-        return _answer(400, "Expected a host and an origin that can be read.")
+        return refusal(400, "Expected a host and an origin that can be read.")
     if not is_loopback(name):
-        return _answer(421, f"Expected to be asked as localhost or 127.0.0.1, got {name!r}.")
+        return refusal(421, f"Expected to be asked as localhost or 127.0.0.1, got {name!r}.")
     if site not in (None, host) and scope["method"] not in ("GET", "HEAD"):
-        return _answer(403, "Expected a request of this server's own page, got one of another site.")
+        return refusal(403, "Expected a request of this server's own page, got one of another site.")
     return None
-
-
-def _answer(status: int, detail: str, *, bearer: bool = False) -> JSONResponse:
-    return JSONResponse({"detail": detail}, status, headers={"www-authenticate": "Bearer"} if bearer else None)

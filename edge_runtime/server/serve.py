@@ -6,6 +6,7 @@ import logging
 import signal
 import socket
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -13,9 +14,12 @@ import uvicorn
 from edge_runtime.decision import DecisionRules
 from edge_runtime.errors import ServerError
 from edge_runtime.model_watch import ModelWatch
-from edge_runtime.server.app import Limits, create_app
+from edge_runtime.server.app import create_app
+from edge_runtime.server.connection import Connection
 from edge_runtime.server.hub import Hub
+from edge_runtime.server.limits import Limits
 from edge_runtime.server.security import check_address
+from edge_runtime.server.traffic import Traffic
 from edge_runtime.sources.opencv import quiet_opencv
 from edge_runtime.stream import live
 
@@ -30,7 +34,9 @@ if TYPE_CHECKING:
     from edge_runtime.sources.base import Source
     from edge_runtime.types import Region
 
-_MAX_CONNECTIONS = 256
+# Of one connection, in the kernel. On its own it would keep megabytes for each client that doesn't read: memory, and
+# pictures that are old when they are seen.
+_SEND_BUFFER_BYTES = 128 * 1024
 _GOODBYE_S = 1  # for requests under way when the server is told to stop
 _JOIN_S = 1.0
 
@@ -75,7 +81,7 @@ def serve(
         sinks: Take the results too. They are the caller's to close.
         heartbeat: See `edge_runtime.stream.live`; without a source it is called by the web server.
         collector: Takes frames for training.
-        limits: What is refused.
+        limits: What is refused; None is `Limits()`.
         ready: Called with the page's address, as soon as it answers.
         watch_model: Whether a model that replaces the file of one of the classifiers takes over.
         stop: Ends it when it is set, also when it was before.
@@ -88,6 +94,7 @@ def serve(
     listener = _listen(host, port)
     away_after_s = 2.0 if capture is None else max(2.0, capture.stall_timeout_s)
     hub = None if source is None else Hub(away_after_s=away_after_s)
+    limits, traffic = limits or Limits(), Traffic()
     app = create_app(
         predictor or classifier,
         hub,
@@ -96,9 +103,11 @@ def serve(
         region=region,
         collector=collector,
         limits=limits,
+        traffic=traffic,
     )
     stop = threading.Event() if stop is None else stop
-    server = _Server(app, hub, stop, heartbeat if source is None else None)
+    protocol = partial(Connection, limits, traffic)
+    server = _Server(app, hub, protocol, stop, heartbeat if source is None else None)
     failures: list[BaseException] = []
 
     def loop(source: Source, hub: Hub) -> None:
@@ -156,23 +165,22 @@ def serve(
 
 
 class _Server(uvicorn.Server):
-    """A server whose streams end when it is told to stop."""
+    """A server whose streams end when it is told to stop, and whose connections end when they are late."""
 
     def __init__(
-        self, app: Any, hub: Hub | None, stop: threading.Event, heartbeat: Callable[[], None] | None
+        self, app: Any, hub: Hub | None, protocol: Any, stop: threading.Event, heartbeat: Callable[[], None] | None
     ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                log_level="warning",
+                log_level="error",  # warnings are of clients, who could fill the log
                 access_log=False,  # addresses may hold the token
                 server_header=False,
                 proxy_headers=False,
                 lifespan="off",
                 ws="none",
-                http="h11",
+                http=protocol,
                 loop="asyncio",
-                limit_concurrency=_MAX_CONNECTIONS,
                 timeout_graceful_shutdown=_GOODBYE_S,
             )
         )
@@ -186,6 +194,10 @@ class _Server(uvicorn.Server):
             self._heartbeat()
         if self._stop.is_set():
             self.leave()
+        if counter % 10 == 0:
+            for connection in tuple(self.server_state.connections):
+                assert isinstance(connection, Connection)
+                connection.end_if_late()
         return await super().on_tick(counter)
 
     def leave(self) -> None:
@@ -203,12 +215,14 @@ class _Server(uvicorn.Server):
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=128)
+        listener = socket.create_server((host, port), family=family, backlog=128)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ServerError(
             f"Expected to listen on {host}, port {port}, got: {reason}. Choose another --port or --host."
         ) from error
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+    return listener
 
 
 def _address(host: str, port: int) -> str:

@@ -71,6 +71,11 @@ class Server:
         (line,) = [line for line in self.client.get("/metrics").text.splitlines() if line.startswith(f"{name} ")]
         return float(line.rpartition(" ")[2])
 
+    def rss_mib(self) -> float:
+        """Its resident memory."""
+        (line,) = re.findall(r"^VmRSS:\s+(\d+) kB$", Path(f"/proc/{self.process.pid}/status").read_text(), re.MULTILINE)
+        return int(line) / 1024
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Tells it to stop; its exit status."""
         self.process.send_signal(number)

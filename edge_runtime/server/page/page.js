@@ -33,7 +33,7 @@ function element(name, text, properties = {}) {
 
 async function detailOf(response) {
   const { detail } = await response.json().catch(() => ({ detail: response.statusText }));
-  return typeof detail === "string" ? detail : "The server didn't understand that.";
+  return detail;
 }
 
 /** Curves over the last two minutes at most, from zero (or about the least value) to about the largest. */

@@ -16,6 +16,7 @@ from edge_runtime.types import Activation, BackendInfo, Color, InputContract, Pr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from os import PathLike
 
     import numpy as np
     from numpy.typing import NDArray
@@ -36,6 +37,7 @@ class Classifier:
         labels: Names of the classes, by index.
         contract: How a frame becomes the network's input.
         unknown_threshold: Certainty below which a picture is unknown; None: none is.
+        require_signature: The public key that the model had to be signed with; None where none was asked for.
 
     Args:
         model: Path of the ``.tflite`` file.
@@ -48,9 +50,12 @@ class Classifier:
         activation: What the network applies to its output, where the file doesn't tell.
         unknown_threshold: Certainty, 0–1, below which a picture is unknown (`edge_runtime.postprocess.certainty`);
             default: the one that the file carries, if any; 0: none is.
+        require_signature: Path of an Ed25519 public key (PEM): the model runs only if it is signed with it
+            (`edge_runtime.signature`); the file is read once, and the bytes that were checked are those that run.
 
     Raises:
         ModelError: The file can't be used as it is, or the threshold can't be used with it.
+        SignatureError: It isn't signed as is asked for.
         BackendError: No interpreter can be had, or it refuses the model.
     """
 
@@ -65,10 +70,19 @@ class Classifier:
         contract: InputContract | None = None,
         activation: Activation | None = None,
         unknown_threshold: float | None = None,
+        require_signature: str | PathLike[str] | None = None,
     ) -> None:
-        self.model: ModelFile = read_model_file(Path(model), labels=labels, contract=contract, activation=activation)
+        content = None
+        if require_signature is not None:
+            from edge_runtime.signature import read_signed_content
+
+            content = read_signed_content(model, require_signature)
+        self.require_signature = require_signature
+        self.model: ModelFile = read_model_file(
+            model, content=content, labels=labels, contract=contract, activation=activation
+        )
         self._interpreter: Interpreter | None = Interpreter(
-            self.model, backend=backend, num_threads=num_threads, int8_kernels=int8_kernels
+            self.model, content=content, backend=backend, num_threads=num_threads, int8_kernels=int8_kernels
         )
         self.labels: tuple[str, ...] = self.model.labels
         self.contract: InputContract = self.model.contract

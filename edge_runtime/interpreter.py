@@ -45,6 +45,7 @@ class Interpreter:
         self,
         model: ModelFile,
         *,
+        content: bytes | None = None,
         backend: str | None = None,
         num_threads: int | None = None,
         int8_kernels: Int8Kernels = "auto",
@@ -58,7 +59,8 @@ class Interpreter:
         threads_from = "caller"
         if num_threads is None:
             num_threads, threads_from = _choose_threads(model, name, version)
-        plain: dict[str, Any] = {"model_path": str(model.path), "num_threads": num_threads}
+        file = {"model_path": str(model.path)} if content is None else {"model_content": content}
+        plain: dict[str, Any] = {**file, "num_threads": num_threads}
         options = dict(plain)
         kernels, reason = _add_int8_kernels(options, module, name, model, int8_kernels)
         self._described = name, version, model.path.name

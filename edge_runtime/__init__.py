@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from edge_runtime.errors import ReportError as ReportError
     from edge_runtime.errors import RulesError as RulesError
     from edge_runtime.errors import ServerError as ServerError
+    from edge_runtime.errors import SignatureError as SignatureError
     from edge_runtime.errors import SourceError as SourceError
     from edge_runtime.gate import GateRules as GateRules
     from edge_runtime.golden import verify_model as verify_model
@@ -93,6 +94,7 @@ _MODULE_OF = {
             "ReportError",
             "RulesError",
             "ServerError",
+            "SignatureError",
             "SourceError",
         ),
         "errors",

@@ -16,6 +16,7 @@ from edge_runtime.types import Activation, BackendInfo, Color, InputContract, Pr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from os import PathLike
 
     import numpy as np
     from numpy.typing import NDArray
@@ -36,6 +37,7 @@ class Classifier:
         labels: Names of the classes, by index.
         contract: How a frame becomes the network's input.
         unknown_threshold: Certainty below which a picture is unknown; None: none is.
+        require_signature: The public key that the model had to be signed with; None where none was asked for.
 
     Args:
         model: Path of the ``.tflite`` file.
@@ -48,9 +50,12 @@ class Classifier:
         activation: What the network applies to its output, where the file doesn't tell.
         unknown_threshold: Certainty, 0–1, below which a picture is unknown (`edge_runtime.postprocess.certainty`);
             default: the one that the file carries, if any; 0: none is.
+        require_signature: Path of an Ed25519 public key (PEM): the model runs only if it is signed with it
+            (`edge_runtime.signature`); the file is read once, and the bytes that were checked are those that run.
 
     Raises:
         ModelError: The file can't be used as it is, or the threshold can't be used with it.
+        SignatureError: It isn't signed as is asked for.
         BackendError: No interpreter can be had, or it refuses the model.
     """
 
@@ -65,12 +70,19 @@ class Classifier:
         contract: InputContract | None = None,
         activation: Activation | None = None,
         unknown_threshold: float | None = None,
+        require_signature: str | PathLike[str] | None = None,
     ) -> None:
         self._said: dict[str, Any] = {"labels": labels, "contract": contract, "activation": activation}
         self._wished: dict[str, Any] = {"num_threads": num_threads, "backend": backend, "int8_kernels": int8_kernels}
         self._wished_threshold = unknown_threshold
-        self.model: ModelFile = read_model_file(Path(model), **self._said)
-        self._interpreter: Interpreter | None = Interpreter(self.model, **self._wished)
+        content = None
+        if require_signature is not None:
+            from edge_runtime.signature import read_signed_content
+
+            content = read_signed_content(model, require_signature)
+        self.require_signature = require_signature
+        self.model: ModelFile = read_model_file(model, content=content, **self._said)
+        self._interpreter: Interpreter | None = Interpreter(self.model, content=content, **self._wished)
         self.labels: tuple[str, ...] = self.model.labels
         self.contract: InputContract = self.model.contract
         self._preprocessor = Preprocessor(self.contract, self.model.input_tensor)
@@ -160,7 +172,13 @@ class Classifier:
         path = self.model.path
         if read_model_file(path, **self._said) == self.model:
             return None
-        return Classifier(path, **self._said, **self._wished, unknown_threshold=self._wished_threshold)
+        return Classifier(
+            path,
+            **self._said,
+            **self._wished,
+            unknown_threshold=self._wished_threshold,
+            require_signature=self.require_signature,
+        )
 
     def take_over(self, other: Classifier) -> None:
         """Answers with another one's model from the next call on; the other can't be used afterwards.

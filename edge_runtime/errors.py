@@ -2,7 +2,8 @@
 
 EdgeRuntimeError
 ├── ModelError (ValueError)            a model file can't be used as it is
-│   └── ManifestError                  its edge_manifest.json is damaged or of another schema
+│   ├── ManifestError                  its edge_manifest.json is damaged or of another schema
+│   └── SignatureError                 it isn't signed by the key that is asked for, or that can't be found out
 ├── BackendError (RuntimeError)        no interpreter can be had, or it refuses the model
 ├── FrameError (ValueError)            a frame has the wrong shape, dtype or colour order
 ├── RulesError (ValueError)            settings of the live loop contradict themselves or the model
@@ -25,6 +26,10 @@ class ModelError(EdgeRuntimeError, ValueError):
 
 class ManifestError(ModelError):
     """The manifest inside a model file is damaged or of another schema."""
+
+
+class SignatureError(ModelError):
+    """A model file isn't signed by the key that is asked for, or that can't be found out."""
 
 
 class BackendError(EdgeRuntimeError, RuntimeError):

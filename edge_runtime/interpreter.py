@@ -46,6 +46,7 @@ class Interpreter:
         self,
         model: ModelFile,
         *,
+        content: bytes | None = None,
         backend: str | None = None,
         num_threads: int | None = None,
         int8_kernels: Int8Kernels = "auto",
@@ -59,7 +60,8 @@ class Interpreter:
         threads_from = "caller"
         if num_threads is None:
             num_threads, threads_from = _choose_threads(model, name, version)
-        plain: dict[str, Any] = {"model_content": model_content(model), "num_threads": num_threads}
+        content = model_content(model) if content is None else content
+        plain: dict[str, Any] = {"model_content": content, "num_threads": num_threads}
         options = dict(plain)
         kernels, reason = _add_int8_kernels(options, module, name, model, int8_kernels)
         self._described = name, version, model.path.name

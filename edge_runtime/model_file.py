@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from io import RawIOBase
+from io import BytesIO, FileIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ from edge_runtime.model_graph import IDENTIFIER, Graph, GraphTensor, Operation, 
 from edge_runtime.types import Activation, InputContract, TensorSpec
 
 _CHUNK_BYTES = 1 << 18
+_MAX_BYTES = 1 << 31  # a flatbuffer's own limit
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class ModelFile:
 def read_model_file(
     path: str | os.PathLike[str],
     *,
+    content: bytes | None = None,
     labels: Sequence[str] | None = None,
     contract: InputContract | None = None,
     activation: Activation | None = None,
@@ -82,6 +85,7 @@ def read_model_file(
 
     Args:
         path: Of a ``.tflite`` image classifier: one picture in, one score for each class out.
+        content: Of the file, where it was read before (`read_model_content`): it isn't opened again.
         labels: One for each class.
         contract: How a picture becomes the network's input.
         activation: That the network applies to its output.
@@ -91,10 +95,8 @@ def read_model_file(
             the caller doesn't either.
     """
     path = os.fspath(path)
-    parts = _read_parts(path)
+    parts = _read_parts(path, content)
     graph, metadata, manifest = parts.graph, parts.metadata, parts.manifest
-    if manifest is not None and manifest.model_sha256 != parts.sha256:
-        raise damaged(path)
     input_tensor = _input_tensor(graph, path)
     output_index, output_tensor = _output_tensor(graph, path)
     if contract is None:
@@ -133,14 +135,25 @@ def model_content(model: ModelFile) -> bytes:
     Raises:
         ModelError: The file isn't the one any more that was checked.
     """
-    try:
-        with model.path.open("rb", buffering=0) as file:
-            content = file.read(model.model_bytes)
-    except OSError as error:
-        raise _unreadable(str(model.path), error) from error
+    with _opened(str(model.path)) as file:
+        content = file.read(model.model_bytes)
     if hashlib.sha256(content or b"").hexdigest() != model.sha256:
         raise ModelError(f"Expected {model.path} to stay as it is while it is read, it has changed. Try again.")
     return content
+
+
+def read_model_content(path: str | os.PathLike[str]) -> bytes:
+    """Reads a whole file into memory, so that what is checked is what an interpreter gets, whoever writes meanwhile.
+
+    Raises:
+        ModelError: It can't be read, or is larger than a model can be.
+    """
+    path = os.fspath(path)
+    with _opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > _MAX_BYTES:
+            raise ModelError(f"Expected a model of at most {_MAX_BYTES >> 30} GiB, got {path} of {size:,} bytes.")
+        return file.readall() or b""
 
 
 def read_labels(path: str | os.PathLike[str]) -> tuple[str, ...]:
@@ -176,34 +189,44 @@ class _Parts(NamedTuple):
     labels: dict[str, bytes]
 
 
-def _read_parts(path: str) -> _Parts:
+def _read_parts(path: str, content: bytes | None = None) -> _Parts:
     """Reads and checks the whole file."""
+    if content is not None:
+        return _parts_of(content, BytesIO(content), path)
+    with _opened(path) as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            return _parts_of(b"", file, path)  # nothing can't be mapped
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return _parts_of(data, file, path)
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[FileIO]:
     try:
-        with Path(path).open("rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            if size == 0:
-                raise ModelError(f"Expected a TensorFlow Lite model, but {path} is empty. Copy it again.")
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                archive = find_zip(data, path)
-                graph = _read_graph(data, archive, path)
-                metadata = read_metadata(graph.metadata, path) if graph.metadata else None
-                labels = _labels_files(metadata, archive, data, path)
-                manifest = None
-                if MANIFEST_NAME in archive.files:
-                    manifest = Manifest.from_json(archive.read(MANIFEST_NAME, data, path))
-            sha256 = _sha256(file, archive.start)
+        with FileIO(path) as file:
+            yield file
     except OSError as error:
-        raise _unreadable(path, error) from error
-    return _Parts(size, archive.start, sha256, graph, metadata, manifest, labels)
+        reason = error.strerror or error
+        raise ModelError(f"Expected a TensorFlow Lite model file, got {path!r}: {reason}. Check the path.") from error
 
 
-def _unreadable(path: str, error: OSError) -> ModelError:
-    return ModelError(
-        f"Expected a TensorFlow Lite model file, got {path!r}: {error.strerror or error}. Check the path."
-    )
+def _parts_of(data: bytes | mmap.mmap, file: FileIO | BytesIO, path: str) -> _Parts:
+    """Of a file's content, which can also be read."""
+    if not data:
+        raise ModelError(f"Expected a TensorFlow Lite model, but {path} is empty. Copy it again.")
+    archive = find_zip(data, path)
+    graph = _read_graph(data, archive, path)
+    metadata = read_metadata(graph.metadata, path) if graph.metadata else None
+    labels = _labels_files(metadata, archive, data, path)
+    sha256, manifest = _sha256(file, archive.start), None
+    if MANIFEST_NAME in archive.files:
+        manifest = Manifest.from_json(archive.read(MANIFEST_NAME, data, path))
+        if manifest.model_sha256 != sha256:
+            raise damaged(path)
+    return _Parts(len(data), archive.start, sha256, graph, metadata, manifest, labels)
 
 
-def _read_graph(data: mmap.mmap, archive: AppendedZip, path: str) -> Graph:
+def _read_graph(data: bytes | mmap.mmap, archive: AppendedZip, path: str) -> Graph:
     buffer = FlatBuffer(data, archive.start, path)
     if buffer.identifier() != IDENTIFIER:
         raise ModelError(f"Expected a TensorFlow Lite model (it has TFL3 in it), got {path}. Pass a .tflite file.")
@@ -211,13 +234,13 @@ def _read_graph(data: mmap.mmap, archive: AppendedZip, path: str) -> Graph:
 
 
 def _labels_files(
-    metadata: StandardMetadata | None, archive: AppendedZip, data: mmap.mmap, path: str
+    metadata: StandardMetadata | None, archive: AppendedZip, data: bytes | mmap.mmap, path: str
 ) -> dict[str, bytes]:
     names = {name for name in (metadata.labels_file if metadata else ()) if name in archive.files}
     return {name: archive.read(name, data, path) for name in names}
 
 
-def _sha256(file: RawIOBase, length: int) -> str:
+def _sha256(file: FileIO | BytesIO, length: int) -> str:
     """Hashes by reading, not through the mapping: pages of a mapping would count as this process's memory."""
     digest = hashlib.sha256()
     chunk = memoryview(bytearray(_CHUNK_BYTES))

@@ -23,6 +23,7 @@ class Setup:
     contract: InputContract | None = None
     activation: Activation | None = None
     unknown_threshold: float | None = None
+    require_signature: str | None = None
 
     def open(self) -> Classifier:
         """Makes the classifier.
@@ -40,6 +41,7 @@ class Setup:
             contract=self.contract,
             activation=self.activation,
             unknown_threshold=self.unknown_threshold,
+            require_signature=self.require_signature,
         )
 
     @classmethod
@@ -55,6 +57,7 @@ class Setup:
             contract=model.contract,
             activation=model.activation,
             unknown_threshold=classifier.unknown_threshold or 0.0,
+            require_signature=None if classifier.require_signature is None else os.fspath(classifier.require_signature),
         )
 
     def to_dict(self) -> dict[str, Any]:

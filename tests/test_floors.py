@@ -46,7 +46,7 @@ FLOORS = {
         ),
         tuple(f"sources.{kind}" for kind in ("faulty", "pipeline", "recording")),
         ("model_file", "sources", "commands.options", "doctor"),
-        ("interpreter", "commands.live_options"),
+        ("interpreter", "signature", "commands.live_options"),
         ("classifier",),
         ("golden", "model_watch", "setup", "benchmark.contender"),
         ("stream", "commands.stopping"),
@@ -113,7 +113,7 @@ FLOORS = {
         ("reports.multi_label_page", *of("compression", "importance qat sparsity clustering")),
         ("artifacts", "compression.channel_pruning", "reports.report_page"),
         ("external", "kept", "training.teachers", *of("conversion", "stamp ladder"), "doctor.features"),
-        ("extension", "plan", "evaluation.variants", "doctor.check", "training.find_lr"),
+        ("extension", "plan", "signing", "evaluation.variants", "doctor.check", "training.find_lr"),
         of("reports", "report compression_page summary preview model_card"),
         ("compress", "doctor.check_text", "reports.run_report"),
         ("network_stages", "file_stages", "doctor.check_page", "reports.rate_figure"),
@@ -124,7 +124,7 @@ FLOORS = {
         ("pipeline",),
         ("demo.run",),
         ("commands.options",),
-        of("commands", "train resume extend search check preview pack find_lr evaluate card quantize compress"),
+        of("commands", "train resume extend search check preview pack find_lr evaluate card quantize compress sign"),
         of("commands", "backbones demo"),
         ("cli",),
         ("__main__",),
@@ -132,7 +132,7 @@ FLOORS = {
 }
 # What others may rely on; the rest of edge_runtime is its own.
 PUBLIC = {"", "errors", "types", "manifest", "metadata", "model_file", "preprocess", "classifier", "golden", "stream"}
-PUBLIC |= {"sources", "benchmark", "postprocess"}
+PUBLIC |= {"sources", "benchmark", "postprocess", "signature"}
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from trainer.recipe import read_recipe
     from trainer.reports.preview import preview_photos
     from trainer.search.search import search_recipe
+    from trainer.signing import new_key, sign_model
 
 __all__ = [
     "Recipe",
@@ -43,11 +44,13 @@ __all__ = [
     "check_photos",
     "evaluate_photos",
     "extend",
+    "new_key",
     "preview_photos",
     "quantize_keras_model",
     "read_recipe",
     "resume",
     "search_recipe",
+    "sign_model",
     "train",
 ]
 
@@ -59,10 +62,12 @@ _MODULE_OF = {
     "evaluate_photos": "evaluation.evaluate",
     "preview_photos": "reports.preview",
     "extend": "pipeline",
+    "new_key": "signing",
     "quantize_keras_model": "external",
     "read_recipe": "recipe",
     "resume": "pipeline",
     "search_recipe": "search.search",
+    "sign_model": "signing",
     "train": "pipeline",
 }
 

@@ -22,6 +22,7 @@ from trainer.commands import (
     quantize,
     resume,
     search,
+    sign,
     train,
 )
 from trainer.environment import check_packages
@@ -61,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"edge-trainer {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    photos, models = (check, preview, pack, find_lr), (evaluate, card, quantize, compress)
+    photos, models = (check, preview, pack, find_lr), (evaluate, card, quantize, compress, sign)
     for command in (train, resume, extend, search, *photos, *models, backbones, demo):
         command.add(commands)
     return parser

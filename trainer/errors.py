@@ -9,6 +9,7 @@ TrainerError
 ├── SearchError (ValueError)        a search can't be made as asked
 ├── GateError (RuntimeError)        INT8 lost more than the promise allows
 ├── ClusterError (RuntimeError)     GPUs or machines that are to train together can't, or one was lost
+├── SigningError (ValueError)       a key can't be made, or not sign
 ├── PackagesError (RuntimeError)    packages are missing or don't fit together
 └── OutputFolderError (OSError)     a run's folder can't be written
 """
@@ -48,6 +49,10 @@ class GateError(TrainerError, RuntimeError):
 
 class ClusterError(TrainerError, RuntimeError):
     """GPUs or machines that are to train together can't, or one was lost."""
+
+
+class SigningError(TrainerError, ValueError):
+    """A key can't be made, or not sign."""
 
 
 class PackagesError(TrainerError, RuntimeError):

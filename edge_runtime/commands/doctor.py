@@ -13,6 +13,7 @@ def add(commands: Any) -> None:
     """Adds the command."""
     doctor = add_command(commands, "doctor", "look this device over; exit status 1 where something won't work", _doctor)
     doctor.add_argument("model", nargs="?", metavar="MODEL", help="a .tflite file, to be opened and verified as well")
+    doctor.add_argument("--require-signature", metavar="KEY.pub.pem", help="MODEL must be signed with this key")
     doctor.add_argument("--json", action="store_true", help="as JSON")
 
 
@@ -20,7 +21,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
     from edge_runtime.doctor import examine
 
     findings = []
-    for finding in examine(arguments.model):
+    for finding in examine(arguments.model, require_signature=arguments.require_signature):
         findings.append(finding)
         if not arguments.json:
             print(f"{finding.level:<8} {finding.subject}: {finding.found}", flush=True)

@@ -54,6 +54,11 @@ def add_model(parser: argparse.ArgumentParser, *, several: bool = False) -> None
         help="XNNPACK kernels for quantized models in tflite-runtime 2.14 (default: %(default)s)"
         + ("; both: on and off, a row each" if several else ""),
     )
+    parser.add_argument(
+        "--require-signature",
+        metavar="KEY.pub.pem",
+        help="run the model only if it was signed with this public key's private one (edge-trainer sign)",
+    )
     group = parser.add_argument_group("for a model that doesn't say so itself")
     group.add_argument("--labels", metavar="FILE", help="one label a line")
     group.add_argument("--mean", type=numbers, metavar="M[,M,M]", help="in pixel units 0-255")
@@ -105,6 +110,7 @@ def setup_of(arguments: argparse.Namespace, model: str) -> Setup:
         contract=_contract(arguments, model),
         activation=arguments.activation,
         unknown_threshold=arguments.unknown_threshold,
+        require_signature=arguments.require_signature,
     )
 
 

@@ -31,11 +31,17 @@ from edge_runtime.doctor.software import (
 from edge_runtime.machine import describe_machine
 
 
-def examine(model: str | os.PathLike[str] | None = None, *, root: str | os.PathLike[str] = "/") -> Iterator[Finding]:
+def examine(
+    model: str | os.PathLike[str] | None = None,
+    *,
+    require_signature: str | os.PathLike[str] | None = None,
+    root: str | os.PathLike[str] = "/",
+) -> Iterator[Finding]:
     """Looks at one thing after the other: a few seconds in all.
 
     Args:
         model: A .tflite file to open and verify as well.
+        require_signature: The public key that it must be signed with.
         root: Where ``dev``, ``proc`` and ``sys`` are.
 
     Yields:
@@ -48,7 +54,7 @@ def examine(model: str | os.PathLike[str] | None = None, *, root: str | os.PathL
     yield from check_opencv()
     yield from check_interpreters()
     if model is not None:
-        yield check_model(model)
+        yield check_model(model, require_signature=require_signature)
     yield from check_cameras(root)
     yield from check_picamera2(root)
     machine = describe_machine(root)

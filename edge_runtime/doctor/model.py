@@ -15,7 +15,7 @@ from edge_runtime.errors import EdgeRuntimeError, ManifestError
 try:
     from edge_runtime.classifier import Classifier
     from edge_runtime.golden import all_passed, verify_model
-    with Classifier(sys.argv[1]) as classifier:
+    with Classifier(sys.argv[1], require_signature=sys.argv[2] or None) as classifier:
         golden = classifier.model.manifest is not None and bool(classifier.model.manifest.golden)
         passed = all_passed(verify_model(classifier)) if golden else None
         answer = {"passed": passed, "classes": len(classifier.labels), "backend": classifier.backend.to_dict()}
@@ -25,12 +25,12 @@ print(json.dumps(answer))
 """
 
 
-def check_model(model: str | os.PathLike[str]) -> Finding:
-    """Opens a model in a child process and runs its golden samples."""
+def check_model(model: str | os.PathLike[str], *, require_signature: str | os.PathLike[str] | None = None) -> Finding:
+    """Opens a model in a child process, as `Classifier` does, and runs its golden samples."""
     path = Path(model)
     if not path.is_file():
         return Finding("model", "problem", f"there is no file {path}", f"ls -l {shlex.quote(str(path.parent))}")
-    answer = ask(_VERIFY, str(path.absolute()))
+    answer = ask(_VERIFY, str(path.absolute()), "" if require_signature is None else os.fspath(require_signature))
     if answer.error.startswith("it ends the process"):
         found = f"{path.name} can't be opened: {answer.error}. Is its hash the original's? If not, copy it again"
         return Finding("model", "problem", found, f"sha256sum {shlex.quote(str(path))}")

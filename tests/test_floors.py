@@ -84,7 +84,7 @@ FLOORS = {
         ("config", "environment", "files", "quiet", "lock", *of("data", "images few split")),
         (*of("evaluation", "metrics reliability robustness"), *of("tracking", "tensorboard mlflow")),
         of("training", "networks losses optimizers schedules checkpoint mixed_precision cluster replicas listening"),
-        (*of("training.augmentation", "geometry color"), "conversion.compact", "data.shards"),
+        (*of("training.augmentation", "geometry color"), "conversion.compact", "data.shards", "data.cache"),
         of("training.augmentation", "degradation mixing rand_augment"),
         of("evaluation", "more_photos multi_label quality unknown"),
         ("reports.few_notes",),

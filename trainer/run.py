@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.config import Recipe
 from trainer.errors import OutputFolderError
-from trainer.files import PARTIAL, absolute, read_json, write_json
+from trainer.files import PARTIAL, absolute, put_in_place, read_json, write_json
 from trainer.lock import locked
 from trainer.recipe import write_recipe
 from trainer.training.checkpoint import checkpoints_in
@@ -143,7 +143,7 @@ def _run_stage(run: Run, stage: Stage) -> None:
             stage.work(run, partial)
         seconds = round(perf_counter() - start, 2)
         write_json(partial / "stage.json", {"started": started, "seconds": seconds})
-        partial.rename(finished)
+        put_in_place(partial, finished)
     except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
         if not isinstance(error, OSError) or error.errno is None:  # one of our own says what is wrong

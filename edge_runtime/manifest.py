@@ -133,8 +133,8 @@ class Manifest:
         """Reads a manifest.
 
         Raises:
-            ManifestError: It is no JSON, of a later schema or larger than 8 MiB, lacks something or holds a value that is
-                not of the declared type.
+            ManifestError: It is no JSON, of a later schema or larger than 8 MiB, lacks something or holds a value of
+                another type than declared above.
         """
         try:
             if len(text) > _MAX_BYTES:

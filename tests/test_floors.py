@@ -123,7 +123,7 @@ FLOORS = {
         ("demo.run",),
         ("commands.options",),
         of("commands", "train resume extend search check preview pack find_lr evaluate card quantize compress"),
-        of("commands", "backbones demo"),
+        of("commands", "backbones cache demo"),
         ("cli",),
         ("__main__",),
     ),

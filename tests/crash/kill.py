@@ -27,7 +27,7 @@ from trainer.pipeline import STAGES
 from trainer.recipe import write_recipe
 from trainer.run import load_run, stage_records
 
-_AGAIN = 0.8  # the chance that a process is killed in its stage: five do in the mean, and the next one finishes it
+_KILLS_PER_RUN = 70
 _PATIENCE_S = 600.0
 _TAG = "EDGE_TRAINER_CRASH"  # in the environment of all processes of a run
 _PRELOAD = ["trainer.cli", "trainer.pipeline", "tensorflow", "tf_keras", "tensorflow_model_optimization"]
@@ -69,19 +69,19 @@ class Killer:
         self._seconds = {name: record["seconds"] for name, record in stage_records(load_run(whole)).items()}
 
     def run(self, count: int) -> None:
-        """Starts a new run, kills it so many times at most, and lets it end.
+        """Starts a new run, kills it so many times, and lets it end.
 
         Raises:
             BrokenRunError: It lost something, or left something behind.
         """
         self._runs += 1
-        run, allowed = self._folder / f"run{self._runs}", self.killed.total() + count
+        run, planned = self._folder / f"run{self._runs}", Counter(self._rng.choices(self._stages, k=count))
         shutil.rmtree(self._folder / "cache", ignore_errors=True)
         shutil.rmtree(run, ignore_errors=True)
         hashes: dict[str, str] = {}
         process = self._start(run)
         for stage in self._stages:
-            while self.killed.total() < allowed and self._rng.random() < _AGAIN:
+            for _ in range(planned[stage]):
                 self._kill(process, run, stage)
                 self._check_finished(run, hashes)
                 process = self._start(run)
@@ -102,7 +102,7 @@ class Killer:
         return process
 
     def _kill(self, process: ForkServerProcess, run: Path, stage: str) -> None:
-        """Kills it at a random moment of a stage; seldom before the first one has begun."""
+        """Kills it at a random moment of a stage or shortly after, or, now and then, before the first one has begun."""
         started = time.monotonic()
         if stage == self._stages[0] and self._rng.random() < 0.3:
             wait_s = self._rng.uniform(0, 3)
@@ -185,7 +185,7 @@ def main() -> int:
     folder.mkdir(parents=True)
     killer = Killer(folder, ALL_STAGES, photos=20, seed=arguments.seed)
     while (left := arguments.count - killer.killed.total()) > 0:
-        killer.run(left)
+        killer.run(min(left, _KILLS_PER_RUN))
         print(f"{killer.killed.total()} kills, {dict(killer.killed)}: the same models", flush=True)
     return 0
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from edge_runtime.errors import ManifestError
 from edge_runtime.manifest import Calibration, GoldenSample, Manifest, MeasuredAccuracy, UnknownThreshold
 from edge_runtime.types import InputContract, TensorSpec
+from tests.fuzz.refusal import check_refusal
 
 EXAMPLE = Manifest(
     input=InputContract(96, 96),
@@ -51,9 +52,7 @@ def read(content: str | bytes) -> Manifest | None:
     try:
         manifest = Manifest.from_json(content)
     except ManifestError as error:
-        assert str(error).startswith("Expected ")
-        assert len(str(error)) < 1500
-        assert "\n" not in str(error)
+        check_refusal(error)
         return None
     finally:
         assert time.perf_counter() - started < 20

@@ -7,14 +7,18 @@ associated files). Every exported model, FP32 or INT8, carries the same kind.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, is_dataclass
+from functools import cache
+from math import isfinite
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from edge_runtime.errors import ManifestError
 from edge_runtime.types import Activation, InputContract, TensorSpec
 
 SCHEMA_VERSION = 1
 FILE_NAME = "edge_manifest.json"
+
+_MAX_BYTES = 8 << 20  # golden samples of tens of thousands of classes fit in; JSON takes twenty times as much in memory
 
 
 @dataclass(frozen=True)
@@ -129,9 +133,12 @@ class Manifest:
         """Reads a manifest.
 
         Raises:
-            ManifestError: It is no JSON, of a later schema, or lacks something.
+            ManifestError: It is no JSON, of a later schema or larger than 8 MiB, lacks something or holds a value of
+                another type than declared above.
         """
         try:
+            if len(text) > _MAX_BYTES:
+                raise ValueError(f"it is larger than {_MAX_BYTES >> 20} MiB")
             values = json.loads(text)
             version = values["schema_version"]
             if version != SCHEMA_VERSION:
@@ -140,7 +147,7 @@ class Manifest:
                     "the model was exported for, or export it again."
                 )
             calibration, unknown = values["calibration"], values.get("unknown")
-            return cls(
+            manifest = cls(
                 input=InputContract.from_dict(values["input"]),
                 input_tensor=TensorSpec.from_dict(values["input_tensor"]),
                 output_tensor=TensorSpec.from_dict(values["output_tensor"]),
@@ -155,9 +162,43 @@ class Manifest:
                 temperature=values.get("temperature", 1.0),
                 unknown=UnknownThreshold(**unknown) if unknown else None,
             )
-        except (KeyError, TypeError, ValueError) as error:
+            _check(manifest, cls, "the manifest")
+            return manifest
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             if isinstance(error, ManifestError):
                 raise
             raise ManifestError(
                 f"Expected a complete {FILE_NAME}, got one that can't be read ({error!r}). Export the model again."
             ) from error
+
+
+def _check(value: Any, kind: Any, name: str) -> None:
+    """Raises a ValueError unless a value is what an annotation says."""
+    if is_dataclass(kind) and isinstance(value, kind):  # type: ignore[arg-type]
+        for part, of in _annotations(type(value)).items():
+            _check(getattr(value, part), of, part)
+    elif get_origin(kind) is tuple and is_dataclass(get_args(kind)[0]):
+        for entry in value:
+            _check(entry, get_args(kind)[0], name)
+    elif type(None) in get_args(kind):
+        if value is not None:
+            _check(value, get_args(kind)[0], name)
+    elif not _fits(value, kind):
+        raise ValueError(f"{name} is {str(value)[:100]!r}")
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if get_origin(kind) is tuple:  # of numbers, of which there may be thousands
+        return set(map(type, value)) <= {int, get_args(kind)[0]} and all(map(isfinite, value))
+    if kind is float:
+        return type(value) in (int, float) and isfinite(value)
+    if kind is int:
+        return type(value) is int and value.bit_length() < 64
+    return isinstance(value, get_origin(kind) or kind)
+
+
+@cache
+def _annotations(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)

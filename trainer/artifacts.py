@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, replace
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from trainer.config import Recipe
 from trainer.evaluation.multi_label import read_evaluation
-from trainer.files import read_json, write_json
+from trainer.files import read_json, write_bytes, write_json
 from trainer.quiet import load_tensorflow
 from trainer.run import Run
 from trainer.training.backbones import get_backbone
@@ -157,7 +158,9 @@ def write_evaluation(folder: Path, kind: str, evaluation: Evaluation) -> None:
     if evaluation.all_scores is not None:
         import numpy as np
 
-        np.savez_compressed(folder / f"{kind}_{evaluation.split}.npz", scores=evaluation.all_scores)
+        content = BytesIO()
+        np.savez_compressed(content, scores=evaluation.all_scores)
+        write_bytes(folder / f"{kind}_{evaluation.split}.npz", content.getvalue())
 
 
 def read_evaluations(run: Run) -> dict[str, dict[str, Evaluation]]:

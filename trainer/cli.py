@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from edge_runtime.errors import EdgeRuntimeError
 from trainer.commands import (
     backbones,
+    cache,
     card,
     check,
     compress,
@@ -63,6 +64,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"edge-trainer {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     photos, models = (check, preview, pack, find_lr), (evaluate, card, quantize, compress, sign)
-    for command in (train, resume, extend, search, *photos, *models, backbones, demo):
+    for command in (train, resume, extend, search, *photos, *models, backbones, cache, demo):
         command.add(commands)
     return parser

@@ -1,4 +1,4 @@
-"""Writes files whole or not at all."""
+"""Writes files and folders whole or not at all, a power cut included."""
 
 from __future__ import annotations
 
@@ -28,12 +28,21 @@ def write_bytes(path: Path, content: bytes) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(path)
+            _sync(path.parent)
         finally:
             partial.unlink(missing_ok=True)
     except OSError as error:
         raise OutputFolderError(
             f"Expected to write {path}, got: {error.strerror or error}. Make room or choose another folder."
         ) from error
+
+
+def put_in_place(partial: Path, finished: Path) -> None:
+    """Renames a folder when all that is in it has reached the disk: a rename may get there before what it names."""
+    for path in (*partial.rglob("*"), partial):
+        _sync(path)
+    partial.rename(finished)
+    _sync(finished.parent)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -44,6 +53,14 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Reads JSON."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def is_remote(path: str | Path) -> bool:

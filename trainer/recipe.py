@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.config import Recipe
+from trainer.config.require import shown
 from trainer.errors import RecipeError
 from trainer.files import write_bytes
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _BUILT_IN = files("trainer") / "recipes"
+_MAX_BYTES, _MAX_LINE = 1 << 16, 2048  # a key of thousands of parts keeps Python's TOML reader busy for minutes
 
 
 def recipe_names() -> tuple[str, ...]:
@@ -37,15 +39,23 @@ def read_recipe(name_or_path: str = "default", settings: Sequence[str] = ()) -> 
         text = (_BUILT_IN / f"{name_or_path}.toml").read_text(encoding="utf-8")
     else:
         path = Path(name_or_path)
-        if not path.is_file():
+        if not _is_file(path):
             raise RecipeError(
-                f"Expected a recipe file or one of {', '.join(recipe_names())}, got {name_or_path!r}. Check the path."
+                f"Expected a recipe file or one of {', '.join(recipe_names())}, got {shown(name_or_path)}. "
+                "Check the path."
             )
         text = read_text(path)
     recipe = Recipe.from_dict(parse_toml(text, name_or_path))
     for setting in settings:
         recipe = recipe.updated(parse_setting(setting))
     return recipe
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # of a name that is too long for one
+        return False
 
 
 def write_recipe(recipe: Recipe, path: Path) -> None:
@@ -62,7 +72,8 @@ def read_text(path: Path) -> str:
         RecipeError: It can't be read.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            return file.read(_MAX_BYTES + 1).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"Expected a TOML file, got {path}, which can't be read: {error}.") from error
 
@@ -77,10 +88,15 @@ def parse_toml(text: str, origin: str) -> dict[str, Any]:
         import tomllib
     else:
         import tomli as tomllib
+    if len(text) > _MAX_BYTES or any(len(line) > _MAX_LINE for line in text.splitlines()):
+        raise RecipeError(
+            f"Expected at most {_MAX_BYTES >> 10} KiB of TOML in {shown(origin)}, in lines of at most {_MAX_LINE:,} "
+            "characters, got more. Is it a recipe?"
+        )
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"Expected TOML in {origin}, got something else: {error}.") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, and tables in tables, among others
+        raise RecipeError(f"Expected TOML in {shown(origin)}, got something else: {error}.") from error
 
 
 def parse_setting(setting: str) -> dict[str, Any]:
@@ -91,7 +107,7 @@ def parse_setting(setting: str) -> dict[str, Any]:
     """
     key, equals, value = setting.partition("=")
     if not equals or not key.strip() or not value.strip():
-        raise RecipeError(f"Expected section.key=value, for example finetune.epochs=10, got {setting!r}.")
+        raise RecipeError(f"Expected section.key=value, for example finetune.epochs=10, got {shown(setting)}.")
     try:
         return parse_toml(f"{key}={value}", setting)
     except RecipeError:

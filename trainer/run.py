@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.config import Recipe
 from trainer.errors import OutputFolderError
-from trainer.files import PARTIAL, absolute, read_json, write_json
+from trainer.files import PARTIAL, absolute, put_in_place, read_json, write_json
 from trainer.lock import locked
 from trainer.recipe import write_recipe
 from trainer.training.checkpoint import checkpoints_in
@@ -76,11 +76,7 @@ def open_run(folder: Path, photos: Path, recipe: Recipe, weights: Path | None) -
     request = folder / "run.json"
     asked = {"photos": str(absolute(photos)), "recipe": recipe.to_dict()}
     if request.exists():
-        if not _asks_for(_read_request(request), photos, recipe):
-            raise OutputFolderError(
-                f"Expected {folder} to be new or to hold this very run, but it holds one with other photos or "
-                "settings: choose another folder with --to, or delete that one."
-            )
+        _require_asked(run)
         if not (folder / "recipe.toml").exists():  # the process was killed between the two
             write_recipe(recipe, folder / "recipe.toml")
         return run
@@ -116,10 +112,11 @@ def run_stages(run: Run, stages: Sequence[Stage], announce: Callable[[str], None
     """Works through the stages that the recipe wants, in order, leaving out those that are finished.
 
     Raises:
-        OutputFolderError: The folder can't be written, or another process works in it.
+        OutputFolderError: The folder can't be written, another process works in it, or it holds another run.
     """
     stages = [stage for stage in stages if stage.wanted(run.recipe)]
     with locked(run.folder):
+        _require_asked(run)  # another process may have opened the folder at the same moment
         for leftover in run.folder.glob(PARTIAL):
             leftover.unlink()
         for number, stage in enumerate(stages, start=1):
@@ -143,7 +140,7 @@ def _run_stage(run: Run, stage: Stage) -> None:
             stage.work(run, partial)
         seconds = round(perf_counter() - start, 2)
         write_json(partial / "stage.json", {"started": started, "seconds": seconds})
-        partial.rename(finished)
+        put_in_place(partial, finished)
     except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
         if not isinstance(error, OSError) or error.errno is None:  # one of our own says what is wrong
@@ -167,13 +164,22 @@ def stage_records(run: Run) -> dict[str, dict[str, Any]]:
     return dict(sorted(records.items(), key=lambda item: item[1]["started"]))
 
 
-def _asks_for(request: Any, photos: Path, recipe: Recipe) -> bool:
-    """Whether a run was asked to do this. A setting that is newer than the run had its default then."""
+def _require_asked(run: Run) -> None:
+    """Raises an OutputFolderError where the run in the folder was asked to do something else.
+
+    A setting that is newer than that run had its default then.
+    """
+    request = _read_request(run.folder / "run.json")
     try:
         begun = Recipe.from_dict(request["recipe"]).without_tracking()
-        return bool(request["photos"] == str(absolute(photos)) and begun == recipe.without_tracking())
+        same = request["photos"] == str(absolute(run.photos)) and begun == run.recipe.without_tracking()
     except (KeyError, TypeError, ValueError):  # of settings that there are no more, among others
-        return False
+        same = False
+    if not same:
+        raise OutputFolderError(
+            f"Expected {run.folder} to be new or to hold this very run, but it holds one with other photos or "
+            "settings: choose another folder with --to, or delete that one."
+        )
 
 
 def _read_request(path: Path) -> Any:

@@ -13,6 +13,7 @@ from edge_runtime.types import BackendInfo, Category, InputContract, Prediction,
 
 numbers = st.floats(-1000, 1000, allow_nan=False)
 positive = st.floats(1e-3, 1000)
+counts = st.integers(0, 2**63 - 1)
 
 
 @st.composite
@@ -45,14 +46,14 @@ manifests = st.builds(
     activation=st.sampled_from(["softmax", "sigmoid", "none"]),
     model_sha256=st.text("0123456789abcdef", min_size=64, max_size=64),
     provenance=st.dictionaries(st.text(), st.one_of(st.text(), st.integers(), st.booleans(), st.none())),
-    accuracy=st.lists(st.builds(MeasuredAccuracy, st.text(), st.integers(0), st.floats(0, 1)), max_size=2).map(tuple),
-    calibration=st.none() | st.builds(Calibration, st.integers(0), st.text(), st.integers(0)),
+    accuracy=st.lists(st.builds(MeasuredAccuracy, st.text(), counts, st.floats(0, 1)), max_size=2).map(tuple),
+    calibration=st.none() | st.builds(Calibration, counts, st.text(), counts),
     golden=st.lists(
         st.builds(GoldenSample, st.text(), st.lists(numbers | st.integers(-9, 9), max_size=5).map(tuple), st.text()),
         max_size=2,
     ).map(tuple),
     temperature=st.floats(0.1, 10),
-    unknown=st.none() | st.builds(UnknownThreshold, st.floats(0, 1), st.floats(0, 1), st.integers(0)),
+    unknown=st.none() | st.builds(UnknownThreshold, st.floats(0, 1), st.floats(0, 1), counts),
 )
 
 

@@ -22,10 +22,10 @@ from trainer.errors import RecipeError, TrainerError
 
 recipes = st.builds(
     Recipe,
-    seed=st.integers(0, 2**32),
+    seed=st.integers(0, 2**32 - 1),
     data=st.builds(DataConfig, val_fraction=st.floats(0, 0.89), crop=st.sampled_from(["center", "stretch"])),
     model=st.builds(ModelConfig, backbone=st.text(), input_size=st.just(0) | st.integers(32, 512)),
-    head=st.builds(HeadConfig, epochs=st.integers(0), learning_rate=st.floats(1e-9, 10)),
+    head=st.builds(HeadConfig, epochs=st.integers(0, 2**63 - 1), learning_rate=st.floats(1e-9, 10)),
     finetune=st.builds(FinetuneConfig, unfreeze=st.floats(0.01, 1)),
     augment=st.builds(AugmentConfig, scale=st.tuples(st.floats(0.1, 1), st.floats(1, 3)), flip=st.booleans()),
     quantize=st.builds(QuantizeConfig, io=st.sampled_from(["int8", "uint8"])),
@@ -38,7 +38,7 @@ def test_a_recipe_comes_back_from_its_tables(recipe: Recipe) -> None:
     assert Recipe.from_dict(recipe.to_dict()) == recipe
 
 
-@given(recipes, st.integers(0, 2**32), st.integers(0, 500))
+@given(recipes, st.integers(0, 2**32 - 1), st.integers(0, 500))
 def test_updating_changes_what_is_named_and_nothing_else(recipe: Recipe, seed: int, epochs: int) -> None:
     changed = recipe.updated({"seed": seed, "finetune": {"epochs": epochs}})
     assert (changed.seed, changed.finetune.epochs) == (seed, epochs)

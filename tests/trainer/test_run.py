@@ -13,7 +13,7 @@ import pytest
 
 from trainer.config import Recipe
 from trainer.errors import DatasetError, OutputFolderError
-from trainer.files import read_json, write_bytes, write_json
+from trainer.files import put_in_place, read_json, write_bytes, write_json
 from trainer.lock import locked
 from trainer.recipe import read_recipe
 from trainer.run import Run, Stage, open_run, run_stages, stage_records
@@ -191,6 +191,13 @@ class TestStages:
         run_stages(run, [writing(log, "a")], lambda line: None)
         assert log == ["a"]
 
+    def test_of_another_run_that_was_opened_at_the_same_moment_are_refused(self, run: Run, photos: Path) -> None:
+        log: list[str] = []
+        other = Run(run.folder, photos, Recipe(seed=1), None)
+        with pytest.raises(OutputFolderError, match="other photos or settings"):
+            run_stages(other, [writing(log, "a")], log.append)
+        assert log == []
+
     def test_of_a_run_that_was_killed_start_again(self, tmp_path: Path, photos: Path) -> None:
         code = f"""
 import os, signal
@@ -234,3 +241,9 @@ class TestFiles:
             write(path)
         assert path.read_text() == "the old one"
         assert names_in(tmp_path) == ["file"]
+
+    def test_a_folder_is_put_in_place_with_all_that_is_in_it(self, tmp_path: Path) -> None:
+        (tmp_path / "partial" / "inner").mkdir(parents=True)
+        (tmp_path / "partial" / "inner" / "file").write_text("x")
+        put_in_place(tmp_path / "partial", tmp_path / "finished")
+        assert names_in(tmp_path) == ["finished/inner/file"]

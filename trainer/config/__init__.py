@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, replace
+from math import isfinite
 from typing import Any
 
 from trainer.config.augmentation import AugmentConfig
@@ -12,6 +13,7 @@ from trainer.config.evaluation import RobustnessConfig, ScoresConfig
 from trainer.config.extension import ExtendConfig, KeepConfig
 from trainer.config.loss import LossConfig
 from trainer.config.quantization import GateConfig, QatConfig, QuantizeConfig
+from trainer.config.require import require, shown
 from trainer.config.tracking import TrackConfig
 from trainer.config.training import FinetuneConfig, HeadConfig, ModelConfig
 from trainer.errors import RecipeError
@@ -63,6 +65,9 @@ class Recipe:
     robustness: RobustnessConfig = field(default_factory=RobustnessConfig)
     track: TrackConfig = field(default_factory=TrackConfig)
 
+    def __post_init__(self) -> None:
+        require(0 <= self.seed < 2**32, "seed", "from 0 to below 2^32", self.seed)
+
     def to_dict(self) -> dict[str, Any]:
         """Nested tables, as TOML holds them."""
         return asdict(self)
@@ -107,11 +112,11 @@ def _updated(config: Any, values: dict[str, Any], prefix: str) -> Any:
     changes: dict[str, Any] = {}
     for name, value in values.items():
         if name not in known:
-            raise RecipeError(f"Expected one of {', '.join(prefix + k for k in known)}, got {prefix + name!r}.")
+            raise RecipeError(f"Expected one of {', '.join(prefix + k for k in known)}, got {shown(prefix + name)}.")
         current = known[name]
         if hasattr(current, "__dataclass_fields__"):
             if not isinstance(value, dict):
-                raise RecipeError(f"Expected {prefix + name} to be a table of settings, got {value!r}.")
+                raise RecipeError(f"Expected {prefix + name} to be a table of settings, got {shown(value)}.")
             changes[name] = _updated(current, value, f"{prefix}{name}.")
         else:
             changes[name] = _converted(value, current, prefix + name)
@@ -122,13 +127,21 @@ def _updated(config: Any, values: dict[str, Any], prefix: str) -> Any:
 
 def _converted(value: Any, current: Any, name: str) -> Any:
     kind = type(current)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
     if kind is tuple and isinstance(value, (list, tuple)):
         # An empty default stands for names, any other one for numbers.
-        wanted, convert = ((int, float), float) if current and isinstance(current[0], float) else ((str,), str)
-        if all(isinstance(v, wanted) and not isinstance(v, bool) for v in value):
-            return tuple(convert(v) for v in value)
-    if type(value) is not kind:
-        raise RecipeError(f"Expected {name} to be {kind.__name__}, for example {current!r}, got {value!r}.")
-    return value
+        wanted = float if current and isinstance(current[0], float) else str
+        found = [_plain(v, wanted) for v in value]
+    else:
+        found = [_plain(value, kind)]
+    if any(v is None for v in found):
+        raise RecipeError(f"Expected {name} to be {kind.__name__}, for example {current!r}, got {shown(value)}.")
+    return tuple(found) if kind is tuple else found[0]
+
+
+def _plain(value: Any, kind: type[Any]) -> Any:
+    """A value as a setting of a kind holds it, numbers in 64 bits and finite; None where it is no such value."""
+    if type(value) is int and value.bit_length() > 63:
+        return None
+    if kind is float and type(value) is int:
+        return float(value)
+    return value if type(value) is kind and (kind is not float or isfinite(value)) else None

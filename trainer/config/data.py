@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from trainer.config.require import require
+from trainer.config.require import require, shown
 from trainer.errors import RecipeError
 
 
@@ -39,6 +39,6 @@ class DataConfig:
             kind = "exif_time or a regular expression with one group in parentheses"
             try:
                 groups = re.compile(self.group).groups
-            except re.error as error:
-                raise RecipeError(f"Expected data.group to be {kind}, got {self.group!r} ({error}).") from error
+            except (re.error, OverflowError, RecursionError) as error:
+                raise RecipeError(f"Expected data.group to be {kind}, got {shown(self.group)} ({error}).") from error
             require(groups == 1, "data.group", kind, self.group)

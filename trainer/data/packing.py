@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _SHARD_BYTES = 128 << 20
 _AT_ONCE = 256  # photos that are held in memory
 _QUALITY = 95
+_UNFINISHED = f".{INDEX}.partial"
 
 
 def pack(
@@ -70,10 +71,11 @@ def pack(
             index = Index(found.classes, found.multi_label, (), ())
             packed = _write(folder, names, found.root, chosen, index.labels, size)
             index = replace(index, shards=_described(folder, names, packed), photos=packed)
-            with tf.io.gfile.GFile(address(folder / INDEX), "w") as file:  # last: without it, nothing is packed
+            with tf.io.gfile.GFile(address(folder / _UNFINISHED), "w") as file:
                 file.write(json.dumps(index.to_dict(), indent=1) + "\n")
+            tf.io.gfile.rename(address(folder / _UNFINISHED), address(folder / INDEX))  # without it, nothing is packed
         except BaseException:
-            for name in (INDEX, *names):
+            for name in (_UNFINISHED, *names):
                 if tf.io.gfile.exists(address(folder / name)):
                     tf.io.gfile.remove(address(folder / name))
             raise

@@ -21,6 +21,7 @@ from trainer.data.split import assign_splits
 from trainer.demo.scene import View, drifting, random_view, render
 from trainer.demo.sheet import draw_sheet, trace_strokes
 from trainer.errors import OutputFolderError
+from trainer.files import PARTIAL, write_json
 from trainer.types import SPLITS, Split
 
 if TYPE_CHECKING:
@@ -132,19 +133,19 @@ def _prepare(folder: Path, settings: dict[str, object]) -> bool:
             return False
         for split in SPLITS:
             shutil.rmtree(folder / split, ignore_errors=True)
-    elif folder.exists() and any(folder.iterdir()):
+    elif folder.exists() and set(folder.iterdir()) - set(folder.glob(PARTIAL)):
         raise OutputFolderError(
             f"Expected an empty folder for the demo's photos, got {folder} with other files in it. Name another folder."
         )
     folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.glob(PARTIAL):
+        leftover.unlink()
     _mark(folder, settings, finished=False)
     return True
 
 
 def _mark(folder: Path, settings: dict[str, object], *, finished: bool) -> None:
-    temporary = folder / f"{_MARKER}.tmp"
-    temporary.write_text(json.dumps({**settings, "finished": finished}), encoding="utf-8")
-    temporary.replace(folder / _MARKER)
+    write_json(folder / _MARKER, {**settings, "finished": finished})
 
 
 def _write_photos(folder: Path, seed: int, scenes_per_scan: int) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer.errors import OutputFolderError
+from trainer.files import write_bytes
 
 if TYPE_CHECKING:
     from trainer.training.find_lr import RateSweep
@@ -41,10 +42,9 @@ def write_rate_figure(sweep: RateSweep, path: Path) -> None:
     axes.set_ylabel("training loss")
     axes.grid(axis="y", color="0.9")
     axes.spines[["top", "right"]].set_visible(False)
-    try:
-        figure.savefig(path, dpi=150)
-    except OSError as error:
-        raise OutputFolderError(f"Expected to write {path}, got: {error.strerror or error}.") from error
+    content = BytesIO()
+    figure.savefig(content, dpi=150, format=path.suffix.removeprefix("."))
+    write_bytes(path, content.getvalue())
 
 
 def format_sweep(sweep: RateSweep) -> str:

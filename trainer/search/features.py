@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainer.artifacts import cache_folder, input_contract
+from trainer.data.cache import at_work
 from trainer.data.pixels import load_pixels
 from trainer.errors import OutputFolderError
 from trainer.files import write_bytes
@@ -55,7 +56,8 @@ def cached_features(dataset: Dataset, split: Split, recipe: Recipe, weights: Pat
         model = build_network(recipe, dataset, weights)
         content = io.BytesIO()
         np.save(content, compute_features(model, pixels.images, contract=contract))
-        write_bytes(file, content.getvalue())
+        with at_work(file.parent):
+            write_bytes(file, content.getvalue())
     try:
         features: NDArray[np.float32] = np.load(file)
     except (OSError, ValueError) as error:

@@ -101,6 +101,8 @@ def _download(url: str, target: Path) -> Path:
         try:
             with part.open("wb") as file:
                 _copy(response, file, int(response.headers.get("Content-Length") or 0), target.name)
+                file.flush()
+                os.fsync(file.fileno())
             part.replace(target)
         finally:
             part.unlink(missing_ok=True)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +16,9 @@ from PIL import Image
 
 from edge_runtime.preprocess import resize_frame
 from edge_runtime.types import InputContract
+from trainer.cli import main
 from trainer.config import DataConfig
+from trainer.data.cache import at_work, clear
 from trainer.data.dataset import scan
 from trainer.data.images import read_image
 from trainer.data.pixels import load_pixels
@@ -120,3 +125,91 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(dataset, tmp_path, monkeypat
 def test_an_empty_split(dataset, tmp_path):
     with pytest.raises(DatasetError, match="photos in the val split"):
         load_pixels(replace(dataset, photos=dataset.split("train")), "val", CONTRACT, tmp_path)
+
+
+def _cache_of(folder: Path) -> Path:
+    (cache,) = (path for path in folder.iterdir() if not path.name.startswith("."))
+    return cache
+
+
+def _flip(file: Path, at: int) -> None:
+    content = bytearray(file.read_bytes())
+    content[at] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda cache: _flip(cache / "images.npy", -1),
+        lambda cache: _flip(cache / "images.npy", 5000),
+        lambda cache: _flip(cache / "images.npy", 70),
+        lambda cache: os.truncate(cache / "images.npy", 4000),
+        lambda cache: os.truncate(cache / "images.npy", 0),
+        lambda cache: (cache / "images.npy").unlink(),
+        lambda cache: (cache / "kept.json").unlink(),
+        lambda cache: (cache / "kept.json").write_text("[0, 1]"),
+        lambda cache: os.truncate(cache / "kept.json", 20),
+        lambda cache: (cache / "kept.json").write_text((cache / "kept.json").read_text().replace(" 3,", " 4,")),
+    ],
+    ids=["last byte", "a pixel", "header", "cut", "empty", "gone", "no record", "old record", "half", "other photos"],
+)
+def test_damage_is_found_and_the_cache_made_anew(dataset, tmp_path, caplog, damage):
+    good = load_pixels(dataset, "train", CONTRACT, tmp_path / "cache").images.copy()
+    damage(_cache_of(tmp_path / "cache"))
+    for _ in "made anew", "read":
+        pixels = load_pixels(dataset, "train", CONTRACT, tmp_path / "cache")
+        assert np.array_equal(pixels.images, good)
+        assert pixels.paths == tuple(photo.path for photo in dataset.split("train"))
+    assert caplog.text.count("Damaged pixels") == 1
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_a_decoding_that_was_killed_is_swept_away(dataset, tmp_path):
+    code = f"""
+import os, signal
+from trainer.data import pixels
+from trainer.data.dataset import scan
+from trainer.config import DataConfig
+from edge_runtime.types import InputContract
+from pathlib import Path
+
+pixels.read_image = lambda path: os.kill(os.getpid(), signal.SIGKILL)
+dataset = scan(Path({str(tmp_path / "photos")!r}), data=DataConfig(), seed=0)
+pixels.load_pixels(dataset, "train", InputContract(16, 24), {str(tmp_path / "cache")!r})
+"""
+    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == -signal.SIGKILL
+    (left,) = (tmp_path / "cache").iterdir()
+    assert left.name.endswith(".partial")
+    load_pixels(dataset, "val", CONTRACT, tmp_path / "cache")
+    assert [path.name.split("-")[0] for path in (tmp_path / "cache").iterdir()] == ["val"]
+
+
+def test_a_decoding_that_is_under_way_is_left_alone(tmp_path):
+    unfinished = tmp_path / ".train-0-1.partial"
+    with at_work(tmp_path):
+        unfinished.mkdir()
+        with at_work(tmp_path):
+            pass
+        with pytest.raises(OutputFolderError, match="another process"):
+            clear(tmp_path)
+        assert unfinished.is_dir()
+    with at_work(tmp_path):
+        assert not unfinished.exists()
+
+
+def test_caches_are_listed_and_cleared(dataset, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert main(["cache"]) == 0
+    pixels = load_pixels(dataset, "train", CONTRACT, tmp_path / "edge_trainer")
+    (tmp_path / "edge_trainer" / "features-train-0.npy").write_bytes(bytes(3 << 20))
+    assert main(["cache"]) == 0
+    assert main(["cache", "--clear"]) == 0
+    assert main(["cache"]) == 0
+    empty, *listed, total, cleared, again = capsys.readouterr().out.splitlines()
+    assert empty.split()[:3] == again.split()[:3] == ["0.0", "MiB", "in"]
+    assert sorted(line.split()[-1].split("-")[0] for line in listed) == ["features", "train"]
+    assert total.split()[:3] == ["3.1", "MiB", "in"]
+    assert cleared.split()[:4] == ["3.1", "MiB", "removed", "from"]
+    assert list((tmp_path / "edge_trainer").iterdir()) == []
+    assert pixels.images.max() > 0  # what is open stays readable

@@ -104,6 +104,12 @@ def test_an_unfinished_folder_is_made_anew(tmp_path):
     assert len(list(folder.glob("*/*/*.jpg"))) == SCANS
 
 
+def test_a_folder_that_was_just_begun_is_made_anew(tmp_path):
+    (tmp_path / "..digits.json.123.partial").write_text("{")
+    write_digit_photos(tmp_path, seed=0, scenes_per_scan=1)
+    assert [path.name for path in tmp_path.glob(".*")] == [".digits.json"]
+
+
 def test_other_settings_replace_the_photos(tmp_path):
     write_digit_photos(tmp_path, seed=0, scenes_per_scan=3)
     write_digit_photos(tmp_path, seed=1, scenes_per_scan=1)

@@ -1,0 +1,194 @@
+"""Kills a run at random moments of all its stages, lets it go on, and compares what it made with an undisturbed run.
+
+    python -m tests.crash.kill --count 200 --seed 0
+
+Everything is written below ``build/crash``, where a run that came out otherwise stays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import random
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from multiprocessing import get_context
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+from tests.crash.recipes import ALL_STAGES
+from tests.tiny import write_photos
+from trainer.config import Recipe
+from trainer.pipeline import STAGES
+from trainer.recipe import write_recipe
+from trainer.run import load_run, stage_records
+
+_KILLS_PER_RUN = 70
+_PATIENCE_S = 600.0
+_TAG = "EDGE_TRAINER_CRASH"  # in the environment of all processes of a run
+_PRELOAD = ["trainer.cli", "trainer.pipeline", "tensorflow", "tf_keras", "tensorflow_model_optimization"]
+
+
+class BrokenRunError(AssertionError):
+    """A run that lost something, or left something behind."""
+
+
+class Killer:
+    """Starts processes of one run, in turn, and kills them.
+
+    Processes are forked from one that has imported TensorFlow, which takes longer than most stages.
+
+    Attributes:
+        killed: Number of kills, by stage or ``"before"`` the first one and ``"between"`` two.
+    """
+
+    def __init__(self, folder: Path, recipe: Recipe, *, photos: int, seed: int) -> None:
+        """Makes photos and an undisturbed run.
+
+        Args:
+            folder: New; everything is written there.
+            recipe: Of the run.
+            photos: Of each class.
+            seed: Of the moments.
+        """
+        self.killed: Counter[str] = Counter()
+        self._folder, self._rng, self._runs = folder, random.Random(seed), 0
+        self._photos = write_photos(folder / "photos", photos)
+        write_recipe(recipe, folder / "recipe.toml")
+        self._stages = [stage.name for stage in STAGES if stage.wanted(recipe)]
+        os.environ.update(SOURCE_DATE_EPOCH="1700000000", XDG_CACHE_HOME=str(folder / "cache"), **{_TAG: str(folder)})
+        self._context = get_context("forkserver")
+        self._context.set_forkserver_preload(_PRELOAD)
+        whole = folder / "undisturbed"
+        self._finished(whole, self._start(whole))
+        self._models, self._names = model_files(whole), names(whole) | names(folder / "cache")
+        self._seconds = {name: record["seconds"] for name, record in stage_records(load_run(whole)).items()}
+
+    def run(self, count: int) -> None:
+        """Starts a new run, kills it so many times, and lets it end.
+
+        Raises:
+            BrokenRunError: It lost something, or left something behind.
+        """
+        self._runs += 1
+        run, planned = self._folder / f"run{self._runs}", Counter(self._rng.choices(self._stages, k=count))
+        shutil.rmtree(self._folder / "cache", ignore_errors=True)
+        shutil.rmtree(run, ignore_errors=True)
+        hashes: dict[str, str] = {}
+        process = self._start(run)
+        for stage in self._stages:
+            for _ in range(planned[stage]):
+                self._kill(process, run, stage)
+                self._check_finished(run, hashes)
+                process = self._start(run)
+        self._finished(run, process)
+        self._check_finished(run, hashes)
+        if model_files(run) != self._models:
+            raise BrokenRunError(f"{run}: other models than undisturbed")
+        found = names(run) | names(self._folder / "cache")
+        if found != self._names:
+            raise BrokenRunError(f"{run}: {sorted(found ^ self._names)} are there or missing")
+        shutil.rmtree(run)
+
+    def _start(self, run: Path) -> ForkServerProcess:
+        fresh = ["train", str(self._photos), "--to", str(run), "--recipe", str(self._folder / "recipe.toml")]
+        arguments = ["resume", str(run)] if (run / "run.json").exists() else fresh
+        process = self._context.Process(target=_work, args=(arguments, str(run.with_suffix(".log"))))
+        process.start()
+        return process
+
+    def _kill(self, process: ForkServerProcess, run: Path, stage: str) -> None:
+        """Kills it at a random moment of a stage or shortly after, or, now and then, before the first one has begun."""
+        started = time.monotonic()
+        if stage == self._stages[0] and self._rng.random() < 0.3:
+            wait_s = self._rng.uniform(0, 3)
+        else:
+            folders = (run / "stages" / f".{stage}.partial", run / "stages" / stage)
+            while not any(folder.exists() for folder in folders):
+                self._check_alive(process, run, started)
+                time.sleep(0.002)
+            wait_s = self._rng.uniform(0, 1.1 * self._seconds[stage] + 0.1)
+        process.join(wait_s)
+        process.kill()
+        process.join()
+        begun = [name for name in self._stages if (run / "stages" / f".{name}.partial").exists()]
+        done = [name for name in self._stages if (run / "stages" / name).exists()]
+        self.killed[begun[0] if begun else "between" if done else "before"] += 1
+
+    def _finished(self, run: Path, process: ForkServerProcess) -> None:
+        process.join(_PATIENCE_S)
+        if process.exitcode not in (0, 1) or "Model card " not in run.with_suffix(".log").read_text():
+            process.kill()
+            raise BrokenRunError(f"{run}: ended with {process.exitcode}, see its .log")
+        until = time.monotonic() + 60
+        while left := list(tagged_processes(self._folder)):
+            if time.monotonic() > until:
+                raise BrokenRunError(f"{run}: processes {left} are still at work")
+            time.sleep(0.2)
+
+    def _check_alive(self, process: ForkServerProcess, run: Path, started: float) -> None:
+        if process.exitcode is not None or time.monotonic() - started > _PATIENCE_S:
+            raise BrokenRunError(f"{run}: no progress (exit status {process.exitcode}), see its .log")
+
+    def _check_finished(self, run: Path, hashes: dict[str, str]) -> None:
+        """Whatever a finished stage has left stays as it is."""
+        folders = [run / "stages" / stage for stage in self._stages]
+        files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
+        found = {str(file.relative_to(run)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+        changed = [name for name, value in hashes.items() if found.get(name) != value]
+        if changed:
+            raise BrokenRunError(f"{run}: {changed} of finished stages have changed")
+        hashes.update(found)
+
+
+def _work(arguments: list[str], log: str) -> None:
+    """The process that is killed: the command line."""
+    from trainer.cli import main
+
+    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    sys.exit(main(arguments))
+
+
+def model_files(run: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(run)): path.read_bytes() for path in sorted(run.rglob("*.tflite"))}
+
+
+def names(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def tagged_processes(folder: Path) -> Iterator[int]:
+    """Processes that work for runs in a folder, but for this one and those that it forks from."""
+    tag = f"{_TAG}={folder}".encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command, environment = (process / "cmdline").read_bytes(), (process / "environ").read_bytes()
+        except OSError:  # it has ended, or is somebody else's
+            continue
+        if tag in environment.split(b"\0") and b"multiprocessing" not in command:
+            yield int(process.name)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Kills runs at random moments and lets them go on.")
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    folder = Path("build/crash").resolve()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    killer = Killer(folder, ALL_STAGES, photos=20, seed=arguments.seed)
+    while (left := arguments.count - killer.killed.total()) > 0:
+        killer.run(min(left, _KILLS_PER_RUN))
+        print(f"{killer.killed.total()} kills, {dict(killer.killed)}: the same models", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -30,7 +30,7 @@ FLOORS = {
         ("types", "user_cache"),
         (
             *("flatbuffer", "manifest", "preprocess", "postprocess", "xnnpack", "machine", "progress", "sources.base"),
-            *("watchdog", "service", "collect", "server", "server.answers", "doctor.finding"),
+            *("watchdog", "service", "collect", "out_of_memory", "server", "server.answers", "doctor.finding"),
         ),
         (
             *("appended_zip", "metadata", "operators", "benchmark.result", "sources.opencv"),

@@ -158,9 +158,7 @@ def serve(
 class _Server(uvicorn.Server):
     """A server whose streams end when it is told to stop."""
 
-    def __init__(
-        self, app: Any, hub: Hub | None, stop: threading.Event, heartbeat: Callable[[], None] | None
-    ) -> None:
+    def __init__(self, app: Any, hub: Hub | None, stop: threading.Event, heartbeat: Callable[[], None] | None) -> None:
         super().__init__(
             uvicorn.Config(
                 app,

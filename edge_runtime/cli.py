@@ -21,6 +21,7 @@ from edge_runtime.commands import (
     verify,
 )
 from edge_runtime.errors import EdgeRuntimeError
+from edge_runtime.out_of_memory import MESSAGE, is_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit status: 0, 1 for an error, 2 for wrong usage."""
     arguments = _parser().parse_args(argv)
+    # The threads of numpy's linear algebra, of which there is none here, take memory, and hang where there is little.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         status = int(arguments.command(arguments))
         sys.stdout.flush()  # here, where a full disk can still be told
@@ -49,6 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        if arguments.traceback or not is_out_of_memory(error):
+            raise
+        print(f"edge-runtime: {MESSAGE}", file=sys.stderr)
+        return 1
 
 
 def _abandon_stdout() -> None:

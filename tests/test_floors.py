@@ -30,7 +30,7 @@ FLOORS = {
         ("types", "user_cache"),
         (
             *("flatbuffer", "manifest", "preprocess", "postprocess", "xnnpack", "machine", "progress", "sources.base"),
-            *("watchdog", "service", "collect", "doctor.finding"),
+            *("watchdog", "service", "collect", "out_of_memory", "doctor.finding"),
             *("server", *of("server", "answers client limits rate refusal traffic")),
         ),
         (

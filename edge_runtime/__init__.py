@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from edge_runtime.errors import SourceError as SourceError
     from edge_runtime.gate import GateRules as GateRules
     from edge_runtime.golden import verify_model as verify_model
+    from edge_runtime.isolation.limits import IsolationLimits as IsolationLimits
     from edge_runtime.manifest import Calibration as Calibration
     from edge_runtime.manifest import GoldenSample as GoldenSample
     from edge_runtime.manifest import Manifest as Manifest
@@ -61,6 +62,7 @@ _MODULE_OF = {
     "CaptureRules": "capture",
     "DecisionRules": "decision",
     "GateRules": "gate",
+    "IsolationLimits": "isolation.limits",
     "open_source": "sources",
     "verify_model": "golden",
     "read_model_file": "model_file",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_runtime.errors import FrameError, ModelError
 from edge_runtime.interpreter import Int8Kernels, Interpreter
-from edge_runtime.model_file import ModelFile, read_model_file
+from edge_runtime.model_file import ModelFile, read_model_content, read_model_file
 from edge_runtime.postprocess import Postprocessor, to_scores
 from edge_runtime.preprocess import Preprocessor
 from edge_runtime.types import Activation, BackendInfo, Color, InputContract, Prediction
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+
+    from edge_runtime.isolation.interpreter import IsolatedInterpreter
+    from edge_runtime.isolation.limits import IsolationLimits
 
 
 class Classifier:
@@ -38,6 +41,7 @@ class Classifier:
         contract: How a frame becomes the network's input.
         unknown_threshold: Certainty below which a picture is unknown; None: none is.
         require_signature: The public key that the model had to be signed with; None where none was asked for.
+        isolation: The limits of the process of its own that runs the model; None where this one does.
 
     Args:
         model: Path of the ``.tflite`` file.
@@ -52,6 +56,8 @@ class Classifier:
             default: the one that the file carries, if any; 0: none is.
         require_signature: Path of an Ed25519 public key (PEM): the model runs only if it is signed with it
             (`edge_runtime.signature`); the file is read once, and the bytes that were checked are those that run.
+        isolation: Runs a model that isn't trusted in a process of its own, with these limits: one that crashes the
+            interpreter or hangs ends in a BackendError. Answers are the same, to the bit; each takes a bit longer.
 
     Raises:
         ModelError: The file can't be used as it is, or the threshold can't be used with it.
@@ -71,6 +77,7 @@ class Classifier:
         activation: Activation | None = None,
         unknown_threshold: float | None = None,
         require_signature: str | PathLike[str] | None = None,
+        isolation: IsolationLimits | None = None,
     ) -> None:
         self._said: dict[str, Any] = {"labels": labels, "contract": contract, "activation": activation}
         self._wished: dict[str, Any] = {"num_threads": num_threads, "backend": backend, "int8_kernels": int8_kernels}
@@ -80,9 +87,18 @@ class Classifier:
             from edge_runtime.signature import read_signed_content
 
             content = read_signed_content(model, require_signature)
+        elif isolation is not None:
+            content = read_model_content(model)
         self.require_signature = require_signature
+        self.isolation = isolation
         self.model: ModelFile = read_model_file(model, content=content, **self._said)
-        self._interpreter: Interpreter | None = Interpreter(self.model, content=content, **self._wished)
+        self._interpreter: Interpreter | IsolatedInterpreter | None
+        if isolation is not None and content is not None:
+            from edge_runtime.isolation.interpreter import IsolatedInterpreter
+
+            self._interpreter = IsolatedInterpreter(self.model, content, isolation, **self._wished)
+        else:
+            self._interpreter = Interpreter(self.model, content=content, **self._wished)
         self.labels: tuple[str, ...] = self.model.labels
         self.contract: InputContract = self.model.contract
         self._preprocessor = Preprocessor(self.contract, self.model.input_tensor)
@@ -178,6 +194,7 @@ class Classifier:
             **self._wished,
             unknown_threshold=self._wished_threshold,
             require_signature=self.require_signature,
+            isolation=self.isolation,
         )
 
     def take_over(self, other: Classifier) -> None:
@@ -189,7 +206,7 @@ class Classifier:
         with other._lock:
             interpreter, other._interpreter = other._loaded(), None
         with self._lock:
-            self._loaded()
+            self._loaded().close()
             self.model, self.labels, self.contract = other.model, other.labels, other.contract
             self.unknown_threshold = other.unknown_threshold
             self._interpreter = interpreter
@@ -198,6 +215,8 @@ class Classifier:
     def close(self) -> None:
         """Frees the interpreter; the classifier can't be used afterwards."""
         with self._lock:
+            if self._interpreter is not None:
+                self._interpreter.close()
             self._interpreter = None
 
     def __enter__(self) -> Classifier:
@@ -215,7 +234,7 @@ class Classifier:
     def _scores_of(self, output: NDArray[Any]) -> NDArray[np.float32]:
         return to_scores(output, self.model.output_tensor, self.model.activation)
 
-    def _loaded(self) -> Interpreter:
+    def _loaded(self) -> Interpreter | IsolatedInterpreter:
         if self._interpreter is None:
             raise FrameError(f"Expected an open classifier, got one that was closed ({self.model.path.name}).")
         return self._interpreter

@@ -115,6 +115,10 @@ class Interpreter:
         copy: NDArray[Any] = self._output()[0].copy()
         return copy
 
+    def close(self) -> None:
+        """Frees the model; nothing can be run afterwards."""
+        del self._interpreter, self._input, self._output
+
 
 def default_num_threads() -> int:
     """One less than the cores that this process may use, from 1 to 4.

@@ -8,6 +8,7 @@ from typing import Any
 
 from edge_runtime.classifier import Classifier
 from edge_runtime.interpreter import Int8Kernels
+from edge_runtime.isolation.limits import IsolationLimits
 from edge_runtime.types import Activation, InputContract
 
 
@@ -24,6 +25,7 @@ class Setup:
     activation: Activation | None = None
     unknown_threshold: float | None = None
     require_signature: str | None = None
+    isolation: IsolationLimits | None = None
 
     def open(self) -> Classifier:
         """Makes the classifier.
@@ -42,6 +44,7 @@ class Setup:
             activation=self.activation,
             unknown_threshold=self.unknown_threshold,
             require_signature=self.require_signature,
+            isolation=self.isolation,
         )
 
     @classmethod
@@ -58,6 +61,7 @@ class Setup:
             activation=model.activation,
             unknown_threshold=classifier.unknown_threshold or 0.0,
             require_signature=None if classifier.require_signature is None else os.fspath(classifier.require_signature),
+            isolation=classifier.isolation,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,11 +71,12 @@ class Setup:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Setup:
         """The opposite of `to_dict`."""
-        labels, contract = values["labels"], values["contract"]
+        labels, contract, isolation = values["labels"], values["contract"], values["isolation"]
         return cls(
             **{
                 **values,
                 "labels": None if labels is None else tuple(labels),
                 "contract": None if contract is None else InputContract.from_dict(contract),
+                "isolation": None if isolation is None else IsolationLimits(**isolation),
             }
         )

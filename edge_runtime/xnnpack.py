@@ -16,6 +16,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from functools import cache
 from pathlib import Path
 
 from edge_runtime.errors import BackendError
@@ -86,11 +87,11 @@ def unavailable_reason() -> str:
     try:
         record = _record_path()
     except RuntimeError:  # a user without a home: each process tests
-        return _tested_in_child()[0]
+        return _tested_in_child(sys.executable)[0]
     known = read_record(record).get("reason")
     if isinstance(known, str):
         return known
-    reason, final = _tested_in_child()
+    reason, final = _tested_in_child(sys.executable)
     if final:
         write_record(record, {"reason": reason})  # with a read-only home the next process tests again
     return reason
@@ -138,13 +139,17 @@ def _library() -> ctypes.PyDLL:
     return library
 
 
-def _tested_in_child() -> tuple[str, bool]:
-    """Returns the reason, and whether it will stay true (a time-out or a failed start may not)."""
+@cache
+def _tested_in_child(python: str) -> tuple[str, bool]:
+    """Returns the reason, and whether it will stay true (a time-out or a failed start may not).
+
+    Once in a process, also where nothing can be remembered: it may have lost the right to start others since.
+    """
     import subprocess
 
     try:
         child = subprocess.run(
-            [sys.executable, "-c", "from edge_runtime.xnnpack import self_test; print('reason:' + self_test())"],
+            [python, "-c", "from edge_runtime.xnnpack import self_test; print('reason:' + self_test())"],
             capture_output=True,
             text=True,
             timeout=_SELF_TEST_TIMEOUT_S,

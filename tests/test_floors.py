@@ -27,9 +27,10 @@ def of(package: str, modules: str) -> tuple[str, ...]:
 FLOORS = {
     "edge_runtime": (
         ("", "errors"),
-        ("types", "user_cache"),
+        ("types", "user_cache", "isolation", "isolation.limits", "isolation.channel", "isolation.seccomp"),
         (
             *("flatbuffer", "manifest", "preprocess", "postprocess", "xnnpack", "machine", "progress", "sources.base"),
+            "isolation.confinement",
             *("watchdog", "service", "collect", "out_of_memory", "doctor.finding"),
             *("server", *of("server", "answers client limits rate refusal traffic")),
         ),
@@ -47,6 +48,7 @@ FLOORS = {
         tuple(f"sources.{kind}" for kind in ("faulty", "pipeline", "recording")),
         ("model_file", "sources", "commands.options", "doctor"),
         ("interpreter", "signature", "commands.live_options"),
+        ("isolation.child", "isolation.interpreter"),
         ("classifier",),
         ("golden", "model_watch", "setup", "benchmark.contender"),
         ("stream", "commands.stopping"),

@@ -66,6 +66,8 @@ def test_values_and_errors_are_light(module: str) -> None:
         "sources",
         "sinks",
         "benchmark",
+        "signature",
+        "isolation.interpreter",
     ],
 )
 def test_the_runtime_itself_needs_numpy_alone(module: str) -> None:

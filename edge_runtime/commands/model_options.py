@@ -36,6 +36,11 @@ def add_model(parser: argparse.ArgumentParser, *, several: bool = False) -> None
         )
     else:
         parser.add_argument("--num-threads", type=positive, metavar="N", help=default_threads)
+        parser.add_argument(
+            "--isolated",
+            action="store_true",
+            help="run the model in a process of its own, with few rights: a file that crashes it or hangs is an error",
+        )
     parser.add_argument(
         "--unknown-threshold",
         type=share,
@@ -90,11 +95,14 @@ def open_classifier(arguments: argparse.Namespace) -> Classifier:
     """The classifier that the options of `add_model` describe."""
     from dataclasses import replace
 
+    from edge_runtime.isolation.limits import IsolationLimits
+
     setup = replace(
         setup_of(arguments, arguments.model),
         num_threads=arguments.num_threads,
         backend=arguments.backend,
         int8_kernels=arguments.int8_kernels,
+        isolation=IsolationLimits() if arguments.isolated else None,
     )
     return setup.open()
 

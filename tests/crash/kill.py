@@ -29,7 +29,8 @@ from trainer.run import load_run, stage_records
 
 _KILLS_PER_RUN = 70
 _PATIENCE_S = 600.0
-_TAG = "EDGE_TRAINER_CRASH"  # in the environment of all processes of a run
+_CACHE = "cache/edge_trainer"
+TAG = "EDGE_TRAINER_CRASH"  # in the environment of all processes of a run
 _PRELOAD = ["trainer.cli", "trainer.pipeline", "tensorflow", "tf_keras", "tensorflow_model_optimization"]
 
 
@@ -60,12 +61,12 @@ class Killer:
         self._photos = write_photos(folder / "photos", photos)
         write_recipe(recipe, folder / "recipe.toml")
         self._stages = [stage.name for stage in STAGES if stage.wanted(recipe)]
-        os.environ.update(SOURCE_DATE_EPOCH="1700000000", XDG_CACHE_HOME=str(folder / "cache"), **{_TAG: str(folder)})
+        os.environ.update(SOURCE_DATE_EPOCH="1700000000", XDG_CACHE_HOME=str(folder / "cache"), **{TAG: str(folder)})
         self._context = get_context("forkserver")
         self._context.set_forkserver_preload(_PRELOAD)
         whole = folder / "undisturbed"
         self._finished(whole, self._start(whole))
-        self._models, self._names = model_files(whole), names(whole) | names(folder / "cache")
+        self._models, self._names = model_files(whole), names(whole) | names(folder / _CACHE)
         self._seconds = {name: record["seconds"] for name, record in stage_records(load_run(whole)).items()}
 
     def run(self, count: int) -> None:
@@ -89,7 +90,7 @@ class Killer:
         self._check_finished(run, hashes)
         if model_files(run) != self._models:
             raise BrokenRunError(f"{run}: other models than undisturbed")
-        found = names(run) | names(self._folder / "cache")
+        found = names(run) | names(self._folder / _CACHE)
         if found != self._names:
             raise BrokenRunError(f"{run}: {sorted(found ^ self._names)} are there or missing")
         shutil.rmtree(run)
@@ -165,7 +166,7 @@ def names(folder: Path) -> set[str]:
 
 def tagged_processes(folder: Path) -> Iterator[int]:
     """Processes that work for runs in a folder, but for this one and those that it forks from."""
-    tag = f"{_TAG}={folder}".encode()
+    tag = f"{TAG}={folder}".encode()
     for process in Path("/proc").glob("[0-9]*"):
         try:
             command, environment = (process / "cmdline").read_bytes(), (process / "environ").read_bytes()

@@ -98,6 +98,8 @@ class Background(Sink):
                     self.close_timeout_s,
                     len(self._queue) + 1,
                 )
+                self._over = True
+                self._sink.abort()
             self._queue.clear()
 
     def describe(self) -> str:
@@ -127,7 +129,7 @@ class Background(Sink):
             self._over = not self._sink.write(result)
         except Exception as error:  # also a bug in a sink of the user's own: it must not end the thread
             self.failed += 1
-            if not failing:
+            if not failing and not self._over:  # else it was told to
                 ours = isinstance(error, OutputError)
                 message = str(error) if ours else f"The {self.describe()} failed: {error!r}."
                 logger.warning("%s It goes on; this isn't said again until it works.", message, exc_info=not ours)

@@ -42,6 +42,9 @@ class Sink(ABC):
             OutputError: It can't be taken.
         """
 
+    def abort(self) -> None:  # noqa: B027 - most hold nothing that would outlive them
+        """Ends what `write` is waiting for in another thread, and takes nothing more: there is no more time."""
+
     def close(self) -> None:  # noqa: B027 - nothing to release is the usual case
         """Releases what it holds. Closing twice does nothing."""
 

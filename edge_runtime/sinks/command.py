@@ -14,6 +14,7 @@ from edge_runtime.errors import OutputError, RulesError
 from edge_runtime.sinks.events import EventSink, event_json
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Sequence
 
     from edge_runtime.types import Event, EventKind
@@ -59,15 +60,19 @@ class Command(EventSink):
                 f"Expected a program to run for each event, {self._arguments[0]!r} isn't one. Give its path."
             )
         self._timeout_s = timeout_s
+        self._process: subprocess.Popen[bytes] | None = None
+        self._aborted = False
 
     def send(self, event: Event) -> None:
         """Runs the command.
 
         Raises:
-            OutputError: It failed, took too long or can't be started.
+            OutputError: It failed, took too long or can't be started, or `abort` was called.
         """
         import subprocess
 
+        if self._aborted:
+            raise OutputError(f"Expected no event for the {self.describe()} after it was ended, got one.")
         values = event.to_dict()
         variables = {
             f"EDGE_{name.upper()}": "" if values[name] is None else str(values[name])
@@ -83,19 +88,32 @@ class Command(EventSink):
             )
         except (OSError, ValueError) as error:
             raise OutputError(f"Expected the {self.describe()} to start, got: {error}.") from error
+        self._process = process
         try:
+            if self._aborted:  # just now, when there was nothing to end yet
+                self._end()
             process.communicate(event_json(event).encode() + b"\n", timeout=self._timeout_s)
         except subprocess.TimeoutExpired as error:
             raise OutputError(f"The {self.describe()} took more than {self._timeout_s:g} s and was ended.") from error
         finally:
-            if process.returncode is None:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            self._end()
+            self._process = None
+            process.wait()
         if process.returncode != 0:
             ended = f"ended with status {process.returncode}" if process.returncode > 0 else "was killed"
             raise OutputError(f"The {self.describe()} {ended} for {event.kind} {event.label or 'unknown'}.")
 
+    def abort(self) -> None:
+        """See `Sink.abort`: ends the command, with all that it started, which would outlive this process."""
+        self._aborted = True
+        self._end()
+
     def describe(self) -> str:
         """See `Sink.describe`."""
         return f"command {Path(self._arguments[0]).name}"  # its arguments may hold a password
+
+    def _end(self) -> None:
+        process = self._process
+        if process is not None and process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)

@@ -115,3 +115,20 @@ def test_in_the_background_a_failure_is_logged_and_the_next_event_runs(
         sink.write(made_result(ENTERED))
     assert (tmp_path / "entered").exists()
     assert "The command sh ended with status 1 for left dog." in caplog.text
+
+
+def test_one_that_hangs_is_ended_when_there_is_no_more_time_and_no_other_is_started(tmp_path: Path) -> None:
+    out = tmp_path / "pids"
+    command = Command(f"sh -c 'echo $$ >> {out}; exec sleep 300'", timeout_s=300)
+    background = Background(command, close_timeout_s=0.05)
+    for _ in range(3):
+        background.write(made_result(ENTERED, CHANGED))
+    deadline = time.monotonic() + 20
+    while not (out.exists() and out.read_text().endswith("\n")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    background.close()
+    background._thread.join(20)
+    assert not background._thread.is_alive()
+    (pid,) = map(int, out.read_text().split())
+    assert not is_running(pid)

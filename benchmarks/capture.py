@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
 from itertools import count, islice
 from pathlib import Path
 from statistics import median
@@ -19,7 +18,7 @@ from benchmarks.models import build_pair
 from edge_runtime.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from benchmarks.faults import Holdings
     from edge_runtime import Classifier
@@ -107,20 +106,15 @@ def _recovery(classifier: Classifier, quick: bool) -> list[Figure]:
 
 
 def _faults(classifier: Classifier, quick: bool) -> list[Figure]:
-    from benchmarks.faults import run_faults
+    from benchmarks.faults import mixed_faults, run_faults
     from edge_runtime.capture import CaptureRules
-    from edge_runtime.sources.faulty import Fault, random_faults
 
     number = 60 if quick else 1000
-
-    def schedule() -> Iterator[Fault]:
-        for index, fault in enumerate(random_faults(rate=0.1, seconds=0.03, seed=0)):
-            yield Fault("stall", fault.at, 0.6) if index % 40 == 20 else fault
-
+    schedule = mixed_faults(rate=0.1, seconds=0.03, seed=0, stall_s=0.6)
     rules = CaptureRules(stall_timeout_s=0.3, freeze_timeout_s=0.04)
     run, crashes = None, 0
     try:
-        run = run_faults(classifier, schedule(), count=number, rules=rules, fps=200.0)
+        run = run_faults(classifier, schedule, count=number, rules=rules, fps=200.0)
     except Exception as error:  # that would be the figure
         print(f"capture: {error!r}", file=sys.stderr)
         crashes = 1
@@ -159,8 +153,7 @@ def _faults(classifier: Classifier, quick: bool) -> list[Figure]:
 
 
 def _growth(classifier: Classifier, quick: bool) -> list[Figure]:
-    from benchmarks.faults import Holdings, run_faults
-    from edge_runtime import capture
+    from benchmarks.faults import Holdings, impatient, run_faults
     from edge_runtime.capture import CaptureRules
     from edge_runtime.sources.faulty import Fault
 
@@ -173,7 +166,7 @@ def _growth(classifier: Classifier, quick: bool) -> list[Figure]:
             yield Fault("stall", fault.at, 0.5) if index % 100 == 50 else fault
 
     began = time.monotonic()
-    with Progress("growth") as progress, _impatient(capture):
+    with Progress("growth") as progress, impatient():
 
         def look(number: int) -> None:
             if not samples or number >= samples[-1][0] + reconnects // 100:
@@ -188,32 +181,24 @@ def _growth(classifier: Classifier, quick: bool) -> list[Figure]:
             size=FRAME_SIZE,
             on_result=look,
         )
-    # The first half warms up: caches fill, the allocator finds its size. The least of many looks is what is held for
-    # good: frames and threads that are under way come and go.
-    half = [held for _, held in samples[len(samples) // 2 :]]
-    third, last = half[: len(half) // 2], half[len(half) // 2 :]
+    held = [sample for _, sample in samples]
+    growth, reached = Holdings.growth(held), min(sample.memory_bytes for sample in held[3 * len(held) // 4 :]) / _MIB
     conditions = (
         f"{run.reconnects} reconnects, 1 in 100 after a hanging read, {run.results} frames of 640×480 in "
         f"{time.monotonic() - began:.0f} s; the least of the third quarter and of the last"
     )
 
-    def grown(held: Callable[[Holdings], int]) -> int:
-        return min(map(held, last)) - min(map(held, third))
-
-    memory = grown(lambda held: held.memory_bytes) / _MIB
-    threads, files = grown(lambda held: held.threads), grown(lambda held: held.files)
-    reached = f"{min(held.memory_bytes for held in last) / _MIB:.1f} MiB in the end"
     return [
         Figure(
             "capture.growth_memory",
             "Growth of the live loop's memory while a camera goes and comes",
-            memory,
+            growth.memory_bytes / _MIB,
             "MiB",
-            f"{reached}; {conditions}",
+            f"{reached:.1f} MiB in the end; {conditions}",
             at_most=2,
         ),
-        Figure("capture.growth_threads", "Growth of its threads", threads, "threads", conditions, at_most=0),
-        Figure("capture.growth_files", "Growth of its open files", files, "files", conditions, at_most=0),
+        Figure("capture.growth_threads", "Growth of its threads", growth.threads, "threads", conditions, at_most=0),
+        Figure("capture.growth_files", "Growth of its open files", growth.files, "files", conditions, at_most=0),
     ]
 
 
@@ -254,16 +239,3 @@ def _disconnects(*, apart: int, seconds: list[float]) -> Iterator[Fault]:
     from edge_runtime.sources.faulty import Fault
 
     return (Fault("disconnect", apart * number, seconds[number % len(seconds)]) for number in count(1))
-
-
-@contextmanager
-def _impatient(capture: object) -> Iterator[None]:
-    """Hardly a delay between attempts: a day's reconnects in minutes."""
-    before = {name: getattr(capture, name) for name in ("FIRST_DELAY_S", "LONGEST_DELAY_S")}
-    try:
-        for name in before:
-            setattr(capture, name, 0.001)
-        yield
-    finally:
-        for name, value in before.items():
-            setattr(capture, name, value)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge_runtime.sources.base import Frame, Pacer, Source
-from edge_runtime.sources.faulty import Fault, FaultySource
+from edge_runtime.sources.faulty import Fault, FaultySource, random_faults
 
 if TYPE_CHECKING:
     import numpy as np
@@ -124,6 +125,7 @@ def run_faults(
     fps: float = 1000.0,
     size: tuple[int, int] = (32, 32),
     on_result: Callable[[int], None] | None = None,
+    on_fault: Callable[[int], None] | None = None,
 ) -> FaultRun:
     """Runs the live loop until ``count`` faults have happened.
 
@@ -135,6 +137,7 @@ def run_faults(
         fps: Of the camera.
         size: (height, width) of its pictures.
         on_result: Called with the number of reconnects so far after each result.
+        on_fault: Called with the number of faults so far, now and then.
     """
     from itertools import islice
 
@@ -149,6 +152,8 @@ def run_faults(
         # What is taken from now on mustn't be older than the connection that stands now.
         nonlocal connection
         connection = world.connection
+        if on_fault is not None:
+            on_fault(source.tally["fault"])
         if source.tally["fault"] == count and world.ends_at == float("inf"):
             world.ends_at = time.monotonic() + _END_S
 
@@ -184,6 +189,27 @@ def run_faults(
     )
 
 
+def mixed_faults(*, rate: float, seconds: float, seed: int, stall_s: float) -> Iterator[Fault]:
+    """Faults of every kind without end; one in 50 is a silence of ``stall_s``, longer than the rules allow."""
+    for number, fault in enumerate(random_faults(rate=rate, seconds=seconds, seed=seed)):
+        yield Fault("stall", fault.at, stall_s) if number % 50 == 25 else fault
+
+
+@contextmanager
+def impatient() -> Iterator[None]:
+    """Hardly a delay between attempts to reopen: a day's reconnects in minutes."""
+    from edge_runtime import capture
+
+    before = {name: getattr(capture, name) for name in ("FIRST_DELAY_S", "LONGEST_DELAY_S")}
+    try:
+        for name in before:
+            setattr(capture, name, 0.001)
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(capture, name, value)
+
+
 @dataclass(frozen=True)
 class Holdings:
     """What this process holds.
@@ -207,3 +233,18 @@ class Holdings:
         folder = Path("/proc/self")
         counts = [sum(1 for _ in (folder / name).iterdir()) for name in ("task", "fd")]
         return cls(pages * os.sysconf("SC_PAGE_SIZE"), *counts)
+
+    @classmethod
+    def growth(cls, samples: Sequence[Holdings]) -> Holdings:
+        """From the third quarter of a run to the last, of looks that were taken all the while.
+
+        The first half warms up: caches fill, the allocator finds its size. The least of many looks is what is held for
+        good: frames and threads that are under way come and go.
+        """
+        half = samples[len(samples) // 2 :]
+        third, last = half[: len(half) // 2], half[len(half) // 2 :]
+
+        def grown(name: str) -> int:
+            return min(getattr(held, name) for held in last) - min(getattr(held, name) for held in third)
+
+        return cls(grown("memory_bytes"), grown("threads"), grown("files"))

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.faults import Holdings, run_faults
+from benchmarks.faults import Holdings, mixed_faults, run_faults
 from edge_runtime import capture
 from edge_runtime.capture import CaptureRules, CaptureThread
 from edge_runtime.classifier import Classifier
 from edge_runtime.errors import CameraError, FrameError, SourceError
 from edge_runtime.sources import Frame, Source
-from edge_runtime.sources.faulty import Fault, random_faults
+from edge_runtime.sources.faulty import Fault
 from edge_runtime.stream import live
 
 DEADLINE_S = 20.0
@@ -356,14 +356,10 @@ class TestAThousandFaults:
     @pytest.mark.slow
     @pytest.mark.usefixtures("patient")
     def test_nothing_wrong_is_classified_and_everything_is_counted(self, tiny_int8: Path) -> None:
-        def schedule() -> Iterator[Fault]:
-            for number, fault in enumerate(random_faults(rate=0.3, seconds=0.01, seed=4)):
-                # Now and then a silence that is longer than the rules allow.
-                yield Fault("stall", fault.at, 0.3) if number % 50 == 25 else fault
-
+        schedule = mixed_faults(rate=0.3, seconds=0.01, seed=4, stall_s=0.3)
         rules = CaptureRules(stall_timeout_s=0.15, freeze_timeout_s=0.01)
         with Classifier(tiny_int8, num_threads=1) as classifier:
-            run = run_faults(classifier, schedule(), count=1000, rules=rules)
+            run = run_faults(classifier, schedule, count=1000, rules=rules)
         assert run.faults == 1000
         assert (run.invented, run.again, run.stale) == (0, 0, 0)
         assert run.uncounted == 0

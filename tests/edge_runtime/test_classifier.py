@@ -102,6 +102,23 @@ class TestAnswers:
                 other.result()
         assert together == alone
 
+    def test_of_many_classifiers_at_once_are_those_of_each_alone(self, tiny_models: TinyModels) -> None:
+        paths = [(tiny_models.fp32, tiny_models.int8)[number % 2] for number in range(12)]
+        frames = [picture(LABELS[seed % 3], seed=seed) for seed in range(30)]
+
+        def answers(path: Path) -> list[bytes]:
+            """Of a classifier that comes and goes while others do."""
+            found = []
+            for _ in range(3):
+                with Classifier(path, num_threads=1) as classifier:
+                    found = [classifier.raw_output(frame).tobytes() for frame in frames]
+            return found
+
+        alone = {path: answers(path) for path in set(paths)}
+        with ThreadPoolExecutor(len(paths)) as threads:
+            for path, together in zip(paths, threads.map(answers, paths), strict=True):
+                assert together == alone[path]
+
     def test_leave_the_frame_alone(self, tiny: Path) -> None:
         frame = picture("red", height=32, width=32)
         before = frame.copy()

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING
 
 from edge_runtime.sources.base import Frame, Pacer, Source
@@ -238,13 +239,14 @@ class Holdings:
     def growth(cls, samples: Sequence[Holdings]) -> Holdings:
         """From the third quarter of a run to the last, of looks that were taken all the while.
 
-        The first half warms up: caches fill, the allocator finds its size. The least of many looks is what is held for
-        good: frames and threads that are under way come and go.
+        The first half warms up: caches fill, the allocator finds its size. The median of many looks is what is held
+        for good: frames and threads that are under way come and go.
         """
         half = samples[len(samples) // 2 :]
         third, last = half[: len(half) // 2], half[len(half) // 2 :]
 
         def grown(name: str) -> int:
-            return min(getattr(held, name) for held in last) - min(getattr(held, name) for held in third)
+            before, after = (int(median(getattr(held, name) for held in part)) for part in (third, last))
+            return after - before
 
         return cls(grown("memory_bytes"), grown("threads"), grown("files"))

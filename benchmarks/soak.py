@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _MIB = 1 << 20
-_LOOK_EACH = 20  # results
 MOST_MEMORY_BYTES = 2 * _MIB
 
 
@@ -32,23 +31,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     logging.getLogger("edge_runtime").setLevel(logging.ERROR)  # cameras that go and come are what is wanted
     samples: list[Holdings] = []
-    results = 0
-
     with Classifier(arguments.model, num_threads=1) as classifier, Progress("soak") as progress, impatient():
-
-        def look(_reconnects: int) -> None:
-            nonlocal results
-            results += 1
-            if results % _LOOK_EACH == 0:
-                samples.append(Holdings.now())
-
         run = run_faults(
             classifier,
             mixed_faults(rate=0.3, seconds=0.01, seed=arguments.seed, stall_s=0.3),
             count=arguments.faults,
             rules=CaptureRules(stall_timeout_s=0.15, freeze_timeout_s=0.01),
             size=(480, 640),
-            on_result=look,
+            on_result=lambda _: samples.append(Holdings.now()),
             on_fault=lambda number: progress.update(number / arguments.faults),
         )
     grown = Holdings.growth(samples)

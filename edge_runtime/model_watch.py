@@ -85,11 +85,21 @@ class ModelWatch:
     def _run(self) -> None:
         seen = known = None  # the first look compares contents: the file may have changed since it was loaded
         while not self._closed.wait(self._interval_s):
-            now = _identity(self._classifier.model.path)
+            now = self._state()
             if now is not None and now == seen and now != known:
                 known = now
                 self._load()
             seen = now
+
+    def _state(self) -> tuple[object, ...] | None:
+        """Another one for each change of the file, or of the signature that counts with it; None without a file."""
+        path = self._classifier.model.path
+        file = _identity(path)
+        if file is None or self._classifier.require_signature is None:
+            return file
+        from edge_runtime.signature import signature_path
+
+        return file, _identity(signature_path(path))
 
     def _load(self) -> None:
         fresh = None
@@ -121,8 +131,8 @@ class ModelWatch:
                 classifier.close()
 
 
-def _identity(path: os.PathLike[str]) -> tuple[int, ...] | None:
-    """Another one for each file that stands at the path, and for each change of it; None while there is none."""
+def _identity(path: os.PathLike[str]) -> tuple[object, ...] | None:
+    """Of the file that stands at the path, as it is now; None while there is none."""
     try:
         state = os.stat(path)  # noqa: PTH116 - any path-like
     except OSError:

@@ -16,11 +16,14 @@ import pytest
 from edge_runtime.classifier import Classifier
 from edge_runtime.decision import DecisionRules
 from edge_runtime.errors import FrameError, ModelError
+from edge_runtime.isolation.interpreter import IsolatedInterpreter
+from edge_runtime.isolation.limits import IsolationLimits
 from edge_runtime.model_file import model_content, read_model_file
 from edge_runtime.model_watch import ModelWatch
 from edge_runtime.sources.synthetic import SyntheticSource
 from edge_runtime.stream import live
 from tests.tiny import CONTRACT, LABELS, TinyModels, picture
+from trainer.signing import new_key, sign_model
 
 OTHERS = ("x", "y", "z")
 SOON_S = 0.02
@@ -137,6 +140,33 @@ class TestWatch:
             assert len(answers) == 1
             wait_for(lambda: classifier.labels == OTHERS)
             with Classifier(renamed) as expected:
+                assert (classifier.scores(RED) == expected.scores(RED)).all()
+
+    def test_where_a_signature_is_required_the_new_file_waits_for_its_own(
+        self, model: Path, renamed: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        private, public = new_key(tmp_path / "door")
+        sign_model(model, private)
+        with (
+            Classifier(model, require_signature=public) as classifier,
+            ModelWatch(classifier, at_once=True, interval_s=SOON_S),
+        ):
+            replace(model, renamed)
+            wait_for(lambda: "goes on" in caplog.text)
+            time.sleep(5 * SOON_S)
+            assert classifier.labels == LABELS
+            sign_model(model, private)
+            wait_for(lambda: classifier.labels == OTHERS)
+
+    def test_an_isolated_one_stays_isolated(self, model: Path, renamed: Path) -> None:
+        with (
+            Classifier(model, num_threads=1, isolation=IsolationLimits()) as classifier,
+            ModelWatch(classifier, at_once=True, interval_s=SOON_S),
+        ):
+            replace(model, renamed)
+            wait_for(lambda: classifier.labels == OTHERS)
+            assert isinstance(classifier._interpreter, IsolatedInterpreter)
+            with Classifier(renamed, num_threads=1) as expected:
                 assert (classifier.scores(RED) == expected.scores(RED)).all()
 
     def test_many_threads_get_the_answers_of_one_model_or_of_the_other(self, model: Path, renamed: Path) -> None:

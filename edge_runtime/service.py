@@ -141,6 +141,8 @@ class ServiceUnit:
             "RestartSec=5",
             "# 2: wrong usage, which another try doesn't mend.",
             "RestartPreventExitStatus=2",
+            "# 128 and SIGTERM: told to stop, it left although a driver or a reader hung.",
+            "SuccessExitStatus=143",
             "# Where it hung stands in the journal when the watchdog ends it.",
             "Environment=PYTHONFAULTHANDLER=1",
             *self._output(),

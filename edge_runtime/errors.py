@@ -6,6 +6,7 @@ EdgeRuntimeError
 │   └── SignatureError                 it isn't signed by the key that is asked for, or that can't be found out
 ├── BackendError (RuntimeError)        no interpreter can be had, or it refuses the model
 ├── FrameError (ValueError)            a frame has the wrong shape, dtype or colour order
+├── PictureError (ValueError)          a file is no picture, a damaged one, or larger than allowed
 ├── RulesError (ValueError)            settings of the live loop contradict themselves or the model
 ├── SourceError (OSError)              pictures can't be had from where they should come
 │   └── CameraError                    a camera is missing, busy or stopped delivering
@@ -14,6 +15,8 @@ EdgeRuntimeError
 ├── ServerError (RuntimeError)         the web server can't be started as it is asked for
 └── ServiceError (ValueError)          no systemd unit can be made of what was asked for
 """
+
+from typing import Literal
 
 
 class EdgeRuntimeError(Exception):
@@ -38,6 +41,18 @@ class BackendError(EdgeRuntimeError, RuntimeError):
 
 class FrameError(EdgeRuntimeError, ValueError):
     """A frame has the wrong shape, dtype or colour order."""
+
+
+class PictureError(EdgeRuntimeError, ValueError):
+    """A file is no picture, a damaged one, or larger than allowed.
+
+    Attributes:
+        reason: ``"format"``, ``"damage"`` or ``"size"``.
+    """
+
+    def __init__(self, reason: Literal["format", "damage", "size"], message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class RulesError(EdgeRuntimeError, ValueError):

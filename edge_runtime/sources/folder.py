@@ -9,8 +9,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_runtime.errors import SourceError
+from edge_runtime.errors import PictureError, SourceError
+from edge_runtime.picture_file import MAX_PIXELS, decode_picture
 from edge_runtime.sources.base import Frame, Pace, Pacer, Source
+from edge_runtime.sources.opencv import quiet_opencv
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+MAX_BYTES = 6 * MAX_PIXELS
+"""Larger files are refused: more than a PNG of 16 bits a channel takes."""
 
 
 class FolderSource(Source):
@@ -111,17 +115,18 @@ def read_picture(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     """Decodes a picture file into uint8 (H, W, 3) BGR, 0–255.
 
     Raises:
-        SourceError: It can't be read, or is no picture.
+        SourceError: It can't be read, is no picture, or larger than `picture_file.MAX_PIXELS`.
     """
-    import cv2
-    import numpy as np
-
+    name = os.fspath(path)
     try:
-        data = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise SourceError(f"Expected a picture at {os.fspath(path)}, it can't be read: {error.strerror}.") from error
-    # From memory: cv2.imread warns on stderr about what we report ourselves.
-    pixels: NDArray[np.uint8] | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    if pixels is None:
-        raise SourceError(f"Expected a picture that OpenCV can decode, got {os.fspath(path)}: it is damaged or none.")
-    return pixels
+        raise SourceError(f"Expected a picture at {name}, it can't be read: {error.strerror}.") from error
+    if len(data) > MAX_BYTES:
+        raise SourceError(f"Expected a picture of at most {MAX_BYTES:,} bytes, got more in {name}. Scale it down.")
+    try:
+        with quiet_opencv():
+            return decode_picture(data, name=name)
+    except PictureError as error:
+        raise SourceError(str(error)) from None

@@ -13,6 +13,7 @@ from edge_runtime.classifier import Classifier
 from edge_runtime.errors import ManifestError
 from edge_runtime.golden import SCORE_TOLERANCE, SampleCheck, all_passed, draw_pattern, make_sample, verify_model
 from edge_runtime.manifest import GoldenSample
+from tests.strange_pictures import bomb
 from tests.tiny import CONTRACT, LABELS, TinyModels, export, picture
 from trainer.conversion.export import restamp
 
@@ -98,7 +99,9 @@ class TestVerify:
         assert [check.passed for check in checks] == [True, True, False]
         assert not all_passed(checks)
 
-    @pytest.mark.parametrize("png", ["no base64!", base64.b64encode(b"no PNG").decode(), "AAAA", "===="])
+    @pytest.mark.parametrize(
+        "png", ["no base64!", "====", *(base64.b64encode(data).decode() for data in (b"no PNG", bomb(4001, 4000)))]
+    )
     def test_refuses_a_damaged_picture(self, tiny: Path, png: str) -> None:
         good, _ = samples_of(tiny)
         with pytest.raises(ManifestError, match="Expected a PNG in a golden sample"):

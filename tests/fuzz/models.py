@@ -8,13 +8,9 @@ What broke the rule is kept in ``build/fuzz``. The same seed gives the same mode
 from __future__ import annotations
 
 import argparse
-import json
 import random
-import select
 import struct
-import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -22,25 +18,11 @@ from pathlib import Path
 
 from edge_runtime.appended_zip import find_zip
 from edge_runtime.interpreter import choose_backend
+from tests.fuzz.outcome import FOLDER, Broken, report
+from tests.fuzz.worker import Worker
 
 MAX_S, MAX_MIB = 5.0, 300.0
 _NUMBERS = (0, 1, 2, 3, 5, 255, 256, 65535, 2**31 - 1, 2**32 - 1)
-_PATIENCE_S = 60.0  # of a machine that has much else to do
-
-
-@dataclass(frozen=True)
-class Broken:
-    """A model that neither ran nor was refused.
-
-    Attributes:
-        number: Of the mutation.
-        how: What happened.
-        content: Of the file.
-    """
-
-    number: int
-    how: str
-    content: bytes
 
 
 @dataclass(frozen=True)
@@ -107,48 +89,14 @@ def fuzz(seeds: Sequence[Seed], *, count: int, seed: int, folder: Path) -> Itera
     Yields:
         ``"ran"``, ``"refused"`` or what is wrong.
     """
-    rng, file, worker = random.Random(seed), folder / "mutated.tflite", _started()
+    rng, file = random.Random(seed), folder / "mutated.tflite"
+    worker = Worker("tests.fuzz.model_worker", max_s=MAX_S, max_mib=MAX_MIB)
     for number in range(count):
         model = mutated(seeds, rng)
         file.write_bytes(model.content)
-        became = _opened(worker, file, model.classes)
-        if became in ("ran", "refused"):
-            yield became
-            continue
-        yield Broken(number, became, model.content)
-        if worker.poll() is not None:
-            worker = _started()
-    _ended(worker)
-
-
-def _started() -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.fuzz.model_worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
-    )
-
-
-def _ended(worker: subprocess.Popen[bytes]) -> int:
-    if worker.poll() is None:
-        worker.kill()
-    worker.communicate()
-    return int(worker.returncode)
-
-
-def _opened(worker: subprocess.Popen[bytes], file: Path, classes: int) -> str:
-    assert worker.stdin is not None
-    assert worker.stdout is not None
-    worker.stdin.write(f"{classes} {file}\n".encode())
-    if not select.select([worker.stdout], [], [], _PATIENCE_S)[0]:
-        _ended(worker)
-        return f"hung for {_PATIENCE_S:.0f} s"
-    line = worker.stdout.readline()
-    if not line:  # the end of its output, so of the process
-        worker.wait()
-        return f"ended the process (status {_ended(worker)})"
-    became, seconds, mib = json.loads(line)
-    if seconds > MAX_S or mib > MAX_MIB:
-        return f"took {seconds:.1f} s and {mib:.0f} MiB"
-    return str(became)
+        became = worker.ask(f"{model.classes} {file}")
+        yield became if became in ("ran", "refused") else Broken(number, became, model.content)
+    worker.close()
 
 
 def main() -> int:
@@ -157,20 +105,10 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    folder = Path("build/fuzz")
-    folder.mkdir(parents=True, exist_ok=True)
-    counts: Counter[str] = Counter()
+    FOLDER.mkdir(parents=True, exist_ok=True)
     seeds = [Seed.read(path) for path in arguments.models]
-    for became in fuzz(seeds, count=arguments.count, seed=arguments.seed, folder=folder):
-        if isinstance(became, Broken):
-            kept = folder / f"seed{arguments.seed}-{became.number}.tflite"
-            kept.write_bytes(became.content)
-            print(f"{kept}: {became.how}", flush=True)
-        counts["broke" if isinstance(became, Broken) else became] += 1
-        if counts.total() % 1000 == 0:
-            print(dict(counts), flush=True)
-    print(dict(counts))
-    return 1 if counts["broke"] else 0
+    outcomes = fuzz(seeds, count=arguments.count, seed=arguments.seed, folder=FOLDER)
+    return report(outcomes, seed=arguments.seed, suffix=".tflite")
 
 
 if __name__ == "__main__":

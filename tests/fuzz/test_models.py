@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 import edge_runtime
-from tests.fuzz.models import Broken, Seed, fuzz
+from tests.fuzz.models import Seed, fuzz
+from tests.fuzz.outcome import Broken
 
 SELFTEST = Path(edge_runtime.__file__).with_name("selftest_int8.tflite")
 

@@ -16,6 +16,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_runtime.errors import PictureError
+from edge_runtime.picture_file import MAX_SCANS, decode_picture, read_header
 from trainer.data.measures import Measures, measure
 from trainer.errors import DatasetError
 
@@ -30,6 +32,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 MAX_PIXELS = 89_478_485
 """Larger pictures are refused: a small file can hold terabytes of one colour. Pillow's own limit."""
 
+_JPEG = ("JPEG", "MPO")
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 _MAGIC = ((b"\xff\xd8\xff", "JPEG"), (b"\x89PNG", "PNG"), (b"RIFF", "WebP"), (b"BM", "BMP"))
 _EXIF_ORIENTATION = 0x0112
@@ -151,13 +154,15 @@ def _open(data: bytes) -> Image:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise _UnreadableError(f"a picture of {width}×{height} pixels, more than {MAX_PIXELS:,}")
+    if image.format in _JPEG and _jpeg_scans(data) > MAX_SCANS:
+        raise _UnreadableError(f"a JPEG of more than {MAX_SCANS} scans")
     return image
 
 
 def _is_whole(data: bytes, image: Image) -> bool:
     """Whether the file has its end; False also where only decoding can tell."""
-    if image.format in ("JPEG", "MPO"):
-        return _jpeg_is_whole(data)
+    if image.format in _JPEG:
+        return read_header(data).is_whole
     if image.format == "PNG":
         return _png_is_whole(data)
     if image.format == "WEBP":  # RIFF: the size of what follows the first eight bytes
@@ -165,15 +170,11 @@ def _is_whole(data: bytes, image: Image) -> bool:
     return False
 
 
-def _jpeg_is_whole(data: bytes) -> bool:
-    """Looks for the end marker behind the first scan: before it stands the one of the EXIF thumbnail."""
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xDA:  # start of scan; its data holds no end marker, because each 0xFF in it is escaped
-            return data.find(b"\xff\xd9", at) >= 0
-        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return False
+def _jpeg_scans(data: bytes) -> int:
+    try:
+        return read_header(data).scans
+    except PictureError as error:  # Pillow is content with less of a header
+        raise _UnreadableError("a truncated or damaged JPEG") from error
 
 
 def _png_is_whole(data: bytes) -> bool:
@@ -190,25 +191,23 @@ def _png_is_whole(data: bytes) -> bool:
 
 
 def _decode(data: bytes) -> NDArray[np.uint8]:
+    image = _open(data)
+    try:
+        pixels = _pixels(data, image)
+    except Exception as error:  # as above
+        kind = {"MPO": "JPEG", "WEBP": "WebP"}.get(image.format or "", image.format)
+        raise _UnreadableError(f"a truncated or damaged {kind}") from error
+    return _upright(pixels, _orientation(image))
+
+
+def _pixels(data: bytes, image: Image) -> NDArray[np.uint8]:
     import cv2
     import numpy as np
 
-    image = _open(data)
-    kind = {"MPO": "JPEG", "WEBP": "WebP"}.get(image.format or "", image.format)
-    orientation = _orientation(image)
-    plain = image.mode != "CMYK" and not image.has_transparency_data
-    if plain and _is_whole(data, image):
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-        if pixels is None:
-            raise _UnreadableError(f"a truncated or damaged {kind}")
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-    else:
-        try:
-            pixels = _decode_with_pillow(image)
-        except Exception as error:  # as above
-            raise _UnreadableError(f"a truncated or damaged {kind}") from error
-    return _upright(pixels, orientation)
+    if image.mode == "CMYK" or image.has_transparency_data or not _is_whole(data, image):
+        return _decode_with_pillow(image)
+    pixels = cv2.cvtColor(decode_picture(data, max_pixels=MAX_PIXELS, upright=False), cv2.COLOR_BGR2RGB)
+    return np.asarray(pixels, np.uint8)
 
 
 def _decode_with_pillow(image: Image) -> NDArray[np.uint8]:

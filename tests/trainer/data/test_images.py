@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import zlib
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.strange_pictures import smooth, write_bad, write_good
 from trainer.data.images import inspect_image, read_image
 from trainer.errors import DatasetError
 
@@ -28,9 +30,7 @@ TURNS = {
 
 @pytest.fixture(scope="module")
 def picture() -> Image.Image:
-    """60 rows, 90 columns, smooth, another colour in each corner."""
-    corners = np.array([[[250, 20, 30], [20, 240, 40]], [[30, 40, 230], [220, 210, 20]]], np.uint8)
-    return Image.fromarray(cv2.resize(corners, (90, 60), interpolation=cv2.INTER_LINEAR))
+    return smooth()
 
 
 def _largest_difference(path: Path, expected: Image.Image) -> int:
@@ -187,3 +187,25 @@ def test_a_decompression_bomb_is_refused_unopened(tmp_path, side):
     data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
     path.write_bytes(data)
     assert "89,478,485" in inspect_image(path, decode=True).unreadable
+
+
+class TestPicturesFromStrangers:
+    def test_unusual_ones_are_read(self, tmp_path, picture):
+        for name, size in write_good(tmp_path).items():
+            pixels = read_image(tmp_path / name)
+            assert (pixels.dtype, pixels.shape) == (np.uint8, (*size, 3)), name
+            facts = inspect_image(tmp_path / name, decode=True)
+            assert (facts.height, facts.width, facts.unreadable) == (*size, ""), name
+            upright = np.rot90(pixels) if name == "loop.jpg" else pixels
+            if size != (1, 1) and name not in ("long.png", "deep_grey.png"):
+                assert np.abs(upright.astype(int) - np.asarray(picture)).max() <= 12, name
+
+    def test_others_are_refused_in_one_sentence_and_little_memory(self, tmp_path):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        for name in write_bad(tmp_path):
+            reason = inspect_image(tmp_path / name, decode=True).unreadable
+            assert reason, name
+            with pytest.raises(DatasetError, match=f"Expected a picture in .*{name}, got {reason}") as refusal:
+                read_image(tmp_path / name)
+            assert "\n" not in str(refusal.value)
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from trainer.evaluation.pareto import pareto_front
 from trainer.files import write_bytes, write_json
+from trainer.reports.figures import inline_svg
 from trainer.reports.report_page import (
     KIND_NAMES,
     SPLIT_NAMES,
@@ -138,8 +139,6 @@ def compression_to_dict(content: CompressionContent) -> dict[str, Any]:
 
 def render_compression_page(content: CompressionContent) -> str:
     """The whole page: styles and figures inside, nothing fetched, no script."""
-    from markupsafe import Markup
-
     split = SPLIT_NAMES.get(content.split, content.split)
     return page_template("compression.html.j2").render(
         content=content,
@@ -152,8 +151,8 @@ def render_compression_page(content: CompressionContent) -> str:
         has_test=content.split != "test" and any("test" in variant.accuracies for variant in content.variants),
         has_sparsity=any(variant.sparsity > _SHOWN_SPARSITY for variant in content.variants),
         scatters=[
-            ("latency", Markup(scatter_svg(content.variants, "latency_ms", content.split))),
-            ("the file’s size", Markup(scatter_svg(content.variants, "size_bytes", content.split))),
+            ("latency", inline_svg(scatter_svg(content.variants, "latency_ms", content.split))),
+            ("the file’s size", inline_svg(scatter_svg(content.variants, "size_bytes", content.split))),
         ],
         distilled=_distilled(content),
         pruned=content.step("pruned", "fp32", "int8"),

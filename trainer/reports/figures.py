@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from trainer.types import Epoch, Evaluation
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
     from matplotlib.figure import Figure
 
 # Stand-in colour → CSS variable of the page. Chosen so that nothing else in a figure has them.
@@ -164,6 +165,13 @@ def _short(label: str, longest: int = 22) -> str:
     # A line break, or what can't be seen, would tear the axis apart.
     label = "".join(character if character.isprintable() else " " for character in label)
     return label if len(label) <= longest else label[: longest - 1] + "…"
+
+
+def inline_svg(svg: str) -> Markup:
+    """A picture of `page_svg`'s, for the template to take as it is."""
+    from markupsafe import Markup
+
+    return Markup(svg)  # nosec B704 # Matplotlib has escaped the labels in it
 
 
 def page_svg(figure: Figure, name: str) -> str:

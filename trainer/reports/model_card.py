@@ -53,7 +53,7 @@ def model_card(model: ModelFile, content: ReportContent | None = None) -> str:
 
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=False,  # Markdown: labels and paths go through `plain`
+        autoescape=False,  # nosec B701 # Markdown: labels and paths go through `plain`
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

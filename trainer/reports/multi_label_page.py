@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trainer.reports.figures import HUES, LINE, MUTED, SETTINGS, page_svg
+from trainer.reports.figures import HUES, LINE, MUTED, SETTINGS, inline_svg, page_svg
 from trainer.reports.report_content import Mistake
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ def multi_label_parts(main: MultiLabelEvaluation, beside: MultiLabelEvaluation |
         main: Of the model that the page is about.
         beside: Of its baseline on the same pictures.
     """
-    from markupsafe import Markup
-
     rows = [
         {"metrics": metrics, "beside_f1": beside.classes[index].f1 if beside else None}
         for index, metrics in enumerate(main.classes)
@@ -30,7 +28,7 @@ def multi_label_parts(main: MultiLabelEvaluation, beside: MultiLabelEvaluation |
     right = main.by_picture(main.labels) == main.by_picture(main.predicted)
     return {
         "classes": sorted(rows, key=lambda row: (not row["metrics"].support, row["metrics"].f1)),
-        "quality_curves": Markup(quality_svg(main)),
+        "quality_curves": inline_svg(quality_svg(main)),
         "wrong": int((~right.all(axis=1)).sum()),
     }
 

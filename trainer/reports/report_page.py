@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from trainer.evaluation.metrics import agreement, changed_answers, right_answers
 from trainer.evaluation.multi_label import MultiLabelEvaluation
 from trainer.evaluation.unknown import unknown_shares
-from trainer.reports.figures import confusion_svg, curve_svg
+from trainer.reports.figures import confusion_svg, curve_svg, inline_svg
 from trainer.reports.multi_label_page import multi_label_parts
 from trainer.reports.report_content import Mistake, ReportContent
 from trainer.reports.score_figures import reliability_svg, robustness_svg
@@ -37,8 +37,6 @@ _QUANTITIES: tuple[Literal["accuracy", "loss"], ...] = ("accuracy", "loss")
 
 def render_page(content: ReportContent) -> str:
     """The whole page: styles, figures and thumbnails inside, nothing fetched, no script."""
-    from markupsafe import Markup
-
     main = content.evaluations[content.main_kind][content.main_split]
     beside = content.evaluations.get("fp32", {}).get(content.main_split) if content.main_kind == "int8" else None
     shared = {
@@ -53,7 +51,7 @@ def render_page(content: ReportContent) -> str:
         "rows": _comparison_rows(content),
         "decided": _decided(content),
         "changed": changed_answers(beside, main) if beside else None,
-        "curves": [(q, Markup(curve_svg(content.history, q))) for q in _QUANTITIES] if content.history else [],
+        "curves": [(q, inline_svg(curve_svg(content.history, q))) for q in _QUANTITIES] if content.history else [],
         "mistakes": [(mistake, thumbnail_uri(mistake)) for mistake in content.mistakes],
         "kernels": [(kind, _measured(content.evaluations[kind], content.main_split).kernels) for kind in content.kinds],
         "settings": _flattened(content.recipe),
@@ -70,12 +68,12 @@ def render_page(content: ReportContent) -> str:
     return page_template("report.html.j2").render(
         **shared,
         score_rows=_score_rows(content),
-        reliability=Markup(reliability_svg(_by_kind(content, "reliability"))),
-        robustness=Markup(robustness_svg(content.robustness)) if content.robustness else "",
+        reliability=inline_svg(reliability_svg(_by_kind(content, "reliability"))),
+        robustness=inline_svg(robustness_svg(content.robustness)) if content.robustness else "",
         worse_pictures=worse_pictures(content.robustness),
         classes=_class_rows(main, beside)[:MATRIX_CLASSES],
         confusions=frequent_confusions(main),
-        confusion=Markup(matrix),
+        confusion=inline_svg(matrix),
         matrix_width=_css_width(matrix) if matrix else 0,
         wrong=sum(t != a for t, a in zip(main.labels, main.predicted, strict=True)),
     )

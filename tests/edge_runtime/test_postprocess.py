@@ -57,7 +57,7 @@ def test_categories_are_the_best_in_order_and_of_equal_ones_the_first(
     scores = np.array(values, np.float32)
     found = top_categories(scores, labels, top_k=top_k, score_threshold=threshold)
     best = sorted(range(len(values)), key=lambda index: (-scores[index], index))[:top_k]
-    assert [category.index for category in found] == [index for index in best if scores[index] >= threshold]
+    assert [category.index for category in found] == [index for index in best if float(scores[index]) >= threshold]
     assert all(category.label == labels[category.index] for category in found)
     assert all(category.score == float(scores[category.index]) for category in found)
 

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +120,7 @@ def _run(command: list[str | Path], what: str, folder: Path | None = None) -> st
         if missing := re.search(r"No matching distribution found for (.+)", told):
             raise _ProblemError(f"no wheel of {missing[1]}")
         told = told or (lines[-1] if lines else f"status {done.returncode}")
-        raise _ProblemError(f"{what}: {told.removeprefix('edge-runtime: ')[:200]}")
+        raise _ProblemError(f"{what}: {textwrap.shorten(told.removeprefix('edge-runtime: '), 140, placeholder=' …')}")
     return done.stdout
 
 

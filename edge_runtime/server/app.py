@@ -327,11 +327,12 @@ def _add_live(app: FastAPI, hub: Hub, places: Places) -> None:
 async def _events(hub: Hub, after: int, with_status: bool) -> AsyncIterator[str]:
     text = message("status", hub.status())
     while not hub.closed:
-        for number, event in hub.events_after(after):
-            after = number
-            yield message(event.kind, event.to_dict(), number)
-        # The colon's line is a comment: it shows that both ends are still there.
-        yield text if with_status else ":\n\n"
+        missed = hub.events_after(after)
+        after = missed[-1][0] if missed else after
+        # All in one piece: asyncio logs each piece that is written to a client that has just gone. The colon's line is
+        # a comment: it shows that both ends are still there.
+        told = [message(event.kind, event.to_dict(), number) for number, event in missed]
+        yield "".join([*told, text if with_status else ":\n\n"])
         text = await hub.next_status()
 
 

@@ -146,10 +146,14 @@ class Connection(H11Protocol):
             return
         answer = refusal(status, detail, {**SECURITY_HEADERS, **(headers or {}), "connection": "close"})
         head = [*self.server_state.default_headers, *answer.raw_headers]
-        for event in (
+        answers_head = self.conn.our_state is h11.SEND_RESPONSE and self.scope["method"] == "HEAD"
+        events = (
             h11.Response(status_code=status, headers=head, reason=HTTPStatus(status).phrase.encode()),
-            h11.Data(data=bytes(answer.body)),
+            h11.Data(data=b"" if answers_head else bytes(answer.body)),
             h11.EndOfMessage(),
-        ):
-            self.transport.write(self.conn.send(event) or b"")
-        self.transport.write_eof()
+        )
+        self.transport.write(b"".join(self.conn.send(event) or b"" for event in events))
+        try:
+            self.transport.write_eof()
+        except OSError:  # the client has gone already
+            self.transport.abort()

@@ -24,6 +24,8 @@ _PAGE = ("/", "/docs", "/page.js", "/openapi.json")
 _PICTURES = tuple(
     cv2.imencode(suffix, picture("red")[:, :, ::-1])[1].tobytes() for suffix in (".jpg", ".png", ".webp", ".bmp")
 )
+# What libjpeg writes to stderr itself, from C, about a damaged picture.
+_DECODERS_OWN = ("Corrupt JPEG data: ", "Premature end of JPEG file", "Warning: unknown JFIF revision number ")
 _LENGTH = b"Content-Length: "
 
 
@@ -151,7 +153,7 @@ def server(tiny_int8: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield server
         assert sorted(path.name for path in folder.iterdir()) in (["classes.avi"], ["classes.avi", "photos"])
         assert all(path.suffix == ".jpg" for path in folder.glob("photos/**/*") if path.is_file())
-    assert server.said == []
+    assert [line for line in server.said if not line.startswith(_DECODERS_OWN)] == []
 
 
 @pytest.fixture(scope="module")

@@ -255,6 +255,14 @@ class TestClientsThatNeverRead:
             assert refused(strict, "slow") >= before + 10
             assert strict.rss_mib() - memory < 16
 
+    def test_a_viewer_that_goes_while_it_is_told_of_many_events_fills_no_log(self, strict: Server) -> None:
+        wait_for(lambda: strict.metric('edge_runtime_events_total{kind="changed"}') >= 8)
+        for number in range(18):
+            with connect(strict.address, client=f"127.0.0.{2 + number}") as connection:
+                connection.sendall(get("/events?recent=200"))
+        wait_for(lambda: strict.metric("edge_runtime_connections") == 1)
+        assert strict.said == []
+
     def test_answers_that_wait_for_them_are_thrown_away(self, strict: Server) -> None:
         with connect(strict.address) as deaf:
             deaf.setblocking(False)
@@ -298,6 +306,21 @@ class TestWhatIsNoHttp:
         before = refused(strict, "malformed")
         assert is_a_refusal(ask(strict.address, request_bytes), 400, "Expected an HTTP/1.1 request")
         assert refused(strict, "malformed") == before + 1
+
+    def test_is_answered_without_a_body_where_none_may_be(self, strict: Server) -> None:
+        head = b"HEAD /info HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"
+        answer = ask(strict.address, head, method="HEAD")
+        assert answer is not None
+        assert (answer.status, answer.headers["content-type"]) == (400, "application/json")
+
+    def test_of_a_client_that_has_gone_already_disturbs_nothing(self, strict: Server) -> None:
+        before = refused(strict, "malformed")
+        for number, request in enumerate([b"\x00\r\n\r\n"] * 15 + [b"GET / HT"] * 3):
+            with connect(strict.address, client=f"127.0.0.{2 + number}") as connection:
+                connection.sendall(request)
+        wait_for(lambda: refused(strict, "malformed") == before + 15)
+        wait_for(lambda: strict.metric("edge_runtime_connections") == 1)
+        assert strict.said == []
 
     def test_ends_a_stream_that_is_under_way(self, strict: Server) -> None:
         with connect(strict.address) as connection:

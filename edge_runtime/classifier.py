@@ -82,23 +82,23 @@ class Classifier:
         self._said: dict[str, Any] = {"labels": labels, "contract": contract, "activation": activation}
         self._wished: dict[str, Any] = {"num_threads": num_threads, "backend": backend, "int8_kernels": int8_kernels}
         self._wished_threshold = unknown_threshold
-        content = None
-        if require_signature is not None:
+        # Read once: what is checked is what runs, whatever becomes of the file.
+        if require_signature is None:
+            content = read_model_content(model)
+        else:
             from edge_runtime.signature import read_signed_content
 
             content = read_signed_content(model, require_signature)
-        elif isolation is not None:
-            content = read_model_content(model)
         self.require_signature = require_signature
         self.isolation = isolation
         self.model: ModelFile = read_model_file(model, content=content, **self._said)
         self._interpreter: Interpreter | IsolatedInterpreter | None
-        if isolation is not None and content is not None:
+        if isolation is None:
+            self._interpreter = Interpreter(self.model, content, **self._wished)
+        else:
             from edge_runtime.isolation.interpreter import IsolatedInterpreter
 
             self._interpreter = IsolatedInterpreter(self.model, content, isolation, **self._wished)
-        else:
-            self._interpreter = Interpreter(self.model, content=content, **self._wished)
         self.labels: tuple[str, ...] = self.model.labels
         self.contract: InputContract = self.model.contract
         self._preprocessor = Preprocessor(self.contract, self.model.input_tensor)

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from edge_runtime.errors import BackendError
-from edge_runtime.model_file import model_content
 from edge_runtime.thread_memory import remembered_threads, usable_cores
 from edge_runtime.types import BackendInfo
 
@@ -45,8 +44,8 @@ class Interpreter:
     def __init__(
         self,
         model: ModelFile,
+        content: bytes,
         *,
-        content: bytes | None = None,
         backend: str | None = None,
         num_threads: int | None = None,
         int8_kernels: Int8Kernels = "auto",
@@ -60,7 +59,6 @@ class Interpreter:
         threads_from = "caller"
         if num_threads is None:
             num_threads, threads_from = _choose_threads(model, name, version)
-        content = model_content(model) if content is None else content
         plain: dict[str, Any] = {"model_content": content, "num_threads": num_threads}
         options = dict(plain)
         kernels, reason = _add_int8_kernels(options, module, name, model, int8_kernels)

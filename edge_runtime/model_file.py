@@ -126,24 +126,11 @@ def read_model_file(
     )
 
 
-def model_content(model: ModelFile) -> bytes:
-    """The model's bytes, before the appended ZIP, in memory of this process.
+def read_model_content(path: str | os.PathLike[str]) -> bytes:
+    """Reads a whole file into memory, so that what is checked is what an interpreter gets, whoever writes meanwhile.
 
     An interpreter that is given a path maps the file, and would run with whatever is written into it later: one that is
     cut short ends the process.
-
-    Raises:
-        ModelError: The file isn't the one any more that was checked.
-    """
-    with _opened(str(model.path)) as file:
-        content = file.read(model.model_bytes)
-    if hashlib.sha256(content or b"").hexdigest() != model.sha256:
-        raise ModelError(f"Expected {model.path} to stay as it is while it is read, it has changed. Try again.")
-    return content
-
-
-def read_model_content(path: str | os.PathLike[str]) -> bytes:
-    """Reads a whole file into memory, so that what is checked is what an interpreter gets, whoever writes meanwhile.
 
     Raises:
         ModelError: It can't be read, or is larger than a model can be.

@@ -7,13 +7,13 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import pytest
+
+from tests.waiting import wait_until
 
 HOST = "127.0.0.1"
 
@@ -118,10 +118,3 @@ def only_for(folder: Path, user: str, password: str) -> str:
     )
     file.chmod(0o600)
     return f"allow_anonymous false\npassword_file {file}"
-
-
-def wait_until(condition: Callable[[], bool], otherwise: str = "waited in vain", seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, otherwise
-        time.sleep(0.01)

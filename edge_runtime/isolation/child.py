@@ -53,7 +53,7 @@ def _serve(channel: Channel) -> None:
     )
     interpreter = Interpreter(
         model,
-        content=content,
+        content,
         backend=job["backend"],
         num_threads=job["num_threads"],
         int8_kernels=job["int8_kernels"],

@@ -7,8 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import cv2
 import httpx
 
 from tests.tiny import LABELS, picture
+from tests.waiting import wait_until
 
 PATIENCE_S = 60.0
 # A camera that sends one picture again and again, and none while a file is there; serve's arguments follow.
@@ -105,7 +105,7 @@ def _started(arguments: list[object], env: dict[str, str] | None) -> Iterator[Se
         reader = threading.Thread(target=lambda: errors.extend(iter(process.stderr.readline, "")))
         reader.start()
         try:
-            wait_for(lambda: process.poll() is not None or any("://" in line for line in errors))
+            wait_until(lambda: process.poll() is not None or any("://" in line for line in errors))
             found = re.search(r"http://\S+", "".join(errors))
             assert found is not None, errors
             server = Server(process, found[0], errors)
@@ -118,14 +118,6 @@ def _started(arguments: list[object], env: dict[str, str] | None) -> Iterator[Se
             finally:
                 process.kill()
                 reader.join()
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    """Waits until something is so, as long as a busy machine may take."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, "It didn't happen in time."
-        time.sleep(0.02)
 
 
 def messages(response: httpx.Response) -> Iterator[tuple[str, str, str]]:

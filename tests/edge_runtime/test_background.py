@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -17,20 +15,9 @@ from edge_runtime.sinks import Background, Callback, Sink
 from edge_runtime.stream import LiveResult
 from edge_runtime.types import Event
 from tests.edge_runtime.results import ENTERED, made_result
+from tests.waiting import wait_until
 
-
-@pytest.fixture(autouse=True)
-def _no_thread_is_left_behind() -> Iterator[None]:
-    before = threading.active_count()
-    yield
-    wait_until(lambda: threading.active_count() == before)
-
-
-def wait_until(condition: object, seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.005)
+pytestmark = pytest.mark.usefixtures("no_thread_is_left_behind")
 
 
 class Gate(Sink):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from itertools import count
 from pathlib import Path
@@ -22,15 +22,11 @@ from edge_runtime.errors import CameraError, FrameError, SourceError
 from edge_runtime.sources import Frame, Source
 from edge_runtime.sources.faulty import Fault
 from edge_runtime.stream import live
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.usefixtures("no_thread_is_left_behind")
 
 DEADLINE_S = 20.0
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_is_left_behind() -> Iterator[None]:
-    before = threading.active_count()
-    yield
-    wait_for(lambda: threading.active_count() == before)
 
 
 @pytest.fixture
@@ -38,13 +34,6 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorter delays between attempts, so that the tests needn't wait."""
     monkeypatch.setattr(capture, "FIRST_DELAY_S", 0.002)
     monkeypatch.setattr(capture, "LONGEST_DELAY_S", 0.02)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.005)
 
 
 def grey(level: int) -> np.ndarray:
@@ -132,7 +121,7 @@ class TestRepeats:
         with capturing(Camera([*script, "end"])) as thread:
             delivered = []
             for event in events:
-                wait_for(lambda: thread.counters(classified=0, skipped=0).captured > len(delivered))
+                wait_until(lambda: thread.counters(classified=0, skipped=0).captured > len(delivered))
                 delivered.append(None)
                 event.set()
             # The first may have been replaced by the odd one: nobody took it.
@@ -235,7 +224,7 @@ class TestStale:
     def test_what_waits_when_the_camera_is_unplugged_is_dropped(self) -> None:
         back = threading.Event()
         with capturing(Camera([grey(1), CameraError("Unplugged.")], [back, grey(2), "end"])) as thread:
-            wait_for(lambda: thread.counters(classified=0, skipped=0).reconnects == 1)
+            wait_until(lambda: thread.counters(classified=0, skipped=0).reconnects == 1)
             threading.Timer(0.1, back.set).start()
             assert levels(thread) == [2]
             assert thread.counters(classified=1, skipped=0).dropped == 1
@@ -243,7 +232,7 @@ class TestStale:
     @pytest.mark.usefixtures("patient")
     def test_what_waits_when_nothing_followed_is_dropped(self) -> None:
         with capturing(Camera([grey(1)], [grey(2), "end"]), stall_timeout_s=0.1) as thread:
-            wait_for(lambda: thread.counters(classified=0, skipped=0).captured == 1)
+            wait_until(lambda: thread.counters(classified=0, skipped=0).captured == 1)
             time.sleep(0.2)  # the caller is busy for longer than the camera may be silent
             assert levels(thread) == [2]
             assert thread.counters(classified=1, skipped=0).dropped == 1
@@ -327,8 +316,8 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[HangingCamera]:
     before = Holdings.now()
     yield HangingCamera(*[[] for _ in range(99)])
     HangingCamera.let_go.set()
-    wait_for(lambda: Holdings.now().threads <= before.threads)
-    wait_for(lambda: Holdings.now().files == before.files)
+    wait_until(lambda: Holdings.now().threads <= before.threads)
+    wait_until(lambda: Holdings.now().files == before.files)
 
 
 class TestHangingDriver:

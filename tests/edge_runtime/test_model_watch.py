@@ -6,7 +6,6 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,23 +17,18 @@ from edge_runtime.decision import DecisionRules
 from edge_runtime.errors import FrameError, ModelError
 from edge_runtime.isolation.interpreter import IsolatedInterpreter
 from edge_runtime.isolation.limits import IsolationLimits
-from edge_runtime.model_file import model_content, read_model_file
 from edge_runtime.model_watch import ModelWatch
 from edge_runtime.sources.synthetic import SyntheticSource
 from edge_runtime.stream import live
 from tests.tiny import CONTRACT, LABELS, TinyModels, picture
+from tests.waiting import wait_until
 from trainer.signing import new_key, sign_model
+
+pytestmark = pytest.mark.usefixtures("no_thread_is_left_behind")
 
 OTHERS = ("x", "y", "z")
 SOON_S = 0.02
 RED = picture("red")
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_is_left_behind() -> Iterator[None]:
-    before = threading.active_count()
-    yield
-    wait_for(lambda: threading.active_count() == before)
 
 
 @pytest.fixture
@@ -52,13 +46,6 @@ def renamed(tiny_models: TinyModels, tmp_path_factory: pytest.TempPathFactory) -
     return path
 
 
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.005)
-
-
 def replace(path: Path, by: Path) -> None:
     """As one does: beside, then renamed."""
     part = path.with_suffix(".part")
@@ -70,7 +57,7 @@ class TestWatch:
     def test_a_new_file_takes_over_when_it_is_let(self, model: Path, renamed: Path) -> None:
         with Classifier(model) as classifier, ModelWatch(classifier, interval_s=SOON_S) as watch:
             replace(model, renamed)
-            wait_for(lambda: watch._fresh is not None)
+            wait_until(lambda: watch._fresh is not None)
             assert classifier.labels == LABELS  # nothing changes by itself
             assert watch.update()
             assert not watch.update()
@@ -86,7 +73,7 @@ class TestWatch:
             ModelWatch(classifier, at_once=True, interval_s=SOON_S),
         ):
             replace(model, renamed)
-            wait_for(lambda: not classifier.model.is_quantized)
+            wait_until(lambda: not classifier.model.is_quantized)
             assert classifier.labels == ("a", "b", "c")
             assert (classifier.backend.num_threads, classifier.unknown_threshold) == (1, 0.25)
 
@@ -104,7 +91,7 @@ class TestWatch:
         with Classifier(model) as classifier, ModelWatch(classifier, at_once=True, interval_s=SOON_S):
             answer = classifier.scores(RED)
             model.write_bytes(renamed.read_bytes()[:3000])
-            wait_for(lambda: "is truncated or damaged" in caplog.text)
+            wait_until(lambda: "is truncated or damaged" in caplog.text)
             time.sleep(10 * SOON_S)
             assert caplog.text.count("goes on") == 1
             assert (classifier.scores(RED) == answer).all()
@@ -112,7 +99,7 @@ class TestWatch:
             time.sleep(5 * SOON_S)
             assert (classifier.scores(RED) == answer).all()
             shutil.copy(renamed, model)
-            wait_for(lambda: classifier.labels == OTHERS)
+            wait_until(lambda: classifier.labels == OTHERS)
         assert len(caplog.records) == 2
 
     def test_what_the_caller_does_not_accept_is_refused(
@@ -123,7 +110,7 @@ class TestWatch:
 
         with Classifier(model) as classifier, ModelWatch(classifier, accept=accept, at_once=True, interval_s=SOON_S):
             replace(model, renamed)
-            wait_for(lambda: "got ('x', 'y', 'z')." in caplog.text)
+            wait_until(lambda: "got ('x', 'y', 'z')." in caplog.text)
             assert classifier.labels == LABELS
 
     def test_a_file_that_is_written_slowly_is_never_half_read(
@@ -138,7 +125,7 @@ class TestWatch:
                     answers.add(classifier.scores(RED).tobytes())
                     time.sleep(SOON_S / 2)
             assert len(answers) == 1
-            wait_for(lambda: classifier.labels == OTHERS)
+            wait_until(lambda: classifier.labels == OTHERS)
             with Classifier(renamed) as expected:
                 assert (classifier.scores(RED) == expected.scores(RED)).all()
 
@@ -152,11 +139,11 @@ class TestWatch:
             ModelWatch(classifier, at_once=True, interval_s=SOON_S),
         ):
             replace(model, renamed)
-            wait_for(lambda: "goes on" in caplog.text)
+            wait_until(lambda: "goes on" in caplog.text)
             time.sleep(5 * SOON_S)
             assert classifier.labels == LABELS
             sign_model(model, private)
-            wait_for(lambda: classifier.labels == OTHERS)
+            wait_until(lambda: classifier.labels == OTHERS)
 
     def test_an_isolated_one_stays_isolated(self, model: Path, renamed: Path) -> None:
         with (
@@ -164,7 +151,7 @@ class TestWatch:
             ModelWatch(classifier, at_once=True, interval_s=SOON_S),
         ):
             replace(model, renamed)
-            wait_for(lambda: classifier.labels == OTHERS)
+            wait_until(lambda: classifier.labels == OTHERS)
             assert isinstance(classifier._interpreter, IsolatedInterpreter)
             with Classifier(renamed, num_threads=1) as expected:
                 assert (classifier.scores(RED) == expected.scores(RED)).all()
@@ -194,7 +181,7 @@ class TestWatch:
                     keep = Path(shutil.copy(model, model.with_name("first.tflite")))
                     for source, labels in ((renamed, OTHERS), (keep, LABELS)) * 3:
                         replace(model, source)
-                        wait_for(lambda labels=labels: classifier.labels == labels)
+                        wait_until(lambda labels=labels: classifier.labels == labels)
                 finally:
                     stop.set()
                 assert sum(future.result() for future in asked) > 50
@@ -245,16 +232,6 @@ class TestInPlace:
             assert (classifier.scores(RED) == answer).all()
             os.truncate(model, 0)  # a mapping of it would end the process here
             assert (classifier.scores(RED) == answer).all()
-
-    def test_a_file_that_changes_after_it_was_checked_is_refused(self, model: Path, tiny_fp32: Path) -> None:
-        checked = read_model_file(model)
-        assert model_content(checked) == model.read_bytes()[: checked.model_bytes]
-        shutil.copy(tiny_fp32, model)
-        with pytest.raises(ModelError, match="to stay as it is while it is read, it has changed"):
-            model_content(checked)
-        model.unlink()
-        with pytest.raises(ModelError, match="No such file"):
-            model_content(checked)
 
 
 class TestTakeOver:

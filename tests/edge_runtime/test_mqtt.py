@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,10 @@ import pytest
 from edge_runtime.errors import OutputError
 from edge_runtime.sinks import Mqtt, mqtt
 from tests.edge_runtime.results import CHANGED, ENTERED, GONE, LEFT, TIME, made_result
-from tests.mosquitto import HOST, Mosquitto, only_for, program, wait_until
+from tests.mosquitto import HOST, Mosquitto, only_for, program
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.usefixtures("no_thread_is_left_behind")
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = "homeassistant/sensor/edge_home_door/config"
@@ -27,13 +29,6 @@ CONFIG = "homeassistant/sensor/edge_home_door/config"
 def broker(tmp_path: Path) -> Iterator[Mosquitto]:
     with Mosquitto(tmp_path) as running:
         yield running
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_is_left_behind() -> Iterator[None]:
-    before = threading.active_count()
-    yield
-    wait_until(lambda: threading.active_count() == before, f"left behind: {threading.enumerate()}")
 
 
 def address(broker: Mosquitto) -> str:
@@ -165,7 +160,7 @@ def test_what_was_written_before_the_end_arrives(broker: Mosquitto) -> None:
     code = (
         "from edge_runtime.sinks import Mqtt\n"
         "from tests.edge_runtime.results import ENTERED, made_result\n"
-        "from tests.mosquitto import wait_until\n"
+        "from tests.waiting import wait_until\n"
         f"with Mqtt({address(broker)!r}) as sink:\n"
         "    wait_until(lambda: sink._connected)\n"
         "    for _ in range(100): sink.write(made_result(ENTERED))\n"

@@ -16,6 +16,8 @@ from edge_runtime.postprocess import Postprocessor, certainty, to_scores, top_ca
 from edge_runtime.preprocess import pixel_table
 from edge_runtime.types import InputContract, TensorSpec
 
+Quantized = tuple[np.ndarray[Any, Any], TensorSpec, np.ndarray[Any, Any]]
+
 dtypes = st.sampled_from(("int8", "uint8"))
 scales = st.floats(2.0**-13, 8.0, width=32)
 stored_bytes = st.lists(st.integers(0, 255), min_size=1, max_size=40)
@@ -29,25 +31,27 @@ def as_stored(values: list[int], dtype: str) -> np.ndarray[Any, Any]:
     return np.array(values, np.uint8).view(dtype)
 
 
-@given(values=stored_bytes, dtype=dtypes, scale=scales, data=st.data())
-def test_dequantized_scores_are_scale_times_the_distance_from_the_zero_point(
-    values: list[int], dtype: str, scale: float, data: st.DataObject
-) -> None:
-    zero_point = data.draw(zero_points(dtype))
-    stored, spec = as_stored(values, dtype), TensorSpec(dtype, (1, len(values)), scale, zero_point)
-    expected = (stored.astype(np.float64) - zero_point) * scale
+@st.composite
+def quantized(draw: st.DrawFn) -> Quantized:
+    """An output as it is stored, its tensor, and the numbers that it stands for in float64."""
+    values, dtype, scale = draw(stored_bytes), draw(dtypes), draw(scales)
+    zero_point = draw(zero_points(dtype))
+    stored = as_stored(values, dtype)
+    spec = TensorSpec(dtype, (1, len(values)), scale, zero_point)
+    return stored, spec, (stored.astype(np.float64) - zero_point) * scale
+
+
+@given(quantized())
+def test_dequantized_scores_are_scale_times_the_distance_from_the_zero_point(output: Quantized) -> None:
+    stored, spec, expected = output
     before = stored.copy()
     assert to_scores(stored, spec, "sigmoid") == pytest.approx(expected, rel=1e-6, abs=1e-12)
     assert (stored == before).all()
 
 
-@given(values=stored_bytes, dtype=dtypes, scale=scales, data=st.data())
-def test_quantized_logits_get_the_softmax_of_float64(
-    values: list[int], dtype: str, scale: float, data: st.DataObject
-) -> None:
-    zero_point = data.draw(zero_points(dtype))
-    stored, spec = as_stored(values, dtype), TensorSpec(dtype, (1, len(values)), scale, zero_point)
-    logits = (stored.astype(np.float64) - zero_point) * scale
+@given(quantized())
+def test_quantized_logits_get_the_softmax_of_float64(output: Quantized) -> None:
+    stored, spec, logits = output
     exact = np.exp(logits - logits.max())
     scores = to_scores(stored, spec, "none")
     assert scores == pytest.approx(exact / exact.sum(), rel=2e-4, abs=1e-7)

@@ -31,9 +31,9 @@ from tests.edge_runtime.serving import (
     jpegs,
     messages,
     serving,
-    wait_for,
 )
 from tests.tiny import LABELS, picture
+from tests.waiting import wait_until
 
 TOKEN = "a token of some length"
 
@@ -60,7 +60,7 @@ def predicting(tiny_int8: Path) -> Iterator[Server]:
 def showing(tiny_int8: Path, clip: Path, photos: Path) -> Iterator[Server]:
     """A server that plays a clip again and again, and collects."""
     with serving(tiny_int8, "--source", clip, "--collect", photos) as server:
-        wait_for(lambda: server.client.get("/healthz").status_code == 200)
+        wait_until(lambda: server.client.get("/healthz").status_code == 200)
         yield server
     assert server.said == []
 
@@ -71,7 +71,7 @@ def locked(tiny_int8: Path) -> Iterator[Server]:
     env = {**os.environ, "EDGE_RUNTIME_TOKEN": TOKEN}
     with serving(tiny_int8, "--source", "synthetic", "--host", "0.0.0.0", env=env) as server:
         server.client.base_url = httpx.URL(server.address.replace("0.0.0.0", "127.0.0.1"))
-        wait_for(lambda: server.client.get("/healthz", params={"token": TOKEN}).status_code == 200)
+        wait_until(lambda: server.client.get("/healthz", params={"token": TOKEN}).status_code == 200)
         yield server
 
 
@@ -175,8 +175,8 @@ class TestPredict:
                 slow.sendall(f"POST /predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1000\r\n\r\n".encode())
                 return predicting.client.post("/predict", content=encoded("red")).status_code == 503
 
-            wait_for(is_refused_beside_another_slow_one)
-        wait_for(lambda: predicting.client.post("/predict", content=encoded("red")).status_code == 200)
+            wait_until(is_refused_beside_another_slow_one)
+        wait_until(lambda: predicting.client.post("/predict", content=encoded("red")).status_code == 200)
 
     def test_is_counted(self, predicting: Server) -> None:
         before = predicting.metric('edge_runtime_predict_requests_total{status="200"}')
@@ -220,7 +220,7 @@ class TestLive:
         assert all(event["score"] > 0.6 for event in entered)  # type: ignore[operator]
 
     def test_a_viewer_that_was_away_gets_what_it_missed(self, showing: Server) -> None:
-        wait_for(lambda: showing.metric('edge_runtime_events_total{kind="changed"}') >= 3)
+        wait_until(lambda: showing.metric('edge_runtime_events_total{kind="changed"}') >= 3)
         with showing.client.stream("GET", "/events?recent=5&status=false") as stream:
             known = [(number, data) for _, number, data in islice(messages(stream), 5)]
         with showing.client.stream("GET", "/events", headers={"last-event-id": known[1][0]}) as stream:
@@ -245,11 +245,11 @@ class TestLive:
         assert cost < 10 * 15 / 2
 
     def test_nothing_is_encoded_while_nobody_watches(self, showing: Server) -> None:
-        wait_for(lambda: showing.metric("edge_runtime_viewers") == 0)
+        wait_until(lambda: showing.metric("edge_runtime_viewers") == 0)
 
         def cost_of_ten_frames() -> float:
             encoded, frames = showing.metric("edge_runtime_pictures_encoded_total"), classified(showing)
-            wait_for(lambda: classified(showing) >= frames + 10)
+            wait_until(lambda: classified(showing) >= frames + 10)
             return showing.metric("edge_runtime_pictures_encoded_total") - encoded
 
         assert cost_of_ten_frames() <= 1  # the last viewer's next picture was on its way
@@ -271,15 +271,15 @@ class TestLive:
 
     def test_frames_are_counted(self, showing: Server) -> None:
         before = classified(showing)
-        wait_for(lambda: classified(showing) > before)
+        wait_until(lambda: classified(showing) > before)
 
     def test_a_camera_that_is_away_is_told_everywhere_until_it_is_back(self, tiny_int8: Path, tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / "red.png"), picture("red")[:, :, ::-1])
         away = tmp_path / "away"
         with camera_with_a_switch(tiny_int8, tmp_path / "red.png", away) as server:
-            wait_for(lambda: server.client.get("/healthz").status_code == 200)
+            wait_until(lambda: server.client.get("/healthz").status_code == 200)
             away.touch()
-            wait_for(lambda: server.client.get("/healthz").status_code == 503)
+            wait_until(lambda: server.client.get("/healthz").status_code == 503)
             assert server.client.get("/healthz").json() == {"state": "away"}
             assert server.client.get("/snapshot.jpg").status_code == 503
             assert server.metric("edge_runtime_camera_up") == server.metric("edge_runtime_fps") == 0
@@ -301,7 +301,7 @@ class TestLive:
                 assert all(next(coming) for coming in watched)
                 refused = server.client.get("/stream.mjpg")
                 assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
-            wait_for(lambda: server.metric("edge_runtime_viewers") == 0)
+            wait_until(lambda: server.metric("edge_runtime_viewers") == 0)
             with server.client.stream("GET", "/events") as stream:
                 assert stream.status_code == 200
 
@@ -317,8 +317,8 @@ class TestCollect:
             assert answer.status_code == 200
             return str(answer.json()["outcome"])
 
-        wait_for(lambda: post() == "saved")
-        wait_for(lambda: post() == "duplicate")
+        wait_until(lambda: post() == "saved")
+        wait_until(lambda: post() == "duplicate")
         (count,) = [count for count in showing.client.get("/collect").json() if count["label"] == "cup"]
         assert count["pictures"] == len(list(photos.glob("cup/*.jpg"))) >= 1
         assert count["duplicates"] >= 1

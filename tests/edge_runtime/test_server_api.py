@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.edge_runtime.raw_http import STREAMS, Answer, ask, connect, read_answer
-from tests.edge_runtime.serving import Server, clip_of_all_classes, serving, wait_for
+from tests.edge_runtime.serving import Server, clip_of_all_classes, serving
 from tests.tiny import picture
+from tests.waiting import wait_until
 
 _METHODS = ("GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get")
 _PAGE = ("/", "/docs", "/page.js", "/openapi.json")
@@ -149,7 +150,7 @@ def server(tiny_int8: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     folder = tmp_path_factory.mktemp("server")
     clip, limits = clip_of_all_classes(folder / "classes.avi"), ("--max-rate", 1e6, "--max-mib", 1)
     with serving(tiny_int8, "--source", clip, "--collect", folder / "photos", *limits) as server:
-        wait_for(lambda: server.client.get("/healthz").status_code == 200)
+        wait_until(lambda: server.client.get("/healthz").status_code == 200)
         yield server
         assert sorted(path.name for path in folder.iterdir()) in (["classes.avi"], ["classes.avi", "photos"])
         assert all(path.suffix == ".jpg" for path in folder.glob("photos/**/*") if path.is_file())

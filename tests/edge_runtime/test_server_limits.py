@@ -21,8 +21,9 @@ from edge_runtime.errors import ServerError
 from edge_runtime.server.app import create_app
 from edge_runtime.server.limits import Limits
 from tests.edge_runtime.raw_http import Answer, ask, connect, get, post, read_answer
-from tests.edge_runtime.serving import Server, clip_of_all_classes, jpegs, serving, wait_for
+from tests.edge_runtime.serving import Server, clip_of_all_classes, jpegs, serving
 from tests.tiny import picture
+from tests.waiting import wait_until
 
 RED = cv2.imencode(".jpg", picture("red")[:, :, ::-1])[1].tobytes()
 JSON = "Content-Type: application/json"
@@ -43,7 +44,7 @@ def strict(tiny_int8: Path, clip: Path, tmp_path_factory: pytest.TempPathFactory
         server.client = httpx.Client(  # that keeps no connection, which would be closed in between
             base_url=server.address, timeout=60, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
         )
-        wait_for(lambda: server.client.get("/healthz").status_code == 200)
+        wait_until(lambda: server.client.get("/healthz").status_code == 200)
         yield server
     assert server.said == []  # whatever strangers do, the log stays empty
 
@@ -112,7 +113,7 @@ class TestConnections:
         with ExitStack() as opened:
             for _ in range(12):
                 opened.enter_context(connect(strict.address, client="127.0.0.2")).sendall(get("/events"))
-            wait_for(lambda: strict.metric("edge_runtime_viewers") == 12)
+            wait_until(lambda: strict.metric("edge_runtime_viewers") == 12)
             answer = ask(strict.address, get("/info"), client="127.0.0.2")
             assert is_a_refusal(answer, 503, "at most 24 connections, 12 of one client")
             assert answer is not None
@@ -121,7 +122,7 @@ class TestConnections:
             assert other is not None
             assert other.status == 200
             assert refused(strict, "connections") == before + 1
-        wait_for(lambda: strict.metric("edge_runtime_viewers") == 0)
+        wait_until(lambda: strict.metric("edge_runtime_viewers") == 0)
         assert strict.metric("edge_runtime_connections") == 1
 
     def test_many_clients_can_t_open_more_than_there_are(self, strict: Server) -> None:
@@ -137,13 +138,13 @@ class TestConnections:
             assert statuses.count(200) in (23, 24)
             assert 503 in statuses
             assert set(statuses) <= {200, 503, None}
-        wait_for(lambda: ask(strict.address, get("/info"), client="127.0.0.9").status == 200)  # type: ignore[union-attr]
+        wait_until(lambda: ask(strict.address, get("/info"), client="127.0.0.9").status == 200)  # type: ignore[union-attr]
 
     def test_an_upload_that_is_refused_hears_why(self, strict: Server) -> None:
         with ExitStack() as opened:
             for _ in range(12):
                 opened.enter_context(connect(strict.address, client="127.0.0.2")).sendall(get("/events"))
-            wait_for(lambda: strict.metric("edge_runtime_viewers") == 12)
+            wait_until(lambda: strict.metric("edge_runtime_viewers") == 12)
             for _ in range(10):
                 answer = ask(strict.address, post("/predict", bytes(200_000)), client="127.0.0.2")
                 assert is_a_refusal(answer, 503, "connections")
@@ -158,7 +159,7 @@ class TestConnections:
                 answer = ask(strict.address, post("/predict", RED), client="127.0.0.2")
                 return answer is not None and answer.status == 503
 
-            wait_for(is_refused)
+            wait_until(is_refused)
             other = ask(strict.address, post("/predict", RED), client="127.0.0.3")
             assert other is not None
             assert other.status == 200
@@ -236,8 +237,8 @@ class TestSlowClients:
                 except ConnectionError:  # there is no room, and it was cut off
                     pass
             # All places are taken, but not for long.
-            wait_for(lambda: getattr(ask(strict.address, get("/info"), client="127.0.1.1"), "status", 0) == 200)
-        wait_for(lambda: strict.metric("edge_runtime_connections") == 1)
+            wait_until(lambda: getattr(ask(strict.address, get("/info"), client="127.0.1.1"), "status", 0) == 200)
+        wait_until(lambda: strict.metric("edge_runtime_connections") == 1)
 
 
 class TestClientsThatNeverRead:
@@ -246,21 +247,21 @@ class TestClientsThatNeverRead:
             for number in range(10):
                 deaf = opened.enter_context(connect(strict.address, client=f"127.0.0.{2 + number}"))
                 deaf.sendall(get("/stream.mjpg"))
-            wait_for(lambda: strict.metric("edge_runtime_viewers") == 10)
+            wait_until(lambda: strict.metric("edge_runtime_viewers") == 10)
             memory, before = strict.rss_mib(), refused(strict, "slow")
             with strict.client.stream("GET", "/stream.mjpg") as stream:
                 pictures = list(islice(jpegs(stream), 45))
             assert len(set(pictures)) == 45
-            wait_for(lambda: strict.metric("edge_runtime_viewers") == 0)
+            wait_until(lambda: strict.metric("edge_runtime_viewers") == 0)
             assert refused(strict, "slow") >= before + 10
             assert strict.rss_mib() - memory < 16
 
     def test_a_viewer_that_goes_while_it_is_told_of_many_events_fills_no_log(self, strict: Server) -> None:
-        wait_for(lambda: strict.metric('edge_runtime_events_total{kind="changed"}') >= 8)
+        wait_until(lambda: strict.metric('edge_runtime_events_total{kind="changed"}') >= 8)
         for number in range(18):
             with connect(strict.address, client=f"127.0.0.{2 + number}") as connection:
                 connection.sendall(get("/events?recent=200"))
-        wait_for(lambda: strict.metric("edge_runtime_connections") == 1)
+        wait_until(lambda: strict.metric("edge_runtime_connections") == 1)
         assert strict.said == []
 
     def test_answers_that_wait_for_them_are_thrown_away(self, strict: Server) -> None:
@@ -273,7 +274,7 @@ class TestClientsThatNeverRead:
                     sent += 1
             except (BlockingIOError, ConnectionError):
                 pass
-            wait_for(lambda: strict.metric("edge_runtime_connections") == 1)
+            wait_until(lambda: strict.metric("edge_runtime_connections") == 1)
 
     def test_slow_ones_that_read_on_are_served_to_the_end(self, strict: Server) -> None:
         with socket.socket() as slow:
@@ -318,8 +319,8 @@ class TestWhatIsNoHttp:
         for number, request in enumerate([b"\x00\r\n\r\n"] * 15 + [b"GET / HT"] * 3):
             with connect(strict.address, client=f"127.0.0.{2 + number}") as connection:
                 connection.sendall(request)
-        wait_for(lambda: refused(strict, "malformed") == before + 15)
-        wait_for(lambda: strict.metric("edge_runtime_connections") == 1)
+        wait_until(lambda: refused(strict, "malformed") == before + 15)
+        wait_until(lambda: strict.metric("edge_runtime_connections") == 1)
         assert strict.said == []
 
     def test_ends_a_stream_that_is_under_way(self, strict: Server) -> None:
@@ -329,7 +330,7 @@ class TestWhatIsNoHttp:
             assert answer is not None
             assert answer.status == 200
             connection.sendall(b"zz\r\n")
-            wait_for(lambda: strict.metric("edge_runtime_viewers") == 0)
+            wait_until(lambda: strict.metric("edge_runtime_viewers") == 0)
 
     def test_a_stream_takes_no_notice_of_a_body(self, strict: Server) -> None:
         with connect(strict.address) as connection:

@@ -18,9 +18,9 @@ from tests.edge_runtime.serving import (
     camera_with_a_switch,
     clip_of_all_classes,
     serving,
-    wait_for,
 )
 from tests.tiny import LABELS, picture
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -106,7 +106,7 @@ def seen_over_time(look: Callable[[], str], count: int) -> set[str]:
         seen.add(look())
         return len(seen) >= count
 
-    wait_for(is_enough)
+    wait_until(is_enough)
     return seen
 
 
@@ -126,17 +126,17 @@ def test_shows_a_moving_picture_with_what_is_in_it(
     page: Page, showing: Server, size: tuple[int, int], theme: str
 ) -> None:
     page.open(showing.address, size, theme=theme)
-    wait_for(lambda: page.text("state") == "live")
-    wait_for(lambda: page.run("return document.getElementById('picture').naturalWidth") == 640)
+    wait_until(lambda: page.text("state") == "live")
+    wait_until(lambda: page.run("return document.getElementById('picture').naturalWidth") == 640)
     assert all(pixels.startswith("640:") for pixels in seen_over_time(lambda: page.run(_PIXELS), 5))
-    wait_for(lambda: page.text("label") in LABELS)
+    wait_until(lambda: page.text("label") in LABELS)
     assert len(seen_over_time(lambda: page.text("label"), 2)) >= 2
     assert "fps" in page.text("rate")
     assert page.run("return document.querySelectorAll('#scores .bar').length") == 3
-    wait_for(lambda: page.run("return document.querySelectorAll('#event-list time').length") >= 3)
+    wait_until(lambda: page.run("return document.querySelectorAll('#event-list time').length") >= 3)
     for chart in ("chart-fps", "chart-latency"):
         path = f"return document.querySelector('#{chart} .curve').getAttribute('d').length"
-        wait_for(lambda path=path: page.run(path) > 40)
+        wait_until(lambda path=path: page.run(path) > 40)
     width = page.run("return [document.documentElement.scrollWidth, document.documentElement.clientWidth]")
     assert width[0] == width[1] <= size[0]
     dark = page.run("return getComputedStyle(document.body).backgroundColor") != "rgb(244, 245, 247)"
@@ -147,7 +147,7 @@ def test_shows_a_moving_picture_with_what_is_in_it(
 def test_needs_nothing_from_elsewhere(page: Page, showing: Server) -> None:
     for path in ("", "docs"):
         page.open(showing.address + path)
-        wait_for(lambda: page.run("return performance.getEntriesByType('resource').length") >= 3)
+        wait_until(lambda: page.run("return performance.getEntriesByType('resource').length") >= 3)
         names = page.run("return performance.getEntriesByType('resource').map((entry) => entry.name)")
         assert [name for name in names if not name.startswith((showing.address, "data:"))] == []
         assert page.complaints() == []
@@ -155,7 +155,7 @@ def test_needs_nothing_from_elsewhere(page: Page, showing: Server) -> None:
 
 def test_documents_the_api(page: Page, showing: Server) -> None:
     page.open(f"{showing.address}docs")
-    wait_for(lambda: page.run("return document.querySelectorAll('article').length") >= 8)
+    wait_until(lambda: page.run("return document.querySelectorAll('article').length") >= 8)
     for words in ("/predict", "/stream.mjpg", "curl -F file=@picture.jpg", "Over 8,388,608 bytes"):
         assert words in page.text("operations")
     assert page.complaints() == []
@@ -165,22 +165,22 @@ def test_collects_while_the_button_is_held(page: Page, showing: Server, photos: 
     from selenium.webdriver import ActionChains
 
     page.open(showing.address, PHONE)
-    wait_for(lambda: page.visible("collect"))
+    wait_until(lambda: page.visible("collect"))
     button = page.find("hold")
     button.click()
-    wait_for(lambda: page.text("collect-note") == "Give the class a name first.")
+    wait_until(lambda: page.text("collect-note") == "Give the class a name first.")
     page.find("class-name").send_keys("../up")
     button.click()
-    wait_for(lambda: page.text("collect-note").startswith("Expected a class name"))
+    wait_until(lambda: page.text("collect-note").startswith("Expected a class name"))
     page.find("class-name").clear()
     page.find("class-name").send_keys("cup")
     page.complaints()  # the browser's own line about that answer
     ActionChains(page.browser).click_and_hold(button).perform()
-    wait_for(lambda: len(list(photos.glob("cup/*.jpg"))) >= 2)
+    wait_until(lambda: len(list(photos.glob("cup/*.jpg"))) >= 2)
     assert button.text == "Collecting…"
     ActionChains(page.browser).release().perform()
-    wait_for(lambda: button.text == "Hold to collect")
-    wait_for(lambda: "cup" in page.text("counts"))
+    wait_until(lambda: button.text == "Hold to collect")
+    wait_until(lambda: "cup" in page.text("counts"))
     assert [path.name for path in photos.iterdir()] == ["cup"]
     assert page.complaints() == []
 
@@ -189,12 +189,12 @@ def test_classifies_a_file(page: Page, showing: Server, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "green.png"), picture("green")[:, :, ::-1])
     (tmp_path / "text.png").write_text("no picture")
     page.open(showing.address)
-    wait_for(lambda: page.visible("ask"))
+    wait_until(lambda: page.visible("ask"))
     page.find("file").send_keys(str(tmp_path / "green.png"))
-    wait_for(lambda: page.text("answer-scores").startswith("green"))
+    wait_until(lambda: page.text("answer-scores").startswith("green"))
     assert page.text("answer").startswith("64×48, ")
     page.find("file").send_keys(str(tmp_path / "text.png"))
-    wait_for(lambda: page.text("answer") == "Expected a JPEG, PNG, WebP or BMP picture, got something else.")
+    wait_until(lambda: page.text("answer") == "Expected a JPEG, PNG, WebP or BMP picture, got something else.")
 
 
 def test_says_when_the_camera_is_away_and_goes_on_when_it_is_back(page: Page, tiny_int8: Path, tmp_path: Path) -> None:
@@ -202,18 +202,18 @@ def test_says_when_the_camera_is_away_and_goes_on_when_it_is_back(page: Page, ti
     away = tmp_path / "away"
     with camera_with_a_switch(tiny_int8, tmp_path / "red.png", away) as server:
         page.open(server.address, PHONE)
-        wait_for(lambda: page.text("state") == "live")
+        wait_until(lambda: page.text("state") == "live")
         assert not page.visible("away")
         away.touch()
-        wait_for(lambda: page.visible("away"))
+        wait_until(lambda: page.visible("away"))
         assert page.text("away").startswith("Camera is away")
         assert page.text("state") == "camera away"
         assert page.run("return getComputedStyle(document.getElementById('over')).visibility") == "hidden"
         away.unlink()
-        wait_for(lambda: not page.visible("away"))
+        wait_until(lambda: not page.visible("away"))
         seen_over_time(lambda: page.run(_PIXELS), 2)
         server.stop()
-        wait_for(lambda: page.text("state") == "server away")
+        wait_until(lambda: page.text("state") == "server away")
         assert page.text("away").startswith("The server is away")
 
 
@@ -221,18 +221,18 @@ def test_asks_for_the_token_and_keeps_it_out_of_sight(page: Page, tiny_int8: Pat
     env = {**os.environ, "EDGE_RUNTIME_TOKEN": TOKEN}
     with serving(tiny_int8, "--source", "synthetic", env=env) as server:
         page.open(server.address)
-        wait_for(lambda: page.visible("sign-in"))
+        wait_until(lambda: page.visible("sign-in"))
         assert page.text("state") == "locked"
         page.find("token").send_keys("wrong")
         page.find("token").submit()
-        wait_for(lambda: page.text("sign-in-error") == "That isn't the token.")
+        wait_until(lambda: page.text("sign-in-error") == "That isn't the token.")
         page.find("token").clear()
         page.find("token").send_keys(TOKEN)
         page.find("token").submit()
-        wait_for(lambda: page.text("state") == "live")
+        wait_until(lambda: page.text("state") == "live")
         seen_over_time(lambda: page.run(_PIXELS), 3)
         page.run("sessionStorage.clear()")
         page.open(str(httpx.URL(server.address, params={"token": TOKEN})))
-        wait_for(lambda: page.text("state") == "live")
+        wait_until(lambda: page.text("state") == "live")
         assert page.run("return location.href") == server.address
         assert not page.visible("sign-in")

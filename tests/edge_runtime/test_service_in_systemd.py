@@ -6,14 +6,14 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from edge_runtime.service import ServiceUnit
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 SYSTEMD = Path("/lib/systemd/systemd")
@@ -124,11 +124,11 @@ def systemd(folder: Path) -> Iterator[Systemd]:
         [*SEPARATE, "sh", "-c", boot, str(units)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     child = Path(f"/proc/{started.pid}/task/{started.pid}/children")
-    wait_for(lambda: child.read_text().strip())
+    wait_until(lambda: child.read_text().strip(), seconds=120)
     yield Systemd(int(child.read_text()))
     started.kill()
     started.wait(timeout=60)
-    wait_for(lambda: removed(control_groups() - groups))
+    wait_until(lambda: removed(control_groups() - groups), seconds=120)
 
 
 def control_groups() -> set[Path]:
@@ -144,15 +144,8 @@ def removed(groups: set[Path]) -> bool:
     return not any(group.exists() for group in groups)
 
 
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline, "it didn't come to pass within two minutes"
-        time.sleep(0.2)
-
-
 def test_runs_as_the_user_fenced_in_and_is_started_anew_when_it_hangs(systemd: Systemd, folder: Path) -> None:
-    wait_for(lambda: systemd.value("StatusText") == "second")
+    wait_until(lambda: systemd.value("StatusText") == "second", seconds=120)
     assert systemd.value("ActiveState") == "active"
     assert int(systemd.value("NRestarts")) >= 1
     starts = (folder / "own/started").read_text().splitlines()

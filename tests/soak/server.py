@@ -26,8 +26,9 @@ import cv2
 import numpy as np
 
 from tests.edge_runtime.raw_http import Answer, ask, connect, get, post, read_answer
-from tests.edge_runtime.serving import Server, serving, wait_for
+from tests.edge_runtime.serving import Server, serving
 from tests.tiny import make_models
+from tests.waiting import wait_until
 
 _JSON = "Content-Type: application/json"
 _TOKEN = "a token of some length"
@@ -120,7 +121,7 @@ def soak(model: Path, *, requests: int, clients: int, seed: int = 0) -> Soak:
         options = ("--source", "synthetic", "--collect", Path(folder) / "photos", "--token", _TOKEN, *_OPTIONS)
         with serving(model, *options) as server:
             authorized = {"authorization": f"Bearer {_TOKEN}"}
-            wait_for(lambda: server.client.get("/healthz", headers=authorized).status_code == 200)
+            wait_until(lambda: server.client.get("/healthz", headers=authorized).status_code == 200)
             server.client.close()
             kinds, statuses = Counter[str](), Counter[str]()
             lock, numbers, start = threading.Lock(), count_up(1), time.perf_counter()
@@ -145,7 +146,7 @@ def soak(model: Path, *, requests: int, clients: int, seed: int = 0) -> Soak:
             for future in running:
                 future.result()
             seconds = time.perf_counter() - start
-            wait_for(lambda: Sample.of(server, 0).files <= samples[0].files)
+            wait_until(lambda: Sample.of(server, 0).files <= samples[0].files)
             samples.append(Sample.of(server, kinds.total()))
             figures = ask(server.address, _authorized("/metrics"))
             assert figures is not None

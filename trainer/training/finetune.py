@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from trainer.config import AugmentConfig, FinetuneConfig, LossConfig
+from trainer.errors import RecipeError
 from trainer.training.augment import augment, changes_pictures, mix_targets, normalize
 from trainer.training.backbones import FEATURES_LAYER
 from trainer.training.checkpoint import Checkpoint
@@ -14,7 +15,7 @@ from trainer.training.fit import batches, fit, growing_sizes, of_any_size
 from trainer.training.losses import accuracy_of, as_targets, make_loss
 from trainer.training.mixed_precision import in_mixed_precision
 from trainer.training.optimizers import make_optimizer
-from trainer.training.replicas import divided, replicas, steps_per_epoch, training_batches
+from trainer.training.replicas import replicas, steps_per_epoch, training_batches, validation_batches
 from trainer.training.schedules import make_schedule
 from trainer.types import Epoch, Pixels
 
@@ -141,10 +142,18 @@ def fit_augmented(
 
     Returns:
         The learning curve.
+
+    Raises:
+        RecipeError: There are fewer pictures to validate on than replicas.
     """
     import tensorflow as tf
     import tf_keras
 
+    if len(val) < replicas():
+        raise RecipeError(
+            f"Expected at least one photo to validate on for each of the {replicas()} replicas, got {len(val)}. "
+            "Add photos, or train on fewer."
+        )
     tf_keras.utils.set_random_seed(seed)
     dealt = train.whole > 0 and replicas() > 1
     steps = steps_per_epoch(train.whole if dealt else len(train), config.batch_size)
@@ -186,7 +195,7 @@ def fit_augmented(
         training_batches(
             training, change, batch_size=config.batch_size, dealt=dealt, skip=len(checkpoint.curve) * steps
         ),
-        divided(batches(val, _VALIDATION_BATCH).map(prepare).prefetch(2)),
+        validation_batches(batches(val, _VALIDATION_BATCH), prepare),
         stage=stage,
         epochs=config.epochs,
         steps=steps,

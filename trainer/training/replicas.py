@@ -54,9 +54,6 @@ def training_batches(
 
     count = replicas()
 
-    def divisible(*batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        return tuple(values[: tf.shape(values)[0] // count * count] for values in batch)
-
     def mine(context: tf.distribute.InputContext) -> tf.data.Dataset:
         def number(position: tf.Tensor, batch: Any) -> tuple[tf.Tensor, Any]:
             return position * context.num_input_pipelines + context.input_pipeline_id, batch
@@ -66,12 +63,35 @@ def training_batches(
 
     if count > 1 and dealt:
         return tf.distribute.get_strategy().distribute_datasets_from_function(mine)
-    if count > 1:
-        batches = batches.map(divisible).filter(lambda *batch: tf.shape(batch[0])[0] > 0)
-    return divided(batches.repeat().enumerate().skip(skip).map(change).prefetch(2))
+    return _divided(_divisible(batches).repeat().enumerate().skip(skip).map(change).prefetch(2))
 
 
-def divided(batches: tf.data.Dataset) -> tf.data.Dataset:
+def validation_batches(batches: tf.data.Dataset, change: Callable[..., Any]) -> tf.data.Dataset:
+    """Batches as Keras is to take them to validate: of each, every replica gets its part.
+
+    As in training, the rest that can't be divided is left out: a replica with no picture at all would fail, since
+    TensorFlow 2.19's oneDNN convolution gives an empty batch the shape of its input.
+
+    Args:
+        batches: All there are, once.
+        change: Takes a batch.
+    """
+    return _divided(_divisible(batches).map(change).prefetch(2))
+
+
+def _divisible(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Batches, each without the rest that can't be divided among the replicas."""
+    import tensorflow as tf
+
+    count = replicas()
+
+    def whole(*batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return tuple(values[: tf.shape(values)[0] // count * count] for values in batch)
+
+    return batches.map(whole).filter(lambda *batch: tf.shape(batch[0])[0] > 0) if count > 1 else batches
+
+
+def _divided(batches: tf.data.Dataset) -> tf.data.Dataset:
     """Batches of which each replica takes its part."""
     import tensorflow as tf
 

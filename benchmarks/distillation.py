@@ -46,7 +46,7 @@ def measure(quick: bool) -> list[Figure]:
 
 
 def _recipe(teacher: Path) -> Recipe:
-    return student_recipe(teacher, "finetune.epochs=8")
+    return student_recipe(teacher, "finetune.epochs=16")
 
 
 def _answers(teacher: Path, seed: int, quick: bool) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
 
@@ -11,8 +13,21 @@ from benchmarks.figure import Figure
 
 def measure(name: str, quick: bool) -> list[Figure]:
     """Runs the function ``measure`` of a module of this package; what it raises comes through."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, initializer=_end_with_parent) as pool:
         return pool.submit(_in_child, name, quick).result()
+
+
+def _end_with_parent() -> None:
+    """A killed parent would leave its measurement at work, beside the next one."""
+
+    def wait() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _in_child(name: str, quick: bool) -> list[Figure]:

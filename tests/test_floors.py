@@ -32,7 +32,7 @@ FLOORS = {
             *("flatbuffer", "manifest", "preprocess", "postprocess", "xnnpack", "machine", "progress", "sources.base"),
             "isolation.confinement",
             *("picture_file", "watchdog", "service", "collect", "out_of_memory", "doctor.finding"),
-            *("server", *of("server", "answers client limits rate refusal traffic")),
+            *("server", *of("server", "answers buffers client limits rate refusal traffic")),
         ),
         (
             *("appended_zip", "metadata", "operators", "benchmark.result", "sources.opencv"),

@@ -50,6 +50,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from contextlib import ExitStack
 
     try:
+        from edge_runtime.server.buffers import free_large_buffers_at_once
         from edge_runtime.server.limits import Limits
         from edge_runtime.server.security import check_address
         from edge_runtime.server.serve import serve
@@ -72,6 +73,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         body_timeout_s=arguments.body_timeout,
         send_timeout_s=arguments.send_timeout,
     )
+    free_large_buffers_at_once()
     with stop_event() as stop, ExitStack() as opened:
         classifier = opened.enter_context(open_classifier(arguments))
         source = predictor = None

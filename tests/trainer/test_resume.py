@@ -48,7 +48,7 @@ def start_run(photos: Path, to: Path, recipe: Recipe) -> subprocess.Popen[str]:
 
 def finish(process: subprocess.Popen[str]) -> str:
     """Waits for the end; the gate may say no to what learned so little."""
-    output, _ = process.communicate(timeout=500)
+    output, _ = process.communicate(timeout=1500)
     assert process.returncode in (0, 1), output
     assert "Model card " in output, output
     return output
@@ -133,6 +133,7 @@ MOMENTS = (
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_compressed_run_may_be_killed_in_any_stage(photos: Path, tmp_path: Path) -> None:
     whole, run = tmp_path / "whole", tmp_path / "run"
     finish(start_run(photos, whole, COMPRESSED))

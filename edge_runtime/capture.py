@@ -79,7 +79,13 @@ class CaptureThread:
             source: It belongs to this object from now on.
             stop: Ends `take` when it is set.
             rules: For a live source.
+
+        Raises:
+            SourceError: A live source doesn't define `reopen`, which it will need.
         """
+        if source.live and rules.retries != 0 and type(source).reopen is Source.reopen:
+            source.close()
+            source.reopen()  # says what is missing
         self._stop = stop
         self._rules = rules
         self._keeps_all = not (source.live or source.paced)

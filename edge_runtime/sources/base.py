@@ -8,6 +8,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from edge_runtime.errors import SourceError
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -43,7 +45,7 @@ class Frame:
 
 
 class Source(ABC):
-    """Delivers frames, one a call. A class of your own needs `read`, `close` and `describe`.
+    """Delivers frames, one a call. A class of your own needs `read`, `close` and `describe`, a live one `reopen`, too.
 
     A source is read by one thread. `close` may be called by another one, also while `read` is waiting: it returns at
     once, and what it can't release itself is released as soon as that `read` returns.
@@ -77,7 +79,7 @@ class Source(ABC):
 
     def reopen(self) -> Source:
         """Opens the same device or stream anew. Only live sources can."""
-        raise NotImplementedError(f"{type(self).__name__} is live and doesn't say how to reopen it: define reopen().")
+        raise SourceError(f"Expected a source that can be reopened, got {type(self).__name__}: define reopen().")
 
     def __enter__(self) -> Source:
         return self

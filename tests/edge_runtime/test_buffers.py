@@ -8,11 +8,11 @@ import sys
 import pytest
 
 _PROGRAM = """
-import sys
+import os, sys
 from edge_runtime.server.buffers import free_large_buffers_at_once
 
 def resident_mib():
-    return int(open("/proc/self/statm").read().split()[1]) * 4096 / 2**20
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 if not free_large_buffers_at_once():
     sys.exit("another libc")

@@ -20,7 +20,7 @@ from edge_runtime import capture
 from edge_runtime.capture import CaptureRules
 from edge_runtime.classifier import Classifier
 from edge_runtime.decision import DecisionRules
-from edge_runtime.errors import CameraError, RulesError
+from edge_runtime.errors import CameraError, RulesError, SourceError
 from edge_runtime.gate import GateRules
 from edge_runtime.sources import Frame, Source, open_source
 from edge_runtime.sources.synthetic import SyntheticSource
@@ -257,8 +257,12 @@ class TestReopening:
         class Simple(Device):
             reopen = Source.reopen
 
-        with pytest.raises(NotImplementedError, match="Simple is live and doesn't say how to reopen"):
-            list(live(classifier, Simple([["fail"]])))
+        source = Simple([["frame"]])
+        with pytest.raises(SourceError, match="got Simple: define reopen"):
+            next(live(classifier, source))
+        assert source.closed.is_set()
+        with pytest.raises(CameraError, match="cable"):  # who never reopens needs none
+            list(live(classifier, Simple([["frame", "fail"]]), capture=CaptureRules(retries=0)))
 
     @pytest.mark.usefixtures("patient")
     def test_stopping_works_while_a_camera_is_away(self, classifier: Classifier) -> None:

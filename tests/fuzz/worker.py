@@ -56,19 +56,16 @@ class Worker:
 def answer_lines(answer: Callable[[str], str]) -> None:
     """Answers each line of stdin on stdout, with the seconds and the MiB by which memory's peak has grown.
 
-    The seconds are of processor time: on a busy machine, another program's aren't this one's fault. Who waits without
-    computing hangs, and `Worker.ask` tells that by the clock.
-
     Args:
         answer: Says what became of a line; what it lets through is told by its name.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the libraries' own lines
     for line in sys.stdin:
-        before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+        before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
         try:
             became = answer(line.strip())
         except Exception as error:
             became = f"{type(error).__name__}: {error}"
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-        print(json.dumps([became, time.process_time() - started, grown / 1024]), flush=True)
+        print(json.dumps([became, time.perf_counter() - started, grown / 1024]), flush=True)

@@ -87,7 +87,8 @@ class FinetuneConfig:
             validated and kept (Polyak & Juditsky, 1992), as 0.99; 0: none.
         mixed_precision: Layers compute in float16, weights stay float32 (Micikevicius et al., 2018); needs a GPU.
         label_smoothing: Of the cross-entropy (Szegedy et al., 2016).
-        patience: Epochs without a lower validation loss before stopping.
+        patience: Epochs without a lower validation loss before stopping; with ``"cosine"`` and ``"step"``
+            they count from the last third of the epochs on, of which one is kept.
     """
 
     epochs: int = 32

@@ -111,7 +111,7 @@ def climb(
             )
             rungs.append(rung)
             history.extend(attempt.history)
-            announce(f"  {rung.title}: {0 - rung.drop:+.2f} points, {rung.agreement:.1f}% of FP32's answers")
+            announce(f"  {rung.title}: {rung.gain:+.2f} points, {rung.agreement:.1f}% of FP32's answers")
             if until_passed and rung.passed:
                 return
             start = perf_counter()

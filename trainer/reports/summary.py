@@ -36,7 +36,7 @@ def format_compressed(made: CompressedModel) -> str:
         "",
         f"INT8         {made.int8}, {made.keep_macs:.0%} of the multiply-adds",
         f"FP32         {made.fp32}",
-        f"Promise      {verdict}: {0 - made.verdict.drop:+.2f} points against FP32 on validation",
+        f"Promise      {verdict}: {made.verdict.gain:+.2f} points against FP32 on validation",
         f"Compression  {made.page}",
     ]
     return "\n".join(lines)
@@ -70,7 +70,7 @@ def format_ladder(rungs: Sequence[Rung]) -> str:
     rows = [("Ways to INT8, on validation", "accuracy", "points", "equal to FP32", "seconds", "")]
     for rung in rungs:
         kept = ("kept" if rung.passed else "not kept") + (", chosen" if rung.chosen else "")
-        figures = (f"{rung.accuracy:.1%}", f"{0 - rung.drop:+.2f}", f"{rung.agreement:.1f}%", f"{rung.seconds:.0f}")
+        figures = (f"{rung.accuracy:.1%}", f"{rung.gain:+.2f}", f"{rung.agreement:.1f}%", f"{rung.seconds:.0f}")
         rows.append((rung.title, *figures, kept))
     return aligned(rows)
 

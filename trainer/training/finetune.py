@@ -121,9 +121,9 @@ def fit_augmented(
 ) -> list[Epoch]:
     """Trains a network as it stands, for those that have wrapped its layers; the best epoch's weights stay in it.
 
-    Where the learning rate falls to the end, only the last third of the epochs may be the best: before, the validation
-    loss can be lowest because the network is unsure of everything. With a teacher, that holds all the more, since the
-    loss by the labels alone isn't what training minimizes.
+    Where the learning rate falls to the end by plan, only the last third of the epochs may be the best: before, the
+    validation loss can be lowest because the network is unsure of everything. With a teacher, that holds all the more,
+    since the loss by the labels alone isn't what training minimizes.
 
     Args:
         network: Takes pictures of any size (`of_any_size`), or of the training size alone where
@@ -162,7 +162,7 @@ def fit_augmented(
     optimizer = make_optimizer(config, schedule.rate)
     classes = network.output_shape[-1]
     sizes = growing_sizes(contract.height, config.start_size, config.train_size)
-    if teacher is not None or config.schedule == "cosine":
+    if teacher is not None or config.schedule in ("cosine", "step"):
         start_epoch = max(start_epoch, 2 * config.epochs // 3)
     if teacher is None:
         by_labels = make_loss(loss or LossConfig(), train.labels, classes, label_smoothing=config.label_smoothing)

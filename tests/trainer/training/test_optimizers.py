@@ -14,7 +14,7 @@ from trainer.training.fit import growing_sizes, of_any_size
 from trainer.training.mixed_precision import check_precision, in_mixed_precision
 from trainer.training.optimizers import make_optimizer
 from trainer.training.schedules import make_schedule, plateaus
-from trainer.types import Epoch
+from trainer.types import Epoch, Pixels
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -24,6 +24,14 @@ CONFIG = FinetuneConfig(epochs=2, batch_size=20, train_size=1.0, learning_rate=0
 
 def epoch(val_loss: float) -> Epoch:
     return Epoch("finetune", 0, 1.0, 0.5, val_loss, 0.5, 0.1, 1.0)
+
+
+def validation_loss(model: Any, val: Pixels, config: FinetuneConfig) -> float:
+    import tf_keras
+
+    scores = model((val.images - 128.0) / 127.5, training=False)
+    one_hot = np.eye(3, dtype=np.float32)[val.labels]
+    return float(tf_keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing)(one_hot, scores))
 
 
 class TestSchedules:
@@ -64,6 +72,18 @@ class TestSchedules:
         assert plateaus(losses, wait) == expected
 
 
+class TestBestEpoch:
+    @pytest.mark.parametrize(("schedule", "first"), [("constant", 0), ("cosine", 4), ("step", 4)])
+    def test_is_one_of_the_last_third_where_the_rate_falls_by_plan(self, schedule: Any, first: int) -> None:
+        model = small_model()
+        config = replace(CONFIG, epochs=6, schedule=schedule, learning_rate=3e-3)
+        wrong = replace(VAL, labels=(VAL.labels + 1) % 3)  # the more is learned, the higher is their loss
+        curve = finetune(model, TRAIN, wrong, config, AugmentConfig(), **QUIET)
+        losses = [one.val_loss for one in curve]
+        assert losses[0] == min(losses)
+        assert validation_loss(model, wrong, config) == pytest.approx(min(losses[first:]), rel=1e-5)
+
+
 class TestOptimizers:
     @pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
     def test_are_made_as_named(self, name: str) -> None:
@@ -89,15 +109,11 @@ class TestOptimizers:
 
 class TestAveragedWeights:
     def test_are_those_that_are_validated_and_kept(self) -> None:
-        import tf_keras
-
         model = small_model()
         config = replace(CONFIG, optimizer="sgd", ema=0.9)
         curve = finetune(model, TRAIN, VAL, config, AugmentConfig(), **QUIET)
-        scores = model((VAL.images - 128.0) / 127.5, training=False)
-        one_hot = np.eye(3, dtype=np.float32)[VAL.labels]
-        loss = tf_keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing)(one_hot, scores)
-        assert float(loss) == pytest.approx(min(one.val_loss for one in curve), rel=1e-5)
+        loss = validation_loss(model, VAL, config)
+        assert loss == pytest.approx(min(one.val_loss for one in curve), rel=1e-5)
 
     def test_lie_on_the_way_that_training_takes_without_them(self) -> None:
         ends = {}

@@ -111,7 +111,8 @@ def compress(
     """Prunes, trains and quantizes a Keras model until it meets the target, or as far as the promise holds.
 
     Args:
-        model: As for `trainer.external.quantize_keras_model`, but a functional Keras 2 model that ends in softmax.
+        model: As for `trainer.external.quantize_keras_model`, but a functional Keras 2 model that ends in softmax, or
+            in a sigmoid where photos have several labels.
         photos: The same; the training split is trained with.
         to: A new folder.
         recipe: ``prune``, ``finetune``, ``augment``, ``distill``, ``quantize``, ``qat``, ``gate`` and the seed count.
@@ -144,7 +145,6 @@ class _Search:
         from trainer.compression.channels import channel_groups
         from trainer.compression.importance import channel_importance
         from trainer.conversion.quantize import convert_fp32
-        from trainer.evaluation.evaluate import evaluate_pixels
 
         _check_prunable(opened)
         self._opened, self._to, self._announce = opened, to, announce
@@ -165,7 +165,7 @@ class _Search:
             )
         self._fp32 = to / MODEL_FILES["fp32"]
         opened.export(self._fp32, convert_fp32(self._network))
-        self._baseline = evaluate_pixels(self._fp32, opened.pixels("val"), "val")
+        self._baseline = opened.measure(self._fp32)
         announce(f"Baseline, FP32: {self._baseline.accuracy:.1%} on validation")
         self._trials: dict[float, _Trial] = {}
 
@@ -215,7 +215,6 @@ class _Search:
         """Prunes, trains and quantizes, unless that was done before."""
         from trainer.compression.distillation import Teacher
         from trainer.conversion.ladder import Subject, climb
-        from trainer.evaluation.evaluate import evaluate_pixels
         from trainer.training.finetune import finetune
 
         if share in self._trials:
@@ -240,13 +239,13 @@ class _Search:
 
         def measure(name: str, content: bytes, calibration: Calibration) -> Evaluation:
             opened.export(folder / f"int8_{name}.tflite", content, calibration=calibration)
-            return evaluate_pixels(folder / f"int8_{name}.tflite", val, "val")
+            return opened.measure(folder / f"int8_{name}.tflite")
 
         samples = recipe.quantize.samples or 256
         subject = Subject(network, train, val, contract, recipe, len(opened.labels), samples)
         rungs, _ = climb(subject, self._baseline, measure, self._announce)
         file = folder / f"int8_{next(rung.name for rung in rungs if rung.chosen)}.tflite"
-        trial = _Trial(share, file, network, evaluate_pixels(file, val, "val"), rungs)
+        trial = _Trial(share, file, network, opened.measure(file), rungs)
         self._announce(f"{share:.0%} of the multiply-adds: {trial.evaluation.accuracy:.1%}")
         self._trials[share] = trial
         return trial
@@ -316,9 +315,10 @@ def _check_prunable(opened: ExternalModel) -> None:
             "Save it with tf_keras as .keras, or use edge-trainer quantize."
         )
     last = network.layers[-1]
-    activation = getattr(last, "activation", None)
-    if not (isinstance(last, tf_keras.layers.Softmax) or activation is tf_keras.activations.softmax):
+    ending = "sigmoid" if opened.dataset.multi_label else "softmax"
+    softmax = isinstance(last, tf_keras.layers.Softmax) and ending == "softmax"
+    if not (softmax or getattr(last, "activation", None) is getattr(tf_keras.activations, ending)):
         raise CompressionError(
-            f"Expected a network that ends in softmax, got {type(last).__name__} {last.name!r} at the end of "
-            f"{opened.name}. Add a Softmax layer, or use edge-trainer quantize."
+            f"Expected a network that ends in {ending}, as the photos are labelled, got {type(last).__name__} "
+            f"{last.name!r} at the end of {opened.name}. Let it end so, or use edge-trainer quantize."
         )

@@ -12,6 +12,7 @@ from trainer.artifacts import MODEL_FILES, cache_folder
 from trainer.config import DataConfig, GateConfig
 from trainer.data.pixels import load_pixels
 from trainer.errors import ConversionError, DatasetError, OutputFolderError, RecipeError
+from trainer.evaluation.multi_label import thresholds_of
 from trainer.quiet import load_tensorflow
 from trainer.types import Dataset, Evaluation, Pixels, Split, Verdict
 
@@ -65,13 +66,14 @@ def quantize_keras_model(
 
     Args:
         model: ``.keras``, ``.h5`` or a SavedModel folder; takes (N, height, width, 3) RGB, gives (N, classes).
-        representative: Photos like those that it will see: ``<class>/*`` or ``{train,val,test}/<class>/*``. The
-            calibration pictures are taken from the training split, whether given or made.
+        representative: Photos like those that it will see: ``<class>/*``, ``{train,val,test}/<class>/*`` or a list,
+            with several labels a photo where the network ends in a sigmoid. The calibration pictures are taken from
+            the training split, whether given or made.
         to: A new folder.
         normalize: What the network takes: ``"0..255"``, ``"0..1"``, ``"symmetric"`` (-1 to 1), ``"imagenet"`` (mean and
             standard deviation per channel), or ``"MEAN,STD"`` in pixel units.
         crop: Which part of a frame is used.
-        labels: In the order of the network's outputs; None: the class folders' names, sorted.
+        labels: In the order of the network's outputs; None: the classes' names, sorted.
         activation: What the network applies to its output; None: read off its last operation.
         samples: Calibration pictures.
         io: dtype of the input and output tensors.
@@ -87,7 +89,6 @@ def quantize_keras_model(
     from trainer.conversion.calibration import representative_set
     from trainer.conversion.preparation import prepare_for_int8
     from trainer.conversion.quantize import convert_fp32, convert_int8
-    from trainer.evaluation.evaluate import evaluate_pixels
     from trainer.evaluation.gate import judge
 
     opened = open_external(model, representative, to, normalize=normalize, crop=crop, labels=labels, seed=seed)
@@ -95,15 +96,11 @@ def quantize_keras_model(
     images, calibration = representative_set(
         opened.pixels("train"), samples=samples, seed=seed, num_classes=len(opened.labels)
     )
-    prepared = prepare_for_int8(network, images, contract=contract)
-    contents = {
-        "fp32": (convert_fp32(network), None),
-        "int8": (convert_int8(prepared, images, contract=contract, io=io), calibration),
-    }
     files = {kind: to / name for kind, name in MODEL_FILES.items()}
-    for kind, (content, calibrated_with) in contents.items():
-        opened.export(files[kind], content, activation=activation, calibration=calibrated_with)
-    evaluations = {kind: evaluate_pixels(path, opened.pixels("val"), "val") for kind, path in files.items()}
+    opened.export(files["fp32"], convert_fp32(network), activation=activation)
+    content = convert_int8(prepare_for_int8(network, images, contract=contract), images, contract=contract, io=io)
+    opened.export(files["int8"], content, activation=activation, calibration=calibration)
+    evaluations = {kind: opened.measure(path) for kind, path in files.items()}
     verdict = judge(evaluations["fp32"], evaluations["int8"], gate or GateConfig())
     return QuantizedModel(files["fp32"], files["int8"], evaluations, verdict)
 
@@ -130,7 +127,11 @@ class ExternalModel:
         """A split's pictures, their classes numbered as the network numbers them."""
         pixels = load_pixels(self.dataset, split, self.contract, cache_folder())
         outputs = np.array([self.labels.index(label) for label in self.dataset.labels])
-        return replace(pixels, labels=outputs[pixels.labels])
+        if not self.dataset.multi_label:
+            return replace(pixels, labels=outputs[pixels.labels])
+        labels = np.zeros((len(pixels), len(self.labels)), pixels.labels.dtype)
+        labels[:, outputs] = pixels.labels
+        return replace(pixels, labels=labels)
 
     def export(
         self,
@@ -140,7 +141,12 @@ class ExternalModel:
         activation: Activation | None = None,
         calibration: Calibration | None = None,
     ) -> None:
-        """Writes a model that was made of the network."""
+        """Writes a model that was made of the network.
+
+        Raises:
+            ConversionError: Photos have several labels, and the network doesn't answer each class by itself.
+            TrainerError: It can't be written, or not run.
+        """
         from trainer.conversion.export import export_model
         from trainer.environment import package_versions
 
@@ -150,7 +156,7 @@ class ExternalModel:
             raise OutputFolderError(
                 f"Expected to write into {path.parent}, got: {error.strerror}. Choose another --to."
             ) from error
-        export_model(
+        file = export_model(
             path,
             content,
             labels=self.labels,
@@ -160,6 +166,28 @@ class ExternalModel:
             calibration=calibration,
             check=True,
         )
+        if self.dataset.multi_label and file.activation != "sigmoid":
+            path.unlink()
+            raise ConversionError(
+                f"Expected a network that ends in a sigmoid for photos with several labels, got {file.activation} in "
+                f"{self.name}. Give photos with one label each, or a network that answers each class by itself."
+            )
+
+    def measure(self, path: Path) -> Evaluation:
+        """Measures an exported file on the validation photos.
+
+        Where photos have several labels, the file gets the threshold of each class that serves those best.
+        """
+        from edge_runtime import read_model_file
+        from trainer.conversion.export import restamp
+        from trainer.evaluation.evaluate import evaluate_pixels
+
+        evaluation = evaluate_pixels(path, self.pixels("val"), "val")
+        if thresholds := thresholds_of(evaluation):
+            manifest = read_model_file(path).manifest
+            assert manifest is not None  # `export` wrote it
+            restamp(path, replace(manifest, thresholds=thresholds))
+        return evaluation
 
 
 def open_external(
@@ -187,15 +215,10 @@ def open_external(
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise OutputFolderError(f"Expected {to} to be a new or empty folder. Choose another one with --to.")
     dataset = scan(photos, data=DataConfig(), seed=seed)
-    if dataset.multi_label:
-        raise DatasetError(
-            f"Expected photos with one label each for a network from elsewhere, got several labels in {photos}. "
-            "Give a folder with a folder for each class; edge-trainer train takes photos with several labels."
-        )
     labels = labels or dataset.labels
     strangers = sorted(set(dataset.labels) - set(labels))
     if strangers:
-        raise DatasetError(f"Expected class folders named like the labels, got {', '.join(strangers)}. Rename them.")
+        raise DatasetError(f"Expected classes named like the labels, got {', '.join(strangers)}. Rename them.")
     load_tensorflow()
     network = load_keras(model)
     _, height, width, channels = network.input_shape

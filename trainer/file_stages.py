@@ -54,7 +54,7 @@ def quantize(run: Run, folder: Path) -> None:
 
     temperature = 1.0
     fp32 = measure(MODEL_FILES["fp32"], convert_fp32(network))
-    if run.recipe.scores.temperature_scaling and fp32.all_scores is not None:  # not of several labels
+    if run.recipe.scores.temperature_scaling:
         # Before the ladder, so that FP32, each INT8 model and what INT8 is trained by have the same scale. FP32's
         # answers stay what they are.
         temperature = fit_temperature(fp32)

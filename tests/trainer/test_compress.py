@@ -86,6 +86,6 @@ def test_a_network_without_softmax_is_refused(photos: Path, tmp_path: Path) -> N
     network = build_network()
     logits = tf_keras.Model(network.input, network.get_layer("head").output)
     logits.save(tmp_path / "logits.keras")
-    with pytest.raises(CompressionError, match="ends in softmax, got Dense 'head'"):
+    with pytest.raises(CompressionError, match="ends in softmax, as the photos are labelled, got Dense 'head'"):
         run(tmp_path / "logits.keras", photos, tmp_path / "c")
     assert not (tmp_path / "c").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -17,13 +18,20 @@ from edge_runtime.errors import ModelError
 from edge_runtime.golden import all_passed
 from edge_runtime.manifest import Manifest
 from edge_runtime.model_file import read_model_file
+from trainer.artifacts import read_latest
 from trainer.cli import main as trainer_cli
+from trainer.compress import Target, compress
 from trainer.config import Recipe
 from trainer.conversion.export import restamp
-from trainer.errors import DatasetError, RecipeError
+from trainer.errors import CompressionError, ConversionError, DatasetError, RecipeError
 from trainer.evaluation.evaluate import evaluate_photos
 from trainer.evaluation.multi_label import MultiLabelEvaluation, read_evaluation
+from trainer.external import open_external, quantize_keras_model
 from trainer.pipeline import RunResult, train
+from trainer.run import load_run
+
+if TYPE_CHECKING:
+    from tests.tiny import TinyModels
 
 CLASSES = ("blue", "green", "red")
 CHANNEL = {"blue": 2, "green": 1, "red": 0}
@@ -161,3 +169,66 @@ def test_thresholds_that_do_not_fit_the_model_are_refused(run: RunResult, tmp_pa
     assert Manifest.from_json(json.dumps(older)).thresholds == ()
     with pytest.raises(ModelError, match="Expected 3 thresholds from 0 to 1"):
         restamp(copy, replace(manifest, thresholds=(0.5, 0.5)))
+
+
+def test_a_score_says_how_often_the_class_is_there(run: RunResult, tmp_path: Path) -> None:
+    with Classifier(run.int8) as classifier:
+        assert classifier.model.manifest is not None
+        assert classifier.model.manifest.temperature != 1.0
+    assert "A score says how often a class with such a score is there" in run.report.read_text(encoding="utf-8")
+    test = json.loads((run.report.parent / "report.json").read_text())["summary"]["test"]["int8"]
+    assert 0 <= test["calibration_error"] < 0.15
+
+
+@pytest.fixture(scope="module")
+def keras_file(run: RunResult, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("keras") / "mine.keras"
+    read_latest(load_run(run.report.parent)).save(path)
+    return path
+
+
+def test_a_network_from_elsewhere_is_quantized(keras_file: Path, photos: Path, tmp_path: Path) -> None:
+    made = quantize_keras_model(keras_file, photos, tmp_path / "q", normalize="symmetric", samples=48, gate=QUICK.gate)
+    assert made.verdict.passed, made.verdict.reasons
+    for kind, file in (("fp32", made.fp32), ("int8", made.int8)):
+        model, measured = read_model_file(file), made.evaluations[kind]
+        assert isinstance(measured, MultiLabelEvaluation)
+        assert model.thresholds == measured.thresholds
+        assert measured.macro_f1 > 0.9
+
+
+def test_the_labels_of_a_network_from_elsewhere_have_its_order(photos: Path, tmp_path: Path) -> None:
+    import tf_keras
+
+    labels, layers = ("red", "blue", "yellow", "green"), tf_keras.layers
+    network = tf_keras.Sequential(
+        [layers.Input((32, 32, 3)), layers.GlobalAveragePooling2D(), layers.Dense(4, activation="sigmoid")]
+    )
+    network.save(tmp_path / "other.keras")
+    opened = open_external(tmp_path / "other.keras", photos, tmp_path / "q", normalize="symmetric", labels=labels)
+    val, shown = opened.pixels("val"), {photo.path: photo.classes for photo in opened.dataset.photos}
+    for path, there in zip(val.paths, val.labels, strict=True):
+        assert {labels[index] for index in there.nonzero()[0]} == {CLASSES[index] for index in shown[path]}
+
+
+def test_a_network_from_elsewhere_is_pruned(keras_file: Path, photos: Path, tmp_path: Path) -> None:
+    recipe = QUICK.updated({"prune": {"epochs": 8}, "gate": {"max_drop": 20.0}})
+    whole = quantize_keras_model(keras_file, photos, tmp_path / "q", normalize="symmetric", samples=48)
+    size = whole.int8.stat().st_size * 8 // 10
+    target = Target(size_bytes=size)
+    made = compress(keras_file, photos, tmp_path / "c", recipe, normalize="symmetric", target=target, announce=str)
+    assert made.keep_macs < 1
+    assert made.int8.stat().st_size <= size
+    assert made.verdict.passed, made.verdict.reasons
+    with Classifier(made.int8) as classifier:
+        assert len(classifier.model.thresholds) == 3
+
+
+def test_a_network_of_one_label_is_refused(tiny_models: TinyModels, photos: Path, tmp_path: Path) -> None:
+    tiny_models.keras.save(tmp_path / "one.keras")
+    files = (tmp_path / "one.keras", photos, tmp_path / "q")
+    with pytest.raises(ConversionError, match="ends in a sigmoid for photos with several labels, got softmax"):
+        quantize_keras_model(*files, normalize="symmetric")
+    with pytest.raises(CompressionError, match="ends in sigmoid"):
+        compress(*files, QUICK, normalize="symmetric", announce=str)
+    assert not list((tmp_path / "q").iterdir())

@@ -15,7 +15,7 @@ def add(commands: Any) -> None:
     compress = add_command(
         commands, "compress", "prune and quantize a Keras model as far as the promise holds", _compress
     )
-    compress.add_argument("model", metavar="KERAS_MODEL", help="a functional Keras 2 model that ends in softmax")
+    compress.add_argument("model", metavar="KERAS_MODEL", help="a functional Keras 2 model with scores at its end")
     compress.add_argument("photos", metavar="PHOTOS", help="to train with, as for train")
     add_external(compress)
     compress.add_argument("--target-fps", type=float, metavar="FPS", help="at least, on this machine and one thread")

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainer.evaluation.metrics import accuracy_interval
-from trainer.evaluation.reliability import ReliabilityBin, calibration_errors, reliability, right_and_scores
+from trainer.evaluation.reliability import (
+    ReliabilityBin,
+    calibration_error,
+    calibration_errors,
+    reliability,
+    right_and_scores,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,7 +90,7 @@ def measure_quality(evaluation: Evaluation, *, seed: int = 0) -> Quality:
         balanced_accuracy=float(recall_score(labels, predicted, labels=np.unique(labels), average="macro")),
         top_k=k,
         top_k_accuracy=top_k,
-        calibration_error=float(errors(np.arange(evaluation.count)[None])[0]),
+        calibration_error=calibration_error(evaluation),
         calibration_error_interval=bootstrap_interval(errors, evaluation.count, seed=seed),
         brier=_brier(evaluation),
         reliability=reliability(evaluation),

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trainer.evaluation.multi_label import MultiLabelEvaluation
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -47,6 +49,12 @@ def reliability(evaluation: Evaluation) -> tuple[ReliabilityBin, ...]:
     )
 
 
+def calibration_error(evaluation: Evaluation) -> float:
+    """A model's expected calibration error, 0–1: `calibration_errors` of all its answers."""
+    right, scores = right_and_scores(evaluation)
+    return float(calibration_errors(right[None], scores[None])[0])
+
+
 def calibration_errors(right: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """Expected calibration error: how far score and accuracy lie apart, as the mean over the answers, 0–1.
 
@@ -68,7 +76,12 @@ def calibration_errors(right: NDArray[np.float64], scores: NDArray[np.float64]) 
 
 
 def right_and_scores(evaluation: Evaluation) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(N,) 1 where the top-1 answer is right, else 0; and (N,) its score, 0–1."""
+    """(N,) 1 where what has the score is true, else 0; and (N,) the score, 0–1.
+
+    What has it is the top-1 answer; or with several labels a photo, of each class of each photo, that it is there.
+    """
+    if isinstance(evaluation, MultiLabelEvaluation):
+        return np.asarray(evaluation.labels, np.float64), np.asarray(evaluation.scores, np.float64)
     right = np.asarray(evaluation.labels) == np.asarray(evaluation.predicted)
     return right.astype(np.float64), np.asarray(evaluation.scores, np.float64)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trainer.evaluation.multi_label import MultiLabelEvaluation
 from trainer.training.backbones import HEAD_LAYER
 
 if TYPE_CHECKING:
@@ -20,16 +21,25 @@ _STEPS = 40
 def fit_temperature(evaluation: Evaluation) -> float:
     """The temperature that makes the right answers of a split most likely (Guo et al., 2017, section 4.2).
 
-    The logits are to be divided by it; which class is best doesn't change. It is kept from 0.1 to 10: where all
-    the answers are right, no temperature would be too low.
+    The logits are to be divided by it; which class is best, or whether a sigmoid says rather yes than no, doesn't
+    change. It is kept from 0.1 to 10: where all the answers are right, no temperature would be too low.
 
     Args:
-        evaluation: Of a float network with softmax, on the validation split, with ``all_scores``.
+        evaluation: Of a float network, on the validation split.
+
+    Returns:
+        The temperature; 1 where there were so many classes that not all of their scores were kept.
     """
-    assert evaluation.all_scores is not None
+    if isinstance(evaluation, MultiLabelEvaluation):
+        # A sigmoid is the softmax of its logit and 0.
+        there = np.asarray(evaluation.scores, np.float64)
+        all_scores, labels = np.stack([1 - there, there], axis=1), np.asarray(evaluation.labels)
+    elif evaluation.all_scores is None:
+        return 1.0
+    else:
+        all_scores, labels = evaluation.all_scores.astype(np.float64), np.asarray(evaluation.labels)
     # Up to a constant for each picture, which softmax takes out again, these are the logits.
-    logits = np.log(np.maximum(evaluation.all_scores.astype(np.float64), np.finfo(np.float32).tiny))
-    labels = np.asarray(evaluation.labels)
+    logits = np.log(np.maximum(all_scores, np.finfo(np.float32).tiny))
     # The likelihood is concave in 1/T, so its slope is 0 once: halve the range of log T around there.
     low, high = np.log(_LEAST), np.log(_MOST)
     for _ in range(_STEPS):
@@ -42,7 +52,8 @@ def scale_logits(network: Any, temperature: float) -> None:
     """Divides a network's logits by a temperature, in place: the last dense layer's kernel and bias.
 
     Args:
-        network: A Keras model that ends in the dense layer of `trainer.training.backbones.build_model` and softmax.
+        network: A Keras model that ends in the dense layer of `trainer.training.backbones.build_model` and softmax or
+            sigmoid.
         temperature: From `fit_temperature`.
     """
     head = network.get_layer(HEAD_LAYER)

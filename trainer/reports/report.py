@@ -13,6 +13,7 @@ from typing import Any
 from trainer.errors import OutputFolderError
 from trainer.evaluation.metrics import agreement, changed_answers, right_answers
 from trainer.evaluation.multi_label import MultiLabelEvaluation
+from trainer.evaluation.reliability import calibration_error
 from trainer.files import write_bytes
 from trainer.reports.report_content import ReportContent, Speed
 from trainer.reports.report_page import render_page
@@ -110,7 +111,8 @@ def _summary(content: ReportContent, split: str) -> dict[str, Any]:
 def _by_kind(content: ReportContent, kind: str, split: str) -> dict[str, Any]:
     evaluation = content.evaluations[kind][split]
     if isinstance(evaluation, MultiLabelEvaluation):  # its answers hang together: an interval would be too narrow
-        return {name: getattr(evaluation, name) for name in ("mean_average_precision", "subset_accuracy")}
+        figures = {name: getattr(evaluation, name) for name in ("mean_average_precision", "subset_accuracy")}
+        return {**figures, "calibration_error": calibration_error(evaluation)}
     return content.quality[kind][split].to_dict()
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from trainer.evaluation.metrics import agreement, changed_answers, right_answers
 from trainer.evaluation.multi_label import MultiLabelEvaluation
+from trainer.evaluation.reliability import calibration_error, reliability
 from trainer.evaluation.unknown import unknown_shares
 from trainer.reports.figures import confusion_svg, curve_svg, inline_svg
 from trainer.reports.multi_label_page import multi_label_parts
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     from jinja2 import Template
     from numpy.typing import NDArray
+
+    from trainer.evaluation.reliability import ReliabilityBin
 
 KIND_NAMES = {
     "fp32": "FP32",
@@ -57,6 +60,7 @@ def render_page(content: ReportContent) -> str:
         "settings": _flattened(content.recipe),
         "file": content.files.get(content.main_kind),
         "baseline": content.files.get("fp32") if content.main_kind == "int8" else None,
+        "reliability": inline_svg(reliability_svg(_reliability(content))),
     }
     if isinstance(main, MultiLabelEvaluation):
         theirs = beside if isinstance(beside, MultiLabelEvaluation) else None
@@ -68,7 +72,6 @@ def render_page(content: ReportContent) -> str:
     return page_template("report.html.j2").render(
         **shared,
         score_rows=_score_rows(content),
-        reliability=inline_svg(reliability_svg(_by_kind(content, "reliability"))),
         robustness=inline_svg(robustness_svg(content.robustness)) if content.robustness else "",
         worse_pictures=worse_pictures(content.robustness),
         classes=_class_rows(main, beside)[:MATRIX_CLASSES],
@@ -191,6 +194,7 @@ def _multi_label_rows(group: str, here: Mapping[str, Evaluation]) -> list[Row]:
     return [
         Row(group, "mAP", {kind: ("–" if mean is None else percent(mean), "") for kind, mean in precision.items()}),
         Row(group, "All classes right", {kind: (percent(one.subset_accuracy), "") for kind, one in several.items()}),
+        Row(group, "Calibration error", {kind: (percent(calibration_error(one)), "") for kind, one in several.items()}),
     ]
 
 
@@ -267,10 +271,10 @@ def _measured(splits: Mapping[str, Evaluation], split: str) -> Evaluation:
     return splits.get(split) or next(iter(splits.values()))
 
 
-def _by_kind(content: ReportContent, what: str) -> dict[str, Any]:
-    """One of the figures of `Quality` on the split that the page is about, by kind of model."""
+def _reliability(content: ReportContent) -> dict[str, tuple[ReliabilityBin, ...]]:
+    """Of each kind of model, on the split that the page is about."""
     split = content.main_split
-    return {kind: getattr(splits[split], what) for kind, splits in content.quality.items() if split in splits}
+    return {kind: reliability(splits[split]) for kind, splits in content.evaluations.items() if split in splits}
 
 
 def _css_width(svg: str) -> int:

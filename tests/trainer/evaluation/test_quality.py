@@ -14,8 +14,9 @@ from edge_runtime.postprocess import certainty
 from tests.tiny import TinyModels, build_network, picture
 from trainer.evaluation.evaluate import evaluate_pixels
 from trainer.evaluation.metrics import evaluation_from_answers
+from trainer.evaluation.multi_label import evaluation_from_scores
 from trainer.evaluation.quality import bootstrap_interval, measure_quality
-from trainer.evaluation.reliability import BINS, calibration_errors, reliability
+from trainer.evaluation.reliability import BINS, calibration_error, calibration_errors, reliability
 from trainer.evaluation.robustness import corrupt, measure_robustness
 from trainer.evaluation.temperature import fit_temperature, scale_logits
 from trainer.evaluation.unknown import fit_unknown, unknown_shares
@@ -114,6 +115,16 @@ class TestTemperature:
     @pytest.mark.parametrize("sharpened", [0.4, 1.0, 3.0])
     def test_finds_how_much_too_sure_a_network_is(self, sharpened: float) -> None:
         assert fit_temperature(drawn(temperature=sharpened)) == pytest.approx(sharpened, rel=0.06)
+
+    @pytest.mark.parametrize("sharpened", [0.4, 1.0, 3.0])
+    def test_finds_how_much_too_sure_a_sigmoid_is(self, sharpened: float) -> None:
+        rng = np.random.default_rng(0)
+        logits = rng.normal(-1, 2, (4000, 3))
+        truth = rng.random((4000, 3)) < 1 / (1 + np.exp(-logits))
+        scores = 1 / (1 + np.exp(-sharpened * logits))
+        several = evaluation_from_scores("m", "val", truth, scores, ("a", "b", "c"), 1.0, "")
+        assert fit_temperature(several) == pytest.approx(sharpened, rel=0.06)
+        assert (calibration_error(several) < 0.02) == (sharpened == 1.0)
 
     def test_is_bounded_where_every_answer_is_right(self) -> None:
         scores = np.array([[0.9, 0.1], [0.2, 0.8]], np.float32)

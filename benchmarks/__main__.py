@@ -30,6 +30,7 @@ MEASUREMENTS = (
     "accuracy",
     "augmentation",
     "seeds",
+    "seeds_large",
     "transfer",
     "wall_time",
     "search",

@@ -2,6 +2,8 @@
 
     python -m tests.crash.kill --count 200 --seed 0
 
+With ``--extends``, the runs add a class to a finished one.
+
 Everything is written below ``build/crash``, where a run that came out otherwise stays.
 """
 
@@ -20,8 +22,10 @@ from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-from tests.crash.recipes import ALL_STAGES
-from tests.tiny import write_photos
+import cv2
+
+from tests.crash.recipes import ALL_STAGES, FEW_STAGES
+from tests.tiny import LABELS, write_photos
 from trainer.config import Recipe
 from trainer.pipeline import STAGES
 from trainer.recipe import write_recipe
@@ -47,7 +51,7 @@ class Killer:
         killed: Number of kills, by stage or ``"before"`` the first one and ``"between"`` two.
     """
 
-    def __init__(self, folder: Path, recipe: Recipe, *, photos: int, seed: int) -> None:
+    def __init__(self, folder: Path, recipe: Recipe, *, photos: int, seed: int, extends: bool = False) -> None:
         """Makes photos and an undisturbed run.
 
         Args:
@@ -55,17 +59,24 @@ class Killer:
             recipe: Of the run.
             photos: Of each class.
             seed: Of the moments.
+            extends: The runs that are killed add a class to a finished run of the recipe.
         """
         self.killed: Counter[str] = Counter()
         self._folder, self._rng, self._runs = folder, random.Random(seed), 0
-        self._photos = write_photos(folder / "photos", photos)
         write_recipe(recipe, folder / "recipe.toml")
-        self._stages = [stage.name for stage in STAGES if stage.wanted(recipe)]
+        pictures = write_photos(folder / "photos", photos)
+        self._begin = ["train", str(pictures), "--recipe", str(folder / "recipe.toml")]
         os.environ.update(SOURCE_DATE_EPOCH="1700000000", XDG_CACHE_HOME=str(folder / "cache"), **{TAG: str(folder)})
         self._context = get_context("forkserver")
         self._context.set_forkserver_preload(_PRELOAD)
+        if extends:
+            base, begin = folder / "base", ["extend", str(folder / "base"), str(_negatives(pictures, folder / "more"))]
+            self._finished(base, self._start(base))
+            shutil.rmtree(folder / "cache")
+            self._begin = begin
         whole = folder / "undisturbed"
         self._finished(whole, self._start(whole))
+        self._stages = [stage.name for stage in STAGES if stage.wanted(load_run(whole).recipe)]
         self._models, self._names = model_files(whole), names(whole) | names(folder / _CACHE)
         self._seconds = {name: record["seconds"] for name, record in stage_records(load_run(whole)).items()}
 
@@ -96,8 +107,7 @@ class Killer:
         shutil.rmtree(run)
 
     def _start(self, run: Path) -> ForkServerProcess:
-        fresh = ["train", str(self._photos), "--to", str(run), "--recipe", str(self._folder / "recipe.toml")]
-        arguments = ["resume", str(run)] if (run / "run.json").exists() else fresh
+        arguments = ["resume", str(run)] if (run / "run.json").exists() else [*self._begin, "--to", str(run)]
         process = self._context.Process(target=_work, args=(arguments, str(run.with_suffix(".log"))))
         process.start()
         return process
@@ -146,6 +156,16 @@ class Killer:
         hashes.update(found)
 
 
+def _negatives(photos: Path, to: Path) -> Path:
+    """Photos of another class: the negatives of one."""
+    from trainer.data.images import read_image
+
+    (to / "negative").mkdir(parents=True)
+    for photo in sorted((photos / LABELS[0]).iterdir()):
+        cv2.imwrite(str(to / "negative" / photo.name), 255 - read_image(photo))
+    return to
+
+
 def _work(arguments: list[str], log: str) -> None:
     """The process that is killed: the command line."""
     from trainer.cli import main
@@ -180,11 +200,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Kills runs at random moments and lets them go on.")
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--extends", action="store_true", help="kill extensions of a finished run")
     arguments = parser.parse_args()
     folder = Path("build/crash").resolve()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    killer = Killer(folder, ALL_STAGES, photos=20, seed=arguments.seed)
+    recipe = FEW_STAGES if arguments.extends else ALL_STAGES
+    killer = Killer(folder, recipe, photos=20, seed=arguments.seed, extends=arguments.extends)
     while (left := arguments.count - killer.killed.total()) > 0:
         killer.run(min(left, _KILLS_PER_RUN))
         print(f"{killer.killed.total()} kills, {dict(killer.killed)}: the same models", flush=True)

@@ -14,6 +14,7 @@ from trainer.config.search import SearchConfig
 from trainer.environment import check_packages
 from trainer.errors import OutputFolderError, SearchError
 from trainer.files import absolute, write_bytes, write_json
+from trainer.lock import locked
 from trainer.plan import check_plan
 from trainer.recipe import write_recipe
 from trainer.search.outcome import Outcome, Trial
@@ -104,7 +105,7 @@ def search_recipe(
         "objective": f"{config.objective}, {config.finetune_epochs} epochs" if finetune else config.objective,
     }
     epochs = config.finetune_epochs or recipe.head.epochs
-    with quiet_optuna(), storage_errors(storage):
+    with locked(folder), quiet_optuna(), storage_errors(storage):
         try:
             study = open_study(storage, config.study or photos.name, config, recipe, asked, epochs=epochs)
         except SearchError:

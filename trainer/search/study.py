@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 INSTALL = "pip install 'edge-image-sdk[search]'"
 
 _HEARTBEAT_S, _GRACE_S = 15, 60
-"""A trial whose process was killed counts as failed when it hasn't been heard of for so long."""
+"""A trial whose process was killed counts as failed when other machines haven't heard of it for so long."""
 
 
 def check_optuna() -> None:
@@ -61,7 +61,7 @@ def storage_errors(storage: str) -> Iterator[None]:
 def open_study(
     storage: str, name: str, config: SearchConfig, recipe: Recipe, asked: dict[str, Any], *, epochs: int
 ) -> optuna.Study:
-    """Begins a study, or goes on with it.
+    """Begins a study, or goes on with it: trials that were killed on the way have failed.
 
     Args:
         storage: Its database's URL.
@@ -99,6 +99,9 @@ def open_study(
                 f"and objective, but it was begun with another {' and '.join(changed)}. Choose another --to or "
                 "--study, or repeat the command that it was begun with."
             )
+        if not config.storage:  # nobody else is at work on it
+            for killed in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+                study.tell(killed.number, state=optuna.trial.TrialState.FAIL)
         # The same seed after a restart would draw the same values again, and so would the machines beside this one.
         seed = None if config.storage else recipe.seed + len(study.get_trials(deepcopy=False))
     study.pruner = _pruner(config, epochs)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +17,7 @@ from trainer.cli import main
 from trainer.config import Recipe
 from trainer.config.search import SearchConfig
 from trainer.errors import OutputFolderError, PackagesError, RecipeError, SearchError
+from trainer.lock import locked
 from trainer.recipe import read_recipe, write_recipe
 from trainer.search.outcome import format_outcome
 from trainer.search.search import search_recipe
@@ -126,6 +129,27 @@ def test_the_same_command_goes_on(
     assert [trial["values"] for trial in trials[:6]] == [trial.values for trial in outcome.trials]
     assert main([*command, "--trials", "7"]) == 0
     assert "trial" not in capsys.readouterr().err
+
+
+def test_a_search_that_was_killed_goes_on(photos: Path, recipe: Recipe, tmp_path: Path, cache: Path) -> None:
+    write_recipe(recipe, tmp_path / "own.toml")
+    folder = tmp_path / "search"
+    script = (
+        "import os, signal, sys; from trainer.search import trials; from trainer.cli import main\n"
+        "trials.train_trial = lambda *given, **more: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "main(sys.argv[1:])"
+    )
+    command = ["search", str(photos), "--to", str(folder), "--recipe", str(tmp_path / "own.toml"), "--trials", "2"]
+    killed = subprocess.run([sys.executable, "-c", script, *command], capture_output=True, text=True, timeout=120)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert main(command) == 0
+    found = json.loads((folder / "search.json").read_text())
+    assert [(trial["number"], trial["own"]) for trial in found["trials"]] == [(1, True), (2, False)]
+
+
+def test_two_searches_do_not_share_a_folder(photos: Path, recipe: Recipe, outcome: Outcome) -> None:
+    with locked(outcome.recipe.parent), pytest.raises(OutputFolderError, match="another process does"):
+        search_recipe(photos, outcome.recipe.parent, recipe, CONFIG, space=SPACE)
 
 
 def test_machines_share_a_study_by_its_name(

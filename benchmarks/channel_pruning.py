@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from benchmarks.figure import Figure
-from benchmarks.photo_runs import photo_run, teacher_recipe, teacher_run, variant_of
+from benchmarks.photo_runs import half_run, variant_of
 
 _DATA = "clothing"
-_PRUNE = {"keep_macs": 0.5, "epochs": 16}
 
 
 def measure(quick: bool) -> list[Figure]:
-    teacher = teacher_run(_DATA, quick)  # the same network, before it is pruned
-    result = photo_run("half", _DATA, teacher_recipe().updated({"prune": _PRUNE}), quick, like=teacher)
+    result = half_run(_DATA, quick)
     figures = []
     for precision in ("fp32", "int8"):
         whole, pruned = (variant_of(result, f"{network}_{precision}") for network in ("student", "pruned"))

@@ -316,8 +316,8 @@ def _check_prunable(opened: ExternalModel) -> None:
         )
     last = network.layers[-1]
     ending = "sigmoid" if opened.dataset.multi_label else "softmax"
-    softmax = isinstance(last, tf_keras.layers.Softmax) and ending == "softmax"
-    if not (softmax or getattr(last, "activation", None) is getattr(tf_keras.activations, ending)):
+    found = "softmax" if isinstance(last, tf_keras.layers.Softmax) else getattr(last, "activation", None)
+    if found not in (ending, getattr(tf_keras.activations, ending)):
         raise CompressionError(
             f"Expected a network that ends in {ending}, as the photos are labelled, got {type(last).__name__} "
             f"{last.name!r} at the end of {opened.name}. Let it end so, or use edge-trainer quantize."

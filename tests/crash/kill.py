@@ -62,7 +62,7 @@ class Killer:
             extends: The runs that are killed add a class to a finished run of the recipe.
         """
         self.killed: Counter[str] = Counter()
-        self._folder, self._rng, self._runs = folder, random.Random(seed), 0
+        self._folder, self._rng, self._runs, self._told_before = folder, random.Random(seed), 0, 0
         write_recipe(recipe, folder / "recipe.toml")
         pictures = write_photos(folder / "photos", photos)
         self._begin = ["train", str(pictures), "--recipe", str(folder / "recipe.toml")]
@@ -108,9 +108,20 @@ class Killer:
 
     def _start(self, run: Path) -> ForkServerProcess:
         arguments = ["resume", str(run)] if (run / "run.json").exists() else [*self._begin, "--to", str(run)]
-        process = self._context.Process(target=_work, args=(arguments, str(run.with_suffix(".log"))))
+        log = run.with_suffix(".log")
+        self._told_before = log.stat().st_size if log.exists() else 0
+        process = self._context.Process(target=_work, args=(arguments, str(log)))
         process.start()
         return process
+
+    def _told(self, run: Path) -> str:
+        """What the last process that was started has written so far."""
+        try:
+            with run.with_suffix(".log").open("rb") as log:
+                log.seek(self._told_before)
+                return log.read().decode(errors="replace")
+        except FileNotFoundError:
+            return ""
 
     def _kill(self, process: ForkServerProcess, run: Path, stage: str) -> None:
         """Kills it at a random moment of a stage or shortly after, or, now and then, before the first one has begun."""
@@ -118,11 +129,11 @@ class Killer:
         if stage == self._stages[0] and self._rng.random() < 0.3:
             wait_s = self._rng.uniform(0, 3)
         else:
-            folders = (run / "stages" / f".{stage}.partial", run / "stages" / stage)
-            while not any(folder.exists() for folder in folders):
+            title = next(one.title for one in STAGES if one.name == stage)
+            while title not in self._told(run):
                 self._check_alive(process, run, started)
-                time.sleep(0.002)
-            wait_s = self._rng.uniform(0, 1.1 * self._seconds[stage] + 0.1)
+                time.sleep(0.005)
+            wait_s = self._rng.uniform(0, 1.1 * self._seconds[stage])
         process.join(wait_s)
         process.kill()
         process.join()

@@ -14,6 +14,7 @@ import hashlib
 import os
 import random
 import shutil
+import signal
 import sys
 import time
 from collections import Counter
@@ -114,32 +115,44 @@ class Killer:
         process.start()
         return process
 
-    def _told(self, run: Path) -> str:
-        """What the last process that was started has written so far."""
-        try:
-            with run.with_suffix(".log").open("rb") as log:
-                log.seek(self._told_before)
-                return log.read().decode(errors="replace")
-        except FileNotFoundError:
-            return ""
-
     def _kill(self, process: ForkServerProcess, run: Path, stage: str) -> None:
-        """Kills it at a random moment of a stage or shortly after, or, now and then, before the first one has begun."""
-        started = time.monotonic()
-        if stage == self._stages[0] and self._rng.random() < 0.3:
-            wait_s = self._rng.uniform(0, 3)
+        """Kills it at a random moment of a stage, as the next one begins, or now and then before the first one has."""
+        share, early = self._rng.uniform(0, 1.1), self._rng.random() < 0.3
+        if early and stage == self._stages[0]:
+            process.join(share)
         else:
-            title = next(one.title for one in STAGES if one.name == stage)
-            while title not in self._told(run):
+            started = time.monotonic()
+            while not self._has_begun(run, stage):
                 self._check_alive(process, run, started)
                 time.sleep(0.005)
-            wait_s = self._rng.uniform(0, 1.1 * self._seconds[stage])
-        process.join(wait_s)
+            following, until = (
+                self._stages[self._stages.index(stage) + 1 :],
+                time.monotonic() + share * self._seconds[stage],
+            )
+            while process.is_alive() and time.monotonic() < until:
+                if following and self._has_begun(run, following[0]):
+                    break
+                time.sleep(0.005)
         process.kill()
         process.join()
+        if process.exitcode != -signal.SIGKILL:
+            return  # it had ended before
         begun = [name for name in self._stages if (run / "stages" / f".{name}.partial").exists()]
         done = [name for name in self._stages if (run / "stages" / name).exists()]
         self.killed[begun[0] if begun else "between" if done else "before"] += 1
+        if stage in done:  # a stage that begins again may be far quicker than it was at first
+            took = stage_records(load_run(run))[stage]["seconds"]
+            self._seconds[stage] = min(self._seconds[stage], took)
+
+    def _has_begun(self, run: Path, stage: str) -> bool:
+        """Whether the last process that was started has come to a stage, by what it has written."""
+        title = next(one.title for one in STAGES if one.name == stage)
+        try:
+            with run.with_suffix(".log").open("rb") as log:
+                log.seek(self._told_before)
+                return title in log.read().decode(errors="replace")
+        except FileNotFoundError:
+            return False
 
     def _finished(self, run: Path, process: ForkServerProcess) -> None:
         process.join(_PATIENCE_S)

@@ -33,6 +33,7 @@ _UPDATES = 50
 _NEIGHBOURS = 4
 _TOLERANCE = 0.01
 _FEW_ZEROS = 0.01
+_LEAST_SHARE = 0.01
 _SHOWN_LAYERS = 6
 
 
@@ -178,12 +179,20 @@ def _chosen(model: Any, config: SparsifyConfig) -> list[Any]:
 
 
 def _usual(model: Any, candidates: Sequence[Any]) -> list[Any]:
-    """What is pruned unless the recipe says otherwise: neither what reads the picture nor what gives the classes."""
+    """What is pruned unless the recipe says otherwise.
+
+    Neither what reads the picture nor what gives the classes, nor layers that hold next to none of the weights: those
+    are the first ones, from which all others draw.
+    """
     from tf_keras.layers import Dense
 
     dense = [layer for layer in candidates if isinstance(layer, Dense)]
     channels = model.input_shape[-1]
-    return [layer for layer in candidates if (layer not in dense[-1:] if layer in dense else _inputs(layer) > channels)]
+    inner = [
+        layer for layer in candidates if (layer not in dense[-1:] if layer in dense else _inputs(layer) > channels)
+    ]
+    weights = sum(math.prod(layer.kernel.shape) for layer in inner)
+    return [layer for layer in inner if math.prod(layer.kernel.shape) >= _LEAST_SHARE * weights]
 
 
 def _obstacle(layer: Any, structure: str) -> str:

@@ -188,11 +188,9 @@ def _usual(model: Any, candidates: Sequence[Any]) -> list[Any]:
 
     dense = [layer for layer in candidates if isinstance(layer, Dense)]
     channels = model.input_shape[-1]
-    inner = [
-        layer for layer in candidates if (layer not in dense[-1:] if layer in dense else _inputs(layer) > channels)
-    ]
-    weights = sum(math.prod(layer.kernel.shape) for layer in inner)
-    return [layer for layer in inner if math.prod(layer.kernel.shape) >= _LEAST_SHARE * weights]
+    inner = [one for one in candidates if (one not in dense[-1:] if one in dense else _inputs(one) > channels)]
+    weights = {layer.name: math.prod(layer.kernel.shape) for layer in inner}
+    return [layer for layer in inner if weights[layer.name] >= _LEAST_SHARE * sum(weights.values())]
 
 
 def _obstacle(layer: Any, structure: str) -> str:

@@ -6,7 +6,7 @@ from benchmarks.figure import Figure
 from benchmarks.photo_runs import photo_run, teacher_recipe, teacher_run, variant_of
 
 _DATA = "clothing"
-_SPARSIFY = {"sparsity": 0.75, "epochs": 12, "learning_rate": 3e-4}
+_SPARSIFY = {"sparsity": 0.75, "epochs": 12}
 
 
 def measure(quick: bool) -> list[Figure]:

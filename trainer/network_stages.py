@@ -147,7 +147,7 @@ def sparsify(run: Run, folder: Path) -> None:
     from trainer.compression.sparsity import sparsify as prune_weights
 
     settings = run.recipe.sparsify
-    recipe = _for_stage(run.recipe, settings.epochs, settings.learning_rate)
+    recipe = _for_stage(run.recipe, settings.epochs, settings.learning_rate, share=0.2)
     _reshape_weights(run, folder, prune_weights, settings, recipe)
 
 
@@ -156,7 +156,7 @@ def cluster(run: Run, folder: Path) -> None:
     from trainer.compression.clustering import cluster as cluster_weights
 
     settings = run.recipe.cluster
-    recipe = _for_stage(run.recipe, settings.epochs, settings.learning_rate, gentle=True)
+    recipe = _for_stage(run.recipe, settings.epochs, settings.learning_rate, share=0.1)
     _reshape_weights(run, folder, cluster_weights, settings, recipe)
 
 
@@ -242,9 +242,9 @@ def fingerprint(run: Run) -> int:
     return int.from_bytes(hashlib.sha256(content).digest()[:8], "big") >> 1
 
 
-def _for_stage(recipe: Recipe, epochs: int, learning_rate: float, *, gentle: bool = False) -> Recipe:
+def _for_stage(recipe: Recipe, epochs: int, learning_rate: float, *, share: float = 1.0) -> Recipe:
     """With the fine-tuning of a later stage: of all layers, for as long and as fast as it says."""
-    settings = recipe.finetune_for(epochs, learning_rate, gentle=gentle)
+    settings = recipe.finetune_for(epochs, learning_rate, share=share)
     return replace(recipe, finetune=replace(settings, unfreeze=1.0))
 
 

@@ -76,7 +76,7 @@ class Recipe:
         """The settings that decide what a run makes: where it is followed isn't one, and is nobody else's business."""
         return replace(self, track=TrackConfig())
 
-    def finetune_for(self, epochs: int, learning_rate: float, *, gentle: bool = False) -> FinetuneConfig:
+    def finetune_for(self, epochs: int, learning_rate: float, *, share: float = 1.0) -> FinetuneConfig:
         """The settings by which a later stage trains: those of fine-tuning, for as long and as fast as it says.
 
         Pictures don't grow again, and weights aren't averaged: the mean of a pruned weight over time is no zero. Layers
@@ -84,10 +84,10 @@ class Recipe:
 
         Args:
             epochs: Of the stage.
-            learning_rate: Of the stage; 0: fine-tuning's, or a tenth of it.
-            gentle: A tenth.
+            learning_rate: Of the stage; 0: a share of fine-tuning's.
+            share: Less than all where a stage would undo what the network knows.
         """
-        usual = self.finetune.learning_rate / (10 if gentle else 1)
+        usual = share * self.finetune.learning_rate
         alone: dict[str, Any] = {"start_size": 0.0, "ema": 0.0, "mixed_precision": False}
         return replace(self.finetune, epochs=epochs, learning_rate=learning_rate or usual, **alone)
 

@@ -81,7 +81,7 @@ class SparsifyConfig:
         layers: Patterns of layer names (``fnmatch``), of which one has to fit; empty: every convolution with a
             kernel of several channels and every dense layer but the last, where they hold a hundredth of the weights.
         epochs: Sparsity grows in the first two thirds of them; ``"2by4"`` is there from the first step on.
-        learning_rate: The peak; 0: as ``finetune.learning_rate``.
+        learning_rate: The peak; 0: a fifth of ``finetune.learning_rate``.
     """
 
     sparsity: float = 0.0

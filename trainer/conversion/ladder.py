@@ -161,7 +161,7 @@ def _trained(subject: Subject, *, teach: bool) -> Iterator[_Attempt]:
         subject.network,
         subject.train,
         subject.val,
-        recipe.finetune_for(recipe.qat.epochs, recipe.qat.learning_rate, gentle=True),
+        recipe.finetune_for(recipe.qat.epochs, recipe.qat.learning_rate, share=0.1),
         recipe.augment,
         contract=subject.contract,
         calibration_images=images,

@@ -125,10 +125,8 @@ class Killer:
             while not self._has_begun(run, stage):
                 self._check_alive(process, run, started)
                 time.sleep(0.005)
-            following, until = (
-                self._stages[self._stages.index(stage) + 1 :],
-                time.monotonic() + share * self._seconds[stage],
-            )
+            following = self._stages[self._stages.index(stage) + 1 :]
+            until = time.monotonic() + share * self._seconds[stage]
             while process.is_alive() and time.monotonic() < until:
                 if following and self._has_begun(run, following[0]):
                     break

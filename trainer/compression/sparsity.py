@@ -190,7 +190,8 @@ def _usual(model: Any, candidates: Sequence[Any]) -> list[Any]:
     channels = model.input_shape[-1]
     inner = [one for one in candidates if (one not in dense[-1:] if one in dense else _inputs(one) > channels)]
     weights = {layer.name: math.prod(layer.kernel.shape) for layer in inner}
-    return [layer for layer in inner if weights[layer.name] >= _LEAST_SHARE * sum(weights.values())]
+    least = min(_LEAST_SHARE, 1 / max(1, len(inner))) * sum(weights.values())  # of many equal layers, none is small
+    return [layer for layer in inner if weights[layer.name] >= least]
 
 
 def _obstacle(layer: Any, structure: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 
-from benchmarks import isolated
+from benchmarks import answers, isolated
 from benchmarks import results as stored
 from benchmarks.figure import Figure, MissingInputError
 from benchmarks.table import figures_table, render_pages
@@ -55,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     measured: list[Figure] = []
     failed = False
     for name in names:
+        if arguments.again:
+            answers.forget(name, arguments.quick)
         _say(f"{name}: measuring")
         load, start = _load(), monotonic()
         try:
@@ -82,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("names", nargs="*", type=_name, metavar="NAME", help=f"any of: {', '.join(MEASUREMENTS)}")
     parser.add_argument("--full", action="store_true", help=f"all of them, the slow ones ({', '.join(SLOW)}) too")
     parser.add_argument("--quick", action="store_true", help="a look, for which little is measured and nothing is kept")
+    parser.add_argument("--again", action="store_true", help="forget the seeds that are kept, instead of going on")
     parser.add_argument("--out", type=Path, metavar="FILE", help="keep the results here (default: this machine's file)")
     parser.add_argument(
         "--render", action="store_true", help="measure nothing: put the kept results into both README.md"

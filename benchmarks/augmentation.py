@@ -6,8 +6,9 @@ from functools import partial
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.answers import remembered
 from benchmarks.figure import Figure
-from benchmarks.networks import accuracy, chosen, new_network, remembered, shared_pixels
+from benchmarks.networks import accuracy, chosen, new_network, shared_pixels
 from benchmarks.photo_runs import use_shared_weights
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def _recipe(way: str, seed: int) -> Recipe:
 
 
 def _measured(way: str, seed: int, quick: bool) -> dict[str, Any]:
-    return remembered(f"augmentation-{_DATA}-{way}-{seed}", quick, partial(_train, way, seed, quick))
+    return remembered("augmentation", f"{way}-{seed}", quick, partial(_train, way, seed, quick))
 
 
 def _train(way: str, seed: int, quick: bool) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from functools import partial
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.answers import remembered
 from benchmarks.figure import Figure
-from benchmarks.networks import accuracy, new_network, remembered
+from benchmarks.networks import accuracy, new_network
 from benchmarks.photo_runs import folder, half_run, student_recipe, use_shared_weights
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def measure(quick: bool) -> list[Figure]:
     half_run(_DATA, quick)
     teacher = folder("half", _DATA, quick)
     found = [
-        remembered(f"distillation-{_DATA}-{seed}", quick, partial(_answers, teacher, seed, quick)) for seed in seeds
+        remembered("distillation", f"seed-{seed}", quick, partial(_answers, teacher, seed, quick)) for seed in seeds
     ]
     gains = [100 * (one["distilled"] - one["alone"]) for one in found]
     each = "; ".join(

@@ -1,37 +1,19 @@
-"""Networks that are trained on the shared photos to be compared, seed by seed; what was measured is remembered."""
+"""Networks that are trained on the shared photos to be compared."""
 
 from __future__ import annotations
 
-import json
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.inputs import shared
-from benchmarks.photo_runs import WORK, use_shared_weights
+from benchmarks.photo_runs import use_shared_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import tf_keras
 
     from edge_runtime import InputContract
     from trainer.config import Recipe
     from trainer.types import Pixels
-
-
-def remembered(name: str, quick: bool, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What was measured under a name before, or is measured now: a long measurement goes on where it stopped."""
-    from trainer.files import write_json
-
-    record = WORK / ("quick" if quick else "full") / f"{name}.json"
-    if record.exists():
-        return dict(json.loads(record.read_text()))
-    found = measure()
-    record.parent.mkdir(parents=True, exist_ok=True)
-    write_json(record, found)
-    print(f"{name}: {found}", file=sys.stderr)
-    return found
 
 
 def shared_pixels(data: str, recipe: Recipe) -> tuple[tuple[str, ...], dict[str, Pixels]]:

@@ -2,62 +2,74 @@
 
 from __future__ import annotations
 
+import shutil
+from functools import partial
 from statistics import mean, stdev
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from benchmarks.answers import remembered
 from benchmarks.figure import Figure
-from benchmarks.photo_runs import photo_run, use_shared_weights
+from benchmarks.photo_runs import folder, photo_run, use_shared_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from trainer.pipeline import RunResult
 
 _SEEDS = (0, 1, 2)
 
 
 def measure(quick: bool) -> list[Figure]:
-    return measure_network("mobilenet_v2_0.35", {"trashnet": 89.0, "clothing": 87.5}, (), quick)
+    return measure_network("seeds", "mobilenet_v2_0.35", {"trashnet": 89.0, "clothing": 87.5}, (), quick)
 
 
 def measure_network(
-    backbone: str, least_percent: Mapping[str, float], settings: tuple[str, ...], quick: bool
+    measurement: str, backbone: str, least_percent: Mapping[str, float], settings: tuple[str, ...], quick: bool
 ) -> list[Figure]:
     """Trains a network on shared sets of photos.
 
     Args:
+        measurement: Its name.
         backbone: Name of the network.
         least_percent: By name of the data, the INT8 accuracy that is asked for.
         settings: That differ from the default recipe.
         quick: Trains each stage for an epoch, with one seed.
     """
     use_shared_weights()
+    seeds = _SEEDS[:1] if quick else _SEEDS
     figures = []
     for data, least in least_percent.items():
-        runs = [_run(backbone, data, seed, settings, quick) for seed in (_SEEDS[:1] if quick else _SEEDS)]
-        figures += _figures(backbone, data, runs, least, ", ".join(("default recipe", *settings)))
+        answers = [
+            remembered(measurement, f"{data}-{seed}", quick, partial(_answers, backbone, data, seed, settings, quick))
+            for seed in seeds
+        ]
+        figures += _figures(backbone, data, answers, least, ", ".join(("default recipe", *settings)))
     return figures
 
 
-def _run(backbone: str, data: str, seed: int, settings: tuple[str, ...], quick: bool) -> RunResult:
+def _answers(backbone: str, data: str, seed: int, settings: tuple[str, ...], quick: bool) -> dict[str, Any]:
+    """Test accuracies in percent, and the number of photos."""
     from trainer.recipe import read_recipe
 
-    recipe = read_recipe("default", [f"model.backbone={backbone}", f"seed={seed}", *settings])
-    return photo_run(f"seed{seed}-{backbone}", data, recipe, quick)
+    name = f"seed{seed}-{backbone}"
+    run = photo_run(
+        name, data, read_recipe("default", [f"model.backbone={backbone}", f"seed={seed}", *settings]), quick
+    )
+    tests = {kind: run.evaluations[kind]["test"] for kind in ("fp32", "int8")}
+    shutil.rmtree(folder(name, data, quick))
+    return {**{kind: 100 * test.accuracy for kind, test in tests.items()}, "count": tests["int8"].count}
 
 
-def _figures(backbone: str, data: str, runs: list[RunResult], least: float, recipe: str) -> list[Figure]:
-    fp32, int8 = ([100 * run.evaluations[kind]["test"].accuracy for run in runs] for kind in ("fp32", "int8"))
-    spread = f", standard deviation {stdev(int8):.2f}" if len(runs) > 1 else ""
+def _figures(backbone: str, data: str, answers: list[dict[str, Any]], least: float, recipe: str) -> list[Figure]:
+    fp32, int8 = ([one[kind] for one in answers] for kind in ("fp32", "int8"))
+    spread = f", standard deviation {stdev(int8):.2f}" if len(answers) > 1 else ""
     each = ", ".join(f"{value:.1f}" for value in int8)
     name = f"seeds.{data}_{backbone}"
     return [
         Figure(
             f"{name}_int8",
-            f"Test accuracy of {backbone} on {data}, INT8, mean of {len(runs)} seeds",
+            f"Test accuracy of {backbone} on {data}, INT8, mean of {len(answers)} seeds",
             mean(int8),
             "%",
-            f"{recipe}; {each}{spread}; {runs[0].evaluations['int8']['test'].count} photos",
+            f"{recipe}; {each}{spread}; {answers[0]['count']} photos",
             at_least=least,
         ),
         Figure(

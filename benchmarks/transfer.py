@@ -6,8 +6,9 @@ from functools import partial
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.answers import remembered
 from benchmarks.figure import Figure
-from benchmarks.networks import accuracy, chosen, new_network, remembered, shared_pixels
+from benchmarks.networks import accuracy, chosen, new_network, shared_pixels
 from benchmarks.photo_runs import use_shared_weights
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _FROM_SCRATCH = ("model.weights=none", "finetune.epochs=128", "finetune.patience
 def measure(quick: bool) -> list[Figure]:
     use_shared_weights()
     seeds = _SEEDS[:1] if quick else _SEEDS
-    found = [remembered(f"transfer-{_DATA}-{seed}", quick, partial(_both, seed, quick)) for seed in seeds]
+    found = [remembered("transfer", f"seed-{seed}", quick, partial(_both, seed, quick)) for seed in seeds]
     each = "; ".join(
         f"seed {seed}: {one['transfer']:.1%} against {one['scratch']:.1%} after {one['scratch_epochs']} epochs"
         for seed, one in zip(seeds, found, strict=True)

@@ -11,8 +11,9 @@ from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.answers import remembered
 from benchmarks.figure import Figure
-from benchmarks.networks import chosen, new_network, remembered, shared_pixels
+from benchmarks.networks import chosen, new_network, shared_pixels
 from benchmarks.photo_runs import use_shared_weights
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _USUAL_EPOCHS, _USUAL_BATCH_SIZE = 20, 64
 def measure(quick: bool) -> list[Figure]:
     use_shared_weights()
     seeds = _SEEDS[:1] if quick else _SEEDS
-    found = [remembered(f"wall_time-{_DATA}-{seed}", quick, partial(_both, seed, quick)) for seed in seeds]
+    found = [remembered("wall_time", f"seed-{seed}", quick, partial(_both, seed, quick)) for seed in seeds]
     each = "; ".join(
         f"seed {seed}: {_seconds(one['ours_s'])} against {_seconds(one['usual_s'])} until {one['goal']:.1%}"
         for seed, one in zip(seeds, found, strict=True)

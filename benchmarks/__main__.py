@@ -34,6 +34,7 @@ MEASUREMENTS = (
     "transfer",
     "wall_time",
     "search",
+    "extension",
     "distillation",
     "edge_model",
     "channel_pruning",

@@ -23,12 +23,17 @@ def trains_teacher(recipe: Recipe) -> bool:
 
 
 def teacher_recipe(recipe: Recipe) -> Recipe:
-    """The settings by which a run trains its teacher: its own, with another network."""
+    """The settings by which a run trains its teacher: its own, with another network and without label smoothing.
+
+    Smoothed labels teach a network to tell the wrong classes less apart, which is what a student is to learn from it
+    (Müller et al., "When Does Label Smoothing Help?", 2019).
+    """
     distill = recipe.distill
     model = replace(recipe.model, backbone=distill.teacher, input_size=distill.teacher_input_size)
     if recipe.model.weights not in ("imagenet", "auto", "none"):  # a file is the student's alone
         model = replace(model, weights="imagenet")
-    finetune = replace(recipe.finetune, epochs=distill.teacher_epochs or recipe.finetune.epochs)
+    epochs = distill.teacher_epochs or recipe.finetune.epochs
+    finetune = replace(recipe.finetune, epochs=epochs, label_smoothing=0.0)
     return replace(recipe, model=model, finetune=finetune)
 
 

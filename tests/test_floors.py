@@ -113,7 +113,7 @@ FLOORS = {
             *of("training", "finetune extend"),
             "reports.scatter_figure",
         ),
-        of("compression", "macs distillation"),
+        of("compression", "macs distillation allocation"),
         ("run", "data.packing", *of("conversion", "keras_models export layer_errors"), "reports.report_content"),
         ("demo.digits", *of("evaluation", "evaluate gate")),
         of("compression", "channels folding"),

@@ -7,12 +7,13 @@ with zeros packs smaller; TensorFlow Lite's INT8 kernels take as long as before.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trainer.compression.allocation import layer_adaptive
 from trainer.compression.folding import kernel_name
 from trainer.errors import CompressionError
 from trainer.training.finetune import fit_augmented
@@ -54,7 +55,7 @@ def sparsify(
 
     Sparsity grows by Zhu & Gupta's cubic schedule in the first two thirds of the steps, and only epochs that end at
     full sparsity may be the best one. With ``"2by4"`` all zeros come at once, in the first step: TFMOT has no schedule
-    for it.
+    for it. Otherwise a layer loses as many weights as `trainer.compression.allocation` finds that it can spare.
 
     Args:
         model: A trained functional or sequential model. It is not changed.
@@ -78,13 +79,15 @@ def sparsify(
     import tensorflow_model_optimization as tfmot
     import tf_keras
 
-    chosen = _chosen(model, config)
+    shares = _shares(_chosen(model, config), config)
     steps = -(-len(train) // finetuning.batch_size)
     frequency, end_step = _update_steps(steps * finetuning.epochs)
     gradual = config.structure != "2by4"
-    schedule = tfmot.sparsity.keras.PolynomialDecay(0.0, config.sparsity, 0, end_step, frequency=frequency)
-    trained = of_any_size(model)
-    network, layers = _wrapped(trained, {layer.name for layer in chosen}, config.structure, schedule)
+    schedules = {
+        name: tfmot.sparsity.keras.PolynomialDecay(0.0, share, 0, end_step, frequency=frequency)
+        for name, share in shares.items()
+    }
+    network, layers = _wrapped(of_any_size(model), config.structure, schedules)
     curve = fit_augmented(
         teacher.student_of(network) if teacher else network,
         train,
@@ -103,7 +106,7 @@ def sparsify(
     sparse.set_weights(model.get_weights())
     for name, layer in layers.items():
         _copy_weights(layer, sparse.get_layer(name))
-    _expect_sparsity(sparse, [layer.name for layer in chosen], config)
+    _expect_sparsity(sparse, shares, config)
     return sparse, curve
 
 
@@ -178,6 +181,20 @@ def _chosen(model: Any, config: SparsifyConfig) -> list[Any]:
     return chosen
 
 
+def _shares(chosen: Sequence[Any], config: SparsifyConfig) -> dict[str, float]:
+    """The sparsity of each layer, 0–1."""
+    if config.structure == "2by4":
+        return {layer.name: config.sparsity for layer in chosen}
+    return layer_adaptive({layer.name: _magnitudes(layer.kernel.numpy(), config) for layer in chosen}, config.sparsity)
+
+
+def _magnitudes(kernel: NDArray[np.float32], config: SparsifyConfig) -> NDArray[np.float32]:
+    """How large the weights or, in blocks, their means are."""
+    magnitudes: NDArray[np.float32] = np.abs(kernel)
+    in_blocks = config.structure == "block"
+    return magnitudes.reshape(-1, _NEIGHBOURS, kernel.shape[-1]).mean(axis=1) if in_blocks else magnitudes
+
+
 def _usual(model: Any, candidates: Sequence[Any]) -> list[Any]:
     """What is pruned unless the recipe says otherwise.
 
@@ -231,7 +248,7 @@ def _update_steps(steps: int) -> tuple[int, int]:
     return frequency, end // frequency * frequency
 
 
-def _wrapped(trained: Any, chosen: Collection[str], structure: str, schedule: Any) -> tuple[Any, dict[str, Any]]:
+def _wrapped(trained: Any, structure: str, schedules: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     """A copy of a network that prunes in training, and its layers by the names that they had."""
     import tensorflow_model_optimization as tfmot
     import tf_keras
@@ -241,11 +258,11 @@ def _wrapped(trained: Any, chosen: Collection[str], structure: str, schedule: An
     layers: dict[str, Any] = {}
 
     def wrap(layer: Any) -> Any:
-        pruned = layer.name in chosen
+        pruned = layer.name in schedules
         in_blocks = pruned and structure == "block" and isinstance(layer, tf_keras.layers.Conv2D)
         copy = _as_dense(layer) if in_blocks else layer.__class__.from_config(layer.get_config())
         if pruned:
-            copy = tfmot.sparsity.keras.prune_low_magnitude(copy, schedule, **options.get(structure, {}))
+            copy = tfmot.sparsity.keras.prune_low_magnitude(copy, schedules[layer.name], **options.get(structure, {}))
         layers[layer.name] = copy
         return copy
 
@@ -270,15 +287,15 @@ def _copy_weights(source: Any, target: Any) -> None:
     target.set_weights([weight.reshape(old.shape) for weight, old in weights])
 
 
-def _expect_sparsity(model: Any, names: Sequence[str], config: SparsifyConfig) -> None:
-    for name in names:
+def _expect_sparsity(model: Any, shares: Mapping[str, float], config: SparsifyConfig) -> None:
+    for name, share in shares.items():
         kernel = model.get_layer(name).get_weights()[0]
         reached = float(np.mean(kernel == 0))
         units = kernel.size / (_NEIGHBOURS if config.structure == "block" else 1)
         # TFMOT rounds the number of weights or blocks that stay, and keeps one at least.
-        if reached < config.sparsity - max(_TOLERANCE, 1 / units):
+        if reached < share - max(_TOLERANCE, 1 / units):
             raise CompressionError(
-                f"Expected {config.sparsity:.0%} of the weights of {name!r} to be zero after training, got "
+                f"Expected {share:.0%} of the weights of {name!r} to be zero after training, got "
                 f"{math.floor(reached * 1000) / 10}%. Train longer (sparsify.epochs), or leave it out of "
                 "sparsify.layers."
             )

@@ -76,7 +76,8 @@ class SparsifyConfig:
     """Magnitude pruning with TFMOT (Zhu & Gupta, 2017): a smaller download, not a faster network.
 
     Attributes:
-        sparsity: Share of the weights that become zero; 0: none, and the stage is skipped.
+        sparsity: Share of the weights that become zero, of all pruned layers together; each loses what it can spare.
+            0: none, and the stage is skipped.
         structure: ``"unstructured"``, ``"2by4"`` (two of four neighbours, so half of all) or ``"block"`` (1×4 blocks).
         layers: Patterns of layer names (``fnmatch``), of which one has to fit; empty: every convolution with a
             kernel of several channels and every dense layer but the last, where they hold a hundredth of the weights.

@@ -85,6 +85,11 @@ def kernel_of(model: Any, name: str) -> NDArray[np.float32]:
     return np.asarray(model.get_layer(name).get_weights()[0])
 
 
+def inner_sparsity(model: Any) -> float:
+    """Of the layers that are pruned by default, together."""
+    return float(np.mean(np.concatenate([kernel_of(model, name).ravel() for name in INNER]) == 0))
+
+
 def neighbours(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
     """Fours of input channels of the same output: (…, 4)."""
     return np.moveaxis(kernel, -2, -1).reshape(-1, 4)
@@ -94,7 +99,8 @@ def test_a_short_training_reaches_its_sparsity(model: Any, three_quarters: Any) 
     pruned, curve = three_quarters  # after 12 steps
     sparsity = layer_sparsity(pruned)
     assert {name for name, share in sparsity.items() if share > 0.01} == INNER
-    assert [sparsity[name] for name in sorted(INNER)] == pytest.approx([0.75] * 3, abs=0.01)
+    assert inner_sparsity(pruned) == pytest.approx(0.75, abs=0.01)
+    assert sparsity["pointwise"] < sparsity["wide"]  # 128 weights, and 2,304
     assert [(epoch.stage, epoch.epoch) for epoch in curve] == [("sparsify", number) for number in range(3)]
     assert pruned.input_shape == (None, SIZE, SIZE, 3)
     assert [type(layer) for layer in pruned.layers] == [type(layer) for layer in model.layers]
@@ -116,7 +122,7 @@ def test_an_epoch_before_full_sparsity_is_never_the_best(model: Any, train: Pixe
     config = FinetuneConfig(epochs=6, learning_rate=0.3, warmup_epochs=0, train_size=1.0, batch_size=8, patience=1)
     pruned, curve = sparse(model, train, val, SparsifyConfig(0.9), config)
     assert len(curve) >= 4  # the end of the growth
-    assert layer_sparsity(pruned)["wide"] == pytest.approx(0.9, abs=0.01)
+    assert layer_sparsity(pruned)["wide"] >= 0.9
 
 
 def test_patterns_choose_layers(model: Any, train: Pixels, val: Pixels) -> None:
@@ -133,10 +139,9 @@ def test_two_of_four_neighbours_become_zero(model: Any, train: Pixels, val: Pixe
 def test_blocks_of_four_neighbours_become_zero(model: Any, train: Pixels, val: Pixels) -> None:
     pruned, _ = sparse(model, train, val, SparsifyConfig(0.75, structure="block"))
     assert {name for name, share in layer_sparsity(pruned).items() if share > 0.01} == {"pointwise", "hidden"}
-    for name in ("pointwise", "hidden"):
-        zeros = (neighbours(kernel_of(pruned, name)) == 0).sum(axis=1)
-        assert set(zeros) == {0, 4}
-        assert (zeros == 4).mean() == pytest.approx(0.75, abs=0.01)
+    zeros = {name: (neighbours(kernel_of(pruned, name)) == 0).sum(axis=1) for name in ("pointwise", "hidden")}
+    assert [set(found) for found in zeros.values()] == [{0, 4}] * 2
+    assert np.mean(np.concatenate(list(zeros.values())) == 4) == pytest.approx(0.75, abs=0.01)
     assert pruned.get_layer("pointwise").kernel.shape == (1, 1, 8, 16)
 
 
@@ -155,7 +160,7 @@ def test_a_1x1_convolution_computes_the_same_while_it_is_pruned_in_blocks(
 def test_it_learns_from_a_teacher(model: Any, train: Pixels, val: Pixels, feature_weight: float) -> None:
     teacher = Teacher(model, DistillConfig(feature_weight=feature_weight), contract=CONTRACT)
     pruned, _ = sparse(model, train, val, SparsifyConfig(0.5), teacher=teacher)
-    assert layer_sparsity(pruned)["wide"] == pytest.approx(0.5, abs=0.01)
+    assert inner_sparsity(pruned) == pytest.approx(0.5, abs=0.01)
     assert [layer.name for layer in pruned.layers] == [layer.name for layer in model.layers]
 
 
@@ -240,5 +245,5 @@ def test_a_missed_sparsity_is_an_error(model: Any, train: Pixels, val: Pixels, m
     from trainer.compression import sparsity
 
     monkeypatch.setattr(sparsity, "_update_steps", lambda steps: (100, 100))  # as TFMOT does by itself
-    with pytest.raises(CompressionError, match=r"Expected 75% of the weights of 'pointwise' .* got 0\.0%"):
+    with pytest.raises(CompressionError, match=r"Expected \d\d% of the weights of 'pointwise' .* got 0\.0%"):
         sparse(model, train, val, SparsifyConfig(0.75))

@@ -82,7 +82,7 @@ FLOORS = {
             *("data", "training", "training.augmentation", "compression", "conversion", "evaluation", "reports"),
             *("demo", "commands", "search", "tracking"),
         ),
-        ("", "errors", "types", "evaluation.pareto", "data.measures"),
+        ("", "errors", "types", "evaluation.pareto", "data.measures", "reports.texts"),
         ("config.require", "tracking.follower"),
         of("config", "data training augmentation loss compression quantization extension evaluation search tracking"),
         ("config", "environment", "files", "quiet", "lock", *of("data", "images few split")),

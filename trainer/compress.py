@@ -17,7 +17,7 @@ from trainer.errors import CompressionError, RecipeError
 from trainer.evaluation.variants import Candidate, describe_variants, speed_conditions, time_candidates
 from trainer.external import ExternalModel, open_external
 from trainer.reports.compression_page import CompressionContent, write_compression_report
-from trainer.reports.report_page import KIND_NAMES
+from trainer.reports.texts import KIND_NAMES
 from trainer.training.augment import check_flip
 from trainer.types import Evaluation, Rung, Variant, Verdict
 

@@ -21,7 +21,7 @@ from trainer.compression.macs import count_macs
 from trainer.compression.sparsity import total_sparsity
 from trainer.evaluation.evaluate import evaluate_pixels
 from trainer.evaluation.multi_label import thresholds_of
-from trainer.reports.report_page import KIND_NAMES
+from trainer.reports.texts import KIND_NAMES
 from trainer.training.teachers import read_teacher
 from trainer.types import Evaluation, Variant
 

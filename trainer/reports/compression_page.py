@@ -10,18 +10,18 @@ from typing import Any, NamedTuple
 from trainer.evaluation.pareto import pareto_front
 from trainer.files import write_bytes, write_json
 from trainer.reports.figures import inline_svg
-from trainer.reports.report_page import (
+from trainer.reports.report_page import page_template
+from trainer.reports.scatter_figure import Look, looks, scatter_svg
+from trainer.reports.texts import (
     KIND_NAMES,
     SPLIT_NAMES,
     number_text,
-    page_template,
     percent,
     photos_text,
     points,
     signed_points,
     size_text,
 )
-from trainer.reports.scatter_figure import Look, looks, scatter_svg
 from trainer.types import Rung, Variant
 
 SCHEMA_VERSION = 1

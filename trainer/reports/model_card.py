@@ -9,16 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.files import write_bytes
-from trainer.reports.report_page import (
-    KIND_NAMES,
-    SPLIT_NAMES,
-    frequent_confusions,
-    interval_text,
-    number_text,
-    percent,
-    size_text,
-    worse_pictures,
-)
+from trainer.reports.report_page import frequent_confusions, worse_pictures
+from trainer.reports.texts import KIND_NAMES, SPLIT_NAMES, interval_text, number_text, percent, size_text
 
 if TYPE_CHECKING:
     from edge_runtime import ModelFile

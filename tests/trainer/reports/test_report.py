@@ -30,15 +30,8 @@ from trainer.reports.report_content import (
     StageTime,
     worst_mistakes,
 )
-from trainer.reports.report_page import (
-    duration_text,
-    headline,
-    number_text,
-    percent,
-    render_page,
-    signed_points,
-    size_text,
-)
+from trainer.reports.report_page import headline, render_page
+from trainer.reports.texts import duration_text, number_text, percent, signed_points, size_text
 from trainer.types import Dataset, Epoch, Evaluation, Photo, Pixels, Robustness
 
 np = pytest.importorskip("numpy")

@@ -46,16 +46,19 @@ def measure_network(
 
 
 def _answers(backbone: str, data: str, seed: int, settings: tuple[str, ...], quick: bool) -> dict[str, Any]:
-    """Test accuracies in percent, and the number of photos."""
+    """On the test photos: accuracies and the share of FP32's answers in percent, and their number; sizes in bytes."""
+    from trainer.evaluation.metrics import agreement
     from trainer.recipe import read_recipe
 
     name = f"seed{seed}-{backbone}"
     run = photo_run(
         name, data, read_recipe("default", [f"model.backbone={backbone}", f"seed={seed}", *settings]), quick
     )
-    tests = {kind: run.evaluations[kind]["test"] for kind in ("fp32", "int8")}
+    fp32, int8 = (run.evaluations[kind]["test"] for kind in ("fp32", "int8"))
+    sizes = {"fp32_bytes": run.fp32.stat().st_size, "int8_bytes": run.int8.stat().st_size}
     shutil.rmtree(folder(name, data, quick))
-    return {**{kind: 100 * test.accuracy for kind, test in tests.items()}, "count": tests["int8"].count}
+    accuracies = {"fp32": 100 * fp32.accuracy, "int8": 100 * int8.accuracy, "agreement": agreement(fp32, int8)}
+    return {**accuracies, **sizes, "count": int8.count, "kernels": int8.kernels}
 
 
 def _figures(backbone: str, data: str, answers: list[dict[str, Any]], least: float, recipe: str) -> list[Figure]:
@@ -69,7 +72,8 @@ def _figures(backbone: str, data: str, answers: list[dict[str, Any]], least: flo
             f"Test accuracy of {backbone} on {data}, INT8, mean of {len(answers)} seeds",
             mean(int8),
             "%",
-            f"{recipe}; {each}{spread}; {answers[0]['count']} photos",
+            f"{recipe}; {each}{spread}; {answers[0]['count']} photos; {mean(one['agreement'] for one in answers):.1f}% "
+            f"of the answers are FP32's; {answers[0]['kernels']}",
             at_least=least,
         ),
         Figure(
@@ -79,5 +83,13 @@ def _figures(backbone: str, data: str, answers: list[dict[str, Any]], least: flo
             "points",
             f"FP32: {', '.join(f'{value:.1f}' for value in fp32)}",
             at_most=1.0,
+        ),
+        Figure(
+            f"{name}_size",
+            f"Size of the INT8 file that ships, against the FP32 file ({backbone}, {data})",
+            mean(100 * one["int8_bytes"] / one["fp32_bytes"] for one in answers),
+            "%",
+            f"{answers[0]['int8_bytes']:,} against {answers[0]['fp32_bytes']:,} bytes with the first seed",
+            at_most=30.0,
         ),
     ]

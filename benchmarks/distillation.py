@@ -5,7 +5,6 @@ The teacher is MobileNetV2 1.0, trained as a run trains its teacher: without lab
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from statistics import mean
 from typing import TYPE_CHECKING, Any
@@ -30,23 +29,26 @@ def measure(quick: bool) -> list[Figure]:
     settings = {"finetune": {"epochs": 16, "label_smoothing": 0.0}}
     photo_run("unsmoothed", _DATA, teacher_recipe().updated(settings), quick)
     teacher = folder("unsmoothed", _DATA, quick)
-    found = [
-        remembered("distillation", f"seed-{seed}", quick, partial(_answers, teacher, seed, quick)) for seed in seeds
-    ]
-    gains = [100 * (one["distilled"] - one["alone"]) for one in found]
+    found = {
+        way: [
+            remembered("distillation", f"{way}-{seed}", quick, partial(_answers, teacher, way, seed, quick))
+            for seed in seeds
+        ]
+        for way in ("alone", "distilled")
+    }
+    pairs = list(zip(*found.values(), strict=True))
     each = "; ".join(
-        f"seed {s}: {one['alone']:.1%} to {one['distilled']:.1%}" for s, one in zip(seeds, found, strict=True)
+        f"seed {seed}: {a['student']:.1%} to {b['student']:.1%}" for seed, (a, b) in zip(seeds, pairs, strict=True)
     )
-    recipe = _recipe(teacher)
+    known = found["distilled"][0]
     return [
         Figure(
             "distillation.gain",
             f"What distillation brings a MobileNetV2 0.35 on {_DATA}, the same steps with and without",
-            mean(gains),
+            mean(100 * (b["student"] - a["student"]) for a, b in pairs),
             "points",
-            f"mean of {len(seeds)} seeds, FP32, 160 px, {recipe.finetune.epochs} epochs; {each}; "
-            f"teacher MobileNetV2 1.0, 224 px: {found[0]['teacher']:.1%}; "
-            f"{found[0]['count']} test photos",
+            f"mean of {len(seeds)} seeds, FP32, 160 px, {_recipe(teacher).finetune.epochs} epochs; {each}; "
+            f"teacher MobileNetV2 1.0, 224 px: {known['teacher']:.1%}; {known['count']} test photos",
             at_least=1.0,
         )
     ]
@@ -56,8 +58,8 @@ def _recipe(teacher: Path) -> Recipe:
     return student_recipe(teacher, "finetune.epochs=16")
 
 
-def _answers(teacher: Path, seed: int, quick: bool) -> dict[str, Any]:
-    """Trains a student both ways, and measures both and the teacher."""
+def _answers(teacher: Path, way: str, seed: int, quick: bool) -> dict[str, Any]:
+    """Trains a student, and measures it and the teacher on the test photos, and it on validation."""
     from dataclasses import replace
 
     from trainer.artifacts import input_contract, read_dataset, read_latest, read_pixels
@@ -72,27 +74,24 @@ def _answers(teacher: Path, seed: int, quick: bool) -> dict[str, Any]:
     here = Run(run.folder, run.photos, recipe, None)
     train, val, test = (read_pixels(here, dataset, split) for split in ("train", "val", "test"))
     config = replace(recipe.finetune, epochs=1) if quick else recipe.finetune
-    accuracies: dict[str, Any] = {"count": len(test)}
-    network = read_latest(run)
-    for way in ("alone", "distilled"):
-        student = new_network(recipe, len(dataset.labels))
-        train_head(student, train, val, recipe.head, contract=contract, seed=seed)
-        guide = Teacher(
-            network, recipe.distill, contract=input_contract(run.recipe), pixels=read_pixels(run, dataset, "train")
-        )
-        finetune(
-            student,
-            train,
-            val,
-            config,
-            recipe.augment,
-            contract=contract,
-            seed=seed,
-            teacher=guide if way == "distilled" else None,
-            stage=way,
-        )
-        accuracies[way] = accuracy(student, test, contract)
-        accuracies[f"{way}_val"] = accuracy(student, val, contract)
-        print(f"seed {seed}, {way}: {accuracies[f'{way}_val']:.1%} on validation", file=sys.stderr)
-    accuracies["teacher"] = accuracy(network, read_pixels(run, dataset, "test"), input_contract(run.recipe))
-    return accuracies
+    network, theirs = read_latest(run), input_contract(run.recipe)
+    guide = Teacher(network, recipe.distill, contract=theirs, pixels=read_pixels(run, dataset, "train"))
+    student = new_network(recipe, len(dataset.labels))
+    train_head(student, train, val, recipe.head, contract=contract, seed=seed)
+    finetune(
+        student,
+        train,
+        val,
+        config,
+        recipe.augment,
+        contract=contract,
+        seed=seed,
+        teacher=guide if way == "distilled" else None,
+        stage=way,
+    )
+    return {
+        "student": accuracy(student, test, contract),
+        "student_val": accuracy(student, val, contract),
+        "teacher": accuracy(network, read_pixels(run, dataset, "test"), theirs),
+        "count": len(test),
+    }

@@ -13,6 +13,7 @@ from trainer.config import (
     PruneConfig,
     QatConfig,
     Recipe,
+    RobustnessConfig,
     SparsifyConfig,
 )
 from trainer.errors import DatasetError, OutputFolderError
@@ -60,7 +61,7 @@ def open_extended(model: Path, announce: Callable[[str], None]) -> Run:
 
 
 def extension_recipe(of: Run) -> Recipe:
-    """The settings of the run that extends another one: that one's, with all that needs the old photos left out."""
+    """The settings of the run that extends another one: that one's, without what needs the old photos or takes long."""
     return replace(
         of.recipe,
         extend=ExtendConfig(str(of.folder)),
@@ -72,6 +73,7 @@ def extension_recipe(of: Run) -> Recipe:
         qat=QatConfig(),
         quantize=replace(of.recipe.quantize, samples=of.recipe.quantize.samples or _SAMPLES),
         gate=replace(of.recipe.gate, repair=False),
+        robustness=RobustnessConfig(photos=0),
     )
 
 

@@ -75,17 +75,10 @@ def quantize(run: Run, folder: Path) -> None:
     write_bytes(folder / MODEL_FILES["int8"], (folder / f"int8_{chosen.name}.tflite").read_bytes())
     write_rungs(folder, rungs, history)
     images, _ = subject.pictures()
-    write_int8_costs(folder, tried, _layer_errors(network, images, contract))
+    errors = () if run.recipe.extend.run else subject.layer_errors  # a new head changes no other layer
+    write_int8_costs(folder, tried, tuple((error.name, error.rmse_over_scale) for error in errors))
     _other_precisions(run, folder, network, images, temperature)
     _earlier_networks(run, folder, images)
-
-
-def _layer_errors(network: Any, images: Any, contract: InputContract) -> tuple[tuple[str, float], ...]:
-    from trainer.conversion.layer_errors import layer_errors
-    from trainer.conversion.preparation import prepare_for_int8
-
-    prepared = prepare_for_int8(network, images, contract=contract)
-    return tuple((e.name, e.rmse_over_scale) for e in layer_errors(prepared, images, contract=contract))
 
 
 def _other_precisions(run: Run, folder: Path, network: Any, images: Any, temperature: float) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from edge_runtime import InputContract
     from edge_runtime.manifest import Calibration
     from trainer.config import Recipe
+    from trainer.conversion.layer_errors import LayerError
 
 Measure = Callable[[str, bytes, "Calibration"], Evaluation]
 """Writes a rung's model under its name and measures it on the validation split."""
@@ -61,6 +63,16 @@ class Subject:
         """The representative dataset, or one that is so many times as large."""
         samples = times * self.samples
         return representative_set(self.train, samples=samples, seed=self.recipe.seed, num_classes=self.num_classes)
+
+    @cached_property
+    def prepared(self) -> Any:
+        """The network with its channels equalized and its biases corrected."""
+        return prepare_for_int8(self.network, self.pictures()[0], contract=self.contract)
+
+    @cached_property
+    def layer_errors(self) -> tuple[LayerError, ...]:
+        """What INT8 costs in each layer of that, worst first."""
+        return layer_errors(self.prepared, self.pictures()[0], contract=self.contract)
 
 
 @dataclass(frozen=True)
@@ -145,7 +157,9 @@ def _costly(subject: Subject) -> Iterator[_Attempt]:
 
 def _prepared(subject: Subject, name: str, title: str, *, times: int = 1) -> _Attempt:
     images, record = subject.pictures(times)
-    prepared = prepare_for_int8(subject.network, images, contract=subject.contract)
+    prepared = subject.prepared
+    if times > 1:
+        prepared = prepare_for_int8(subject.network, images, contract=subject.contract)
     return _Attempt(name, title, _converted(subject, prepared, images), record, f"{len(images)} pictures")
 
 
@@ -181,10 +195,9 @@ def _trained(subject: Subject, *, teach: bool) -> Iterator[_Attempt]:
 def _mixed(subject: Subject) -> Iterator[_Attempt]:
     """The layers that INT8 costs most stay in float, more and more of them."""
     images, record = subject.pictures()
-    prepared = prepare_for_int8(subject.network, images, contract=subject.contract)
-    worst = [error.name for error in layer_errors(prepared, images, contract=subject.contract)]
+    worst = [error.name for error in subject.layer_errors]
     for count in (count for count in _FLOAT_LAYERS if count < len(worst)):
-        content = _converted(subject, prepared, images, float_layers=tuple(worst[:count]))
+        content = _converted(subject, subject.prepared, images, float_layers=tuple(worst[:count]))
         title = f"{count} layer{'s' if count > 1 else ''} in float"
         remark = f"not full integer: {', '.join(worst[:count])} in float"
         yield _Attempt(f"mixed_{count}", title, content, record, remark, full_integer=False)

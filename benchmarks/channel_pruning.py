@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from benchmarks.figure import Figure
-from benchmarks.photo_runs import half_run, variant_of
+from benchmarks.photo_runs import photo_run, teacher_recipe, teacher_run, variant_of
 
 _DATA = "clothing"
 
 
 def measure(quick: bool) -> list[Figure]:
-    result = half_run(_DATA, quick)
+    recipe = teacher_recipe().updated({"prune": {"keep_macs": 0.5, "epochs": 16}})
+    result = photo_run("half", _DATA, recipe, quick, like=teacher_run(_DATA, quick))
     figures = []
     for precision in ("fp32", "int8"):
         whole, pruned = (variant_of(result, f"{network}_{precision}") for network in ("student", "pruned"))

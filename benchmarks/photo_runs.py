@@ -69,12 +69,6 @@ def teacher_run(data: str, quick: bool) -> Path:
     return folder("teacher", data, quick)
 
 
-def half_run(data: str, quick: bool) -> RunResult:
-    """The run that took half of the teacher's multiply-adds away and let it learn from itself for 16 more epochs."""
-    recipe = teacher_recipe().updated({"prune": {"keep_macs": 0.5, "epochs": 16}})
-    return photo_run("half", data, recipe, quick, like=teacher_run(data, quick))
-
-
 def edge_run(data: str, quick: bool) -> RunResult:
     """The run that made the edge model: distilled, channel-pruned, INT8."""
     pruning = ("prune.keep_macs=0.75", "prune.epochs=10")

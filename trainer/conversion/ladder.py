@@ -157,9 +157,8 @@ def _costly(subject: Subject) -> Iterator[_Attempt]:
 
 def _prepared(subject: Subject, name: str, title: str, *, times: int = 1) -> _Attempt:
     images, record = subject.pictures(times)
-    prepared = subject.prepared
-    if times > 1:
-        prepared = prepare_for_int8(subject.network, images, contract=subject.contract)
+    more = times > 1
+    prepared = prepare_for_int8(subject.network, images, contract=subject.contract) if more else subject.prepared
     return _Attempt(name, title, _converted(subject, prepared, images), record, f"{len(images)} pictures")
 
 

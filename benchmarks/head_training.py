@@ -27,7 +27,7 @@ def measure(quick: bool) -> list[Figure]:
     from edge_runtime import InputContract
     from trainer.config import HeadConfig
     from trainer.training.backbones import get_backbone
-    from trainer.training.transfer import compute_features, train_head
+    from trainer.training.transfer import feature_extractor, train_head
 
     backbone = get_backbone(_BACKBONE)
     contract = InputContract(backbone.input_size, backbone.input_size, mean=backbone.mean, std=backbone.std)
@@ -35,7 +35,7 @@ def measure(quick: bool) -> list[Figure]:
     train, val = _random_pixels(count, backbone, seed=0), _random_pixels(count // 8, backbone, seed=1)
     model = _model(backbone)
     start = perf_counter()
-    compute_features(model, train.images, contract=contract, progress=False)
+    feature_extractor(model, contract=contract, progress=False)(train.images)
     features_s = perf_counter() - start
 
     epochs = 12

@@ -73,12 +73,13 @@ def _both(seed: int, quick: bool) -> dict[str, Any]:
 def _ours(recipe: Recipe, num_classes: int, train: Pixels, val: Pixels) -> tuple[float, Sequence[Epoch]]:
     """Seconds that the features of all pictures take, once; and the learning curve on them."""
     from trainer.artifacts import input_contract
-    from trainer.training.transfer import compute_features, fit_head
+    from trainer.training.transfer import feature_extractor, fit_head
     from trainer.types import Features
 
     network, contract = new_network(recipe, num_classes), input_contract(recipe)
     start = perf_counter()
-    known, held_out = (Features(compute_features(network, p.images, contract=contract), p.labels) for p in (train, val))
+    extract = feature_extractor(network, contract=contract)
+    known, held_out = (Features(extract(pixels.images), pixels.labels) for pixels in (train, val))
     return perf_counter() - start, fit_head(network, known, held_out, recipe.head, seed=recipe.seed)
 
 

@@ -119,7 +119,7 @@ FLOORS = {
         of("compression", "channels folding"),
         ("compression.fake_quantization",),
         ("reports.multi_label_page", *of("compression", "importance qat sparsity clustering")),
-        ("artifacts", "compression.channel_pruning", "reports.report_page"),
+        ("artifacts", "reports.report_page", *of("compression", "channel_pruning cost")),
         ("external", "kept", "training.teachers", *of("conversion", "stamp ladder"), "doctor.features"),
         ("extension", "plan", "signing", "evaluation.variants", "doctor.check", "training.find_lr"),
         of("reports", "report compression_page summary preview model_card"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, replace
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,7 +15,19 @@ from trainer.files import read_json, write_bytes, write_json
 from trainer.quiet import load_tensorflow
 from trainer.run import Run
 from trainer.training.backbones import get_backbone
-from trainer.types import Dataset, Epoch, Evaluation, Extension, Pixels, Robustness, Rung, Split, Variant, Verdict
+from trainer.types import (
+    Dataset,
+    Epoch,
+    Evaluation,
+    Extension,
+    NetworkCost,
+    Pixels,
+    Robustness,
+    Rung,
+    Split,
+    Variant,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from edge_runtime import InputContract
@@ -140,6 +153,18 @@ def read_latest(run: Run) -> Any:
     return read_model(run, list(finished_networks(run))[-1])
 
 
+def read_known(run: Run) -> Any:
+    """The tf_keras model of a finished run that is extended. Stages share it, so none may change it."""
+    file = run.stage(list(finished_networks(run))[-1]) / "model.keras"
+    return _loaded_once(file.resolve(), file.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _loaded_once(file: Path, changed_ns: int) -> Any:
+    """The model of a file as it was written at a time: loading one takes seconds."""
+    return load_model(file)
+
+
 def was_pretrained(run: Run) -> bool:
     """Whether training began with pretrained weights."""
     first = "head" if run.stage("head").exists() else "extend"
@@ -237,6 +262,17 @@ def read_int8_costs(run: Run) -> tuple[tuple[tuple[int, float], ...], tuple[tupl
     """Number of pictures and how much two such sets disagree, 0–1; name and error of each layer, worst first."""
     found = read_json(run.stage("quantize") / "int8_costs.json")
     return tuple((n, share) for n, share in found["calibration"]), tuple((n, e) for n, e in found["layer_errors"])
+
+
+def write_network_costs(folder: Path, costs: dict[str, NetworkCost]) -> None:
+    """Of the quantize stage: what each network of the run costs, by its name."""
+    write_json(folder / "network_costs.json", {name: asdict(cost) for name, cost in costs.items()})
+
+
+def read_network_costs(run: Run) -> dict[str, NetworkCost]:
+    """By the network's name: those of `NETWORKS`, and ``"teacher"``."""
+    found = read_json(run.stage("quantize") / "network_costs.json")
+    return {name: NetworkCost(**cost) for name, cost in found.items()}
 
 
 def write_variants(folder: Path, variants: tuple[Variant, ...]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from trainer.artifacts import MODEL_FILES
+from trainer.compression.cost import count_cost
 from trainer.errors import CompressionError, RecipeError
 from trainer.evaluation.variants import Candidate, describe_variants, speed_conditions, time_candidates
 from trainer.external import ExternalModel, open_external
@@ -288,18 +289,16 @@ class _Search:
 
     def _variants(self, best: _Trial) -> tuple[tuple[Variant, ...], str]:
         """All that were tried beside the baseline, and how they were timed."""
-        contract = self._opened.contract
         whole = "The network as it came, FP32"
-        candidates = [Candidate("whole", "fp32", whole, self._fp32, self._network, contract)]
+        candidates = [Candidate("whole", "fp32", whole, self._fp32, count_cost(self._network))]
         evaluations = {candidates[0].name: {"val": self._baseline}}
         for share in sorted(self._trials, reverse=True):
             trial = self._trials[share]
             stage = "whole" if share == 1.0 else f"{round(100 * share)}_percent"
             precision = "int8" if trial.rung.full_integer else "mixed"
             title = f"{share:.0%} of the multiply-adds, {KIND_NAMES[precision]}"
-            candidates.append(
-                Candidate(stage, precision, title, trial.file, trial.network, contract, ships=trial is best)
-            )
+            cost = count_cost(trial.network)
+            candidates.append(Candidate(stage, precision, title, trial.file, cost, ships=trial is best))
             evaluations[candidates[-1].name] = {"val": trial.evaluation}
         speed = time_candidates(candidates)
         return describe_variants(candidates, evaluations, speed), speed_conditions(speed, best.file)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trainer.artifacts import chosen_rung
 from trainer.config import (
     ClusterConfig,
     DistillConfig,
@@ -24,7 +25,7 @@ from trainer.types import Dataset
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_SAMPLES = 256  # calibration pictures: enough, where looking for the number takes as long as all the rest
+_SAMPLES = 128  # calibration pictures: enough, where looking for the number takes as long as all the rest
 
 
 def open_extended(model: Path, announce: Callable[[str], None]) -> Run:
@@ -71,7 +72,12 @@ def extension_recipe(of: Run) -> Recipe:
         sparsify=SparsifyConfig(),
         cluster=ClusterConfig(),
         qat=QatConfig(),
-        quantize=replace(of.recipe.quantize, samples=of.recipe.quantize.samples or _SAMPLES),
+        quantize=replace(
+            of.recipe.quantize,
+            samples=of.recipe.quantize.samples or _SAMPLES,
+            # A new head changes none of the layers for which the other run has found the better of the two.
+            ways=("plain",) if chosen_rung(of).name == "plain" else ("equalized",),
+        ),
         gate=replace(of.recipe.gate, repair=False),
         robustness=RobustnessConfig(photos=0),
     )

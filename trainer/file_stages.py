@@ -19,6 +19,7 @@ from trainer.artifacts import (
     read_pixels,
     write_evaluation,
     write_int8_costs,
+    write_network_costs,
     write_robustness,
     write_rungs,
     write_speed,
@@ -28,7 +29,7 @@ from trainer.environment import package_versions
 from trainer.files import write_bytes, write_json
 from trainer.run import Run
 from trainer.training.teachers import read_teacher
-from trainer.types import Evaluation, Robustness
+from trainer.types import Evaluation, NetworkCost, Robustness
 
 if TYPE_CHECKING:
     from edge_runtime import InputContract
@@ -39,6 +40,7 @@ _BENCHMARK_S = 5.0
 
 def quantize(run: Run, folder: Path) -> None:
     """The last network in FP32, the ladder to its INT8 model, and what to compare it with."""
+    from trainer.compression.cost import count_cost
     from trainer.conversion.calibration import stable_samples
     from trainer.conversion.ladder import Subject, climb
     from trainer.conversion.quantize import convert_fp32
@@ -78,7 +80,8 @@ def quantize(run: Run, folder: Path) -> None:
     errors = () if run.recipe.extend.run else subject.layer_errors  # a new head changes no other layer
     write_int8_costs(folder, tried, tuple((error.name, error.rmse_over_scale) for error in errors))
     _other_precisions(run, folder, network, images, temperature)
-    _earlier_networks(run, folder, images)
+    costs = {**_earlier_networks(run, folder, images), list(finished_networks(run).values())[-1]: count_cost(network)}
+    write_network_costs(folder, costs)
 
 
 def _other_precisions(run: Run, folder: Path, network: Any, images: Any, temperature: float) -> None:
@@ -96,19 +99,24 @@ def _other_precisions(run: Run, folder: Path, network: Any, images: Any, tempera
         _export(run, file, conversions[precision](), contract, temperature=temperature)
 
 
-def _earlier_networks(run: Run, folder: Path, images: Any) -> None:
+def _earlier_networks(run: Run, folder: Path, images: Any) -> dict[str, NetworkCost]:
+    """Converts the networks that came before the last one; what each costs, by its name."""
+    from trainer.compression.cost import count_cost
     from trainer.conversion.preparation import prepare_for_int8
     from trainer.conversion.quantize import convert_fp32, convert_int8
 
-    contract = input_contract(run.recipe)
+    contract, costs = input_contract(run.recipe), dict[str, NetworkCost]()
     for stage, name in list(finished_networks(run).items())[:-1]:
         network = read_model(run, stage)
+        costs[name] = count_cost(network)
         prepared = prepare_for_int8(network, images, contract=contract)
         _export(run, folder / f"{name}_fp32.tflite", convert_fp32(network), contract)
         _export(run, folder / f"{name}_int8.tflite", convert_int8(prepared, images, contract=contract), contract)
     if run.recipe.distill.teacher:
         teacher, theirs = read_teacher(run)
+        costs["teacher"] = count_cost(teacher)
         _export(run, folder / "teacher_fp32.tflite", convert_fp32(teacher), theirs)
+    return costs
 
 
 def evaluate(run: Run, folder: Path) -> None:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer.artifacts import input_contract, read_dataset, read_latest, read_pixels
+from trainer.artifacts import input_contract, read_dataset, read_known, read_latest, read_pixels
 from trainer.conversion.calibration import stratified
 from trainer.errors import OutputFolderError
 from trainer.files import read_json, write_bytes, write_json
@@ -66,14 +66,15 @@ def keep(run: Run, folder: Path) -> None:
     import numpy as np
 
     load_tensorflow()
-    from trainer.training.transfer import compute_features
+    from trainer.training.transfer import feature_extractor
 
     dataset, contract = read_dataset(run), input_contract(run.recipe)
     if dataset.multi_label:
         return  # an extension learns one label a photo
     extended = load_run(Path(run.recipe.extend.run)) if run.recipe.extend.run else None
-    network = read_latest(extended or run)
+    network = read_known(extended) if extended else read_latest(run)
     before = read_kept(extended) if extended else None
+    extract = feature_extractor(network, contract=contract)
     copied = {photo.path for photo in before.copies} if before else set()  # their features are there already
     photos, features = (list(before.photos), [before.features]) if before else ([], [])
     copies: list[Photo] = []
@@ -83,7 +84,7 @@ def keep(run: Run, folder: Path) -> None:
         found = _photos_of(dataset, pixels)
         chosen = [index for index in _drawn(run, pixels, _FEATURES) if found[index].path not in copied]
         photos += [found[index] for index in chosen]
-        features.append(compute_features(network, pixels.images[chosen], contract=contract).astype(np.float16))
+        features.append(extract(pixels.images[chosen]).astype(np.float16))
         for index in _drawn(run, pixels, round(_SHARES[split] * run.recipe.keep.pictures)):
             copies.append(_copy(folder, len(copies), pixels.images[index], found[index]))
     np.save(folder / _VALUES, np.concatenate(features))

@@ -12,6 +12,7 @@ from trainer.artifacts import (
     input_contract,
     input_size,
     read_dataset,
+    read_known,
     read_latest,
     read_model,
     read_pixels,
@@ -74,10 +75,11 @@ def _accuracy_by_photos(run: Run, model: Any) -> tuple[tuple[float, float], ...]
     import numpy as np
 
     from trainer.evaluation.more_photos import accuracy_by_photos
-    from trainer.training.transfer import compute_features
+    from trainer.training.transfer import feature_extractor
 
     parts = _pixels(run)
-    features = [compute_features(model, pixels.images, contract=input_contract(run.recipe)) for pixels in parts]
+    extract = feature_extractor(model, contract=input_contract(run.recipe))
+    features = [extract(pixels.images) for pixels in parts]
     pooled = Features(np.concatenate(features), np.concatenate([pixels.labels for pixels in parts]))
     return accuracy_by_photos(pooled, seed=run.recipe.seed)
 
@@ -167,7 +169,7 @@ def extend(run: Run, folder: Path) -> None:
     of, kept, recipe = load_run(Path(run.recipe.extend.run)), read_kept(run), run.recipe
     known = read_kept(of)
     load_tensorflow()
-    before, classes = read_latest(of), len(kept.labels)
+    before, classes = read_known(of), len(kept.labels)
     model, history = extend_head(before, classes, kept.split("train"), kept.split("val"), recipe.head, seed=recipe.seed)
     write_trained(folder, model, history, pretrained=was_pretrained(of))
     added = [photo.label for photo in kept.photos[len(known.photos) :]]

@@ -315,6 +315,19 @@ class Rung:
 
 
 @dataclass(frozen=True)
+class NetworkCost:
+    """What a network costs, in whatever precision.
+
+    Attributes:
+        macs: Multiply-adds of one inference.
+        sparsity: Share of zeros in its kernels, 0–1.
+    """
+
+    macs: int
+    sparsity: float
+
+
+@dataclass(frozen=True)
 class Variant:
     """One model file of a run, measured beside the others.
 

@@ -110,6 +110,7 @@ def test_an_unknown_name_or_a_wrong_type_is_refused_by_its_full_name(values: dic
         ("augment", "rand_augment", [11.0]),
         ("quantize", "samples", [-1]),
         ("quantize", "io", ["int4"]),
+        ("quantize", "ways", [[], ["best"], ["plain", "best"]]),
         ("gate", "max_drop", [-1.0, 101.0, float("nan")]),
         ("gate", "min_agreement", [-1.0, 101.0]),
     ],

@@ -90,6 +90,29 @@ def test_the_network_below_the_head_stays_as_it_was(first: Path, extended: RunRe
     assert after[-1].shape == (4,)
 
 
+def test_the_network_that_is_extended_is_loaded_once_and_anew_when_it_changes(first: Path, tmp_path: Path) -> None:
+    from trainer.artifacts import read_known
+    from trainer.training.backbones import HEAD_LAYER
+
+    shutil.copytree(first, tmp_path / "run")
+    run = load_run(tmp_path / "run")
+    known = read_known(run)
+    assert read_known(run) is known
+    known.get_layer(HEAD_LAYER).bias.assign_add([1.0, 1.0, 1.0])
+    known.save(run.stage("finetune") / "model.keras")
+    again = read_known(run)
+    assert again is not known
+    assert (again.get_weights()[-1] == known.get_weights()[-1]).all()
+
+
+def test_it_is_quantized_the_way_that_served_the_other_run(first: Path, extended: RunResult) -> None:
+    from trainer.artifacts import chosen_rung, read_rungs
+
+    (rung,) = read_rungs(load_run(extended.fp32.parent))
+    assert rung.name == chosen_rung(load_run(first)).name
+    assert rung.chosen
+
+
 def test_it_is_told_how_the_known_classes_fare(extended: RunResult) -> None:
     assert extended.extension is not None
     by_label = {one.label: one for one in extended.extension.classes}

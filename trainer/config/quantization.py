@@ -7,6 +7,8 @@ from typing import Literal
 
 from trainer.config.require import require
 
+WAYS = ("plain", "equalized")
+
 
 @dataclass(frozen=True)
 class QuantizeConfig:
@@ -15,17 +17,23 @@ class QuantizeConfig:
     Attributes:
         samples: Pictures of the representative dataset, class-stratified, from the training split alone; 0: as many
             as it takes for two disjoint sets to give the same ranges.
+        ways: The first rungs of the ladder, which are tried in any case: ``"plain"``, ``"equalized"`` (channels
+            balanced, kernels rounded, biases corrected) or both, of which the better one ships.
         io: dtype of the input and output tensors, ``"int8"`` or ``"uint8"``.
         also: Further files that are made and measured: ``"float16"``, ``"dynamic_range"``, ``"int16"``.
     """
 
     samples: int = 0
+    ways: tuple[str, ...] = WAYS
     io: Literal["int8", "uint8"] = "int8"
     also: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "ways", tuple(self.ways))
         object.__setattr__(self, "also", tuple(self.also))
         require(self.samples >= 0, "quantize.samples", "at least 0", self.samples)
+        known = bool(self.ways) and set(self.ways) <= set(WAYS)
+        require(known, "quantize.ways", f"one or more of {', '.join(WAYS)}", list(self.ways))
         require(self.io in ("int8", "uint8"), "quantize.io", "int8 or uint8", self.io)
         kinds = ("float16", "dynamic_range", "int16")
         require(set(self.also) <= set(kinds), "quantize.also", f"some of {', '.join(kinds)}", list(self.also))

@@ -1,8 +1,8 @@
 """The ladder: ways to quantize, cheapest first, climbed until INT8 keeps the promise.
 
-The first two rungs cost seconds and are always tried; more comes only where they are not enough. Which rung ships is
-decided on the validation split: of those that keep the promise, the one whose answers equal FP32's most often. That
-counts every picture, where accuracy counts only those that change sides.
+The first two rungs cost seconds and are tried in any case, unless the recipe takes one of them; more comes only where
+they are not enough. Which rung ships is decided on the validation split: of those that keep the promise, the one whose
+answers equal FP32's most often. That counts every picture, where accuracy counts only those that change sides.
 """
 
 from __future__ import annotations
@@ -141,10 +141,12 @@ def climb(
 
 
 def _cheap(subject: Subject) -> Iterator[_Attempt]:
-    images, record = subject.pictures()
-    remark = f"{len(images)} pictures"
-    yield _Attempt("plain", "Plain quantization", _converted(subject, subject.network, images), record, remark)
-    yield _prepared(subject, "equalized", "Channels equalized, biases corrected")
+    ways, (images, record) = subject.recipe.quantize.ways, subject.pictures()
+    if "plain" in ways:
+        content, remark = _converted(subject, subject.network, images), f"{len(images)} pictures"
+        yield _Attempt("plain", "Plain quantization", content, record, remark)
+    if "equalized" in ways:
+        yield _prepared(subject, "equalized", "Channels equalized, biases corrected")
 
 
 def _costly(subject: Subject) -> Iterator[_Attempt]:

@@ -10,7 +10,7 @@ from trainer.config import Recipe
 from trainer.data.pixels import load_pixels
 from trainer.quiet import load_tensorflow
 from trainer.training.backbones import build_model, get_backbone
-from trainer.training.transfer import compute_features
+from trainer.training.transfer import feature_extractor
 from trainer.types import SPLITS, Dataset
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def backbone_features(
     backbone, contract = get_backbone(recipe.model.backbone), input_contract(recipe)
     model = build_model(backbone, num_classes=len(dataset.labels), input_size=input_size(recipe), weights_file=weights)
     parts = [load_pixels(dataset, split, contract, cache_folder()) for split in SPLITS]
-    features = [compute_features(model, pixels.images, contract=contract) for pixels in parts]
+    extract = feature_extractor(model, contract=contract)
+    features = [extract(pixels.images) for pixels in parts]
     labels = np.concatenate([pixels.labels for pixels in parts])
     return np.concatenate(features), labels, tuple(path for pixels in parts for path in pixels.paths)

@@ -12,23 +12,18 @@ from trainer.artifacts import (
     MODEL_FILES,
     chosen_rung,
     finished_networks,
-    input_contract,
     read_dataset,
-    read_model,
+    read_network_costs,
     read_pixels,
 )
-from trainer.compression.macs import count_macs
-from trainer.compression.sparsity import total_sparsity
 from trainer.evaluation.evaluate import evaluate_pixels
 from trainer.evaluation.multi_label import thresholds_of
 from trainer.reports.texts import KIND_NAMES
-from trainer.training.teachers import read_teacher
-from trainer.types import Evaluation, Variant
+from trainer.types import Evaluation, NetworkCost, Variant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from edge_runtime import InputContract
     from trainer.run import Run
 
 TITLES = {
@@ -50,8 +45,7 @@ class Candidate:
         precision: As there.
         title: For people.
         file: Where it lies.
-        network: The Keras model that it was made of.
-        contract: Of its input.
+        cost: Of the network that it was made of.
         ships: Whether it is one of the run's two models.
     """
 
@@ -59,8 +53,7 @@ class Candidate:
     precision: str
     title: str
     file: Path
-    network: Any
-    contract: InputContract
+    cost: NetworkCost
     ships: bool = False
 
     @property
@@ -70,23 +63,24 @@ class Candidate:
 
     def evaluations(self, run: Run) -> dict[str, Evaluation]:
         """By split, through the runtime."""
-        dataset, found = read_dataset(run), dict[str, Evaluation]()
+        from edge_runtime import read_model_file
+
+        dataset, contract, found = read_dataset(run), read_model_file(self.file).contract, dict[str, Evaluation]()
         for split in MEASURED_SPLITS:  # validation first: it gives the thresholds of several labels
-            pixels = read_pixels(run, dataset, split, self.contract)
+            pixels = read_pixels(run, dataset, split, contract)
             found[split] = evaluate_pixels(self.file, pixels, split, thresholds=thresholds_of(found.get("val")))
         return found
 
 
 def list_candidates(run: Run) -> tuple[Candidate, ...]:
     """The files that the quantize stage left; the teacher first, then network by network."""
-    folder, contract = run.stage("quantize"), input_contract(run.recipe)
+    folder, costs = run.stage("quantize"), read_network_costs(run)
     found = []
     if run.recipe.distill.teacher:
-        network, theirs = read_teacher(run)
-        found.append(Candidate("teacher", "fp32", "Teacher, FP32", folder / "teacher_fp32.tflite", network, theirs))
-    stages = finished_networks(run)
-    for stage, name in stages.items():
-        network, last = read_model(run, stage), stage == list(stages)[-1]
+        found.append(Candidate("teacher", "fp32", "Teacher, FP32", folder / "teacher_fp32.tflite", costs["teacher"]))
+    names = list(finished_networks(run).values())
+    for name in names:
+        last = name == names[-1]
         for precision in KIND_NAMES:
             ships = last and precision in MODEL_FILES
             file = folder / (MODEL_FILES[precision] if ships else f"{name}_{precision}.tflite")
@@ -95,7 +89,7 @@ def list_candidates(run: Run) -> tuple[Candidate, ...]:
             if ships and precision == "int8" and not chosen_rung(run).full_integer:
                 precision = "mixed"
             title = f"{TITLES[name]}, {KIND_NAMES[precision]}"
-            found.append(Candidate(name, precision, title, file, network, contract, ships))
+            found.append(Candidate(name, precision, title, file, costs[name], ships))
     return tuple(found)
 
 
@@ -135,8 +129,8 @@ def describe_variants(
                 accuracies={split: evaluation.accuracy for split, evaluation in evaluations[one.name].items()},
                 size_bytes=len(content),
                 gzip_bytes=len(gzip.compress(content, mtime=0)),
-                macs=count_macs(one.network),
-                sparsity=total_sparsity(one.network),
+                macs=one.cost.macs,
+                sparsity=one.cost.sparsity,
                 latency_ms=measured["inference"]["p50_ms"],
                 speedup=None if one is baseline else (speedup["ratio"], speedup["low"], speedup["high"]),
                 baseline=one is baseline,

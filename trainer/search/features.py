@@ -19,7 +19,7 @@ from trainer.errors import OutputFolderError
 from trainer.files import write_bytes
 from trainer.quiet import load_tensorflow
 from trainer.training.backbones import build_network
-from trainer.training.transfer import compute_features
+from trainer.training.transfer import feature_extractor
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,7 +55,7 @@ def cached_features(dataset: Dataset, split: Split, recipe: Recipe, weights: Pat
     if not file.exists():
         model = build_network(recipe, dataset, weights)
         content = io.BytesIO()
-        np.save(content, compute_features(model, pixels.images, contract=contract))
+        np.save(content, feature_extractor(model, contract=contract)(pixels.images))
         with at_work(file.parent):
             write_bytes(file, content.getvalue())
     try:

@@ -14,6 +14,8 @@ from trainer.training.losses import accuracy_of, as_targets, fitted_to, make_los
 from trainer.types import Epoch, Features, Pixels
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import tf_keras
     from numpy.typing import NDArray
 
@@ -23,25 +25,20 @@ if TYPE_CHECKING:
 _INVERSE_PENALTY = 0.01
 
 
-def compute_features(
-    model: tf_keras.Model,
-    images: NDArray[np.uint8],
-    *,
-    contract: InputContract,
-    batch_size: int = 64,
-    progress: bool = True,
-) -> NDArray[np.float32]:
-    """Runs the backbone once over the pictures.
+def feature_extractor(
+    model: tf_keras.Model, *, contract: InputContract, batch_size: int = 64, progress: bool = True
+) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """What runs the backbone over pictures; made once for several sets of them, as tracing it takes more than a second.
 
     Args:
         model: From `trainer.training.backbones.build_model`.
-        images: uint8 (N, height, width, 3) RGB, 0–255.
         contract: Its mean and std.
         batch_size: Pictures at a time.
         progress: Whether a bar is drawn on stderr.
 
     Returns:
-        float32 (N, features): the output of global pooling, before dropout.
+        From uint8 (N, height, width, 3) RGB, 0–255, to float32 (N, features): the output of global pooling, before
+        dropout.
     """
     import tensorflow as tf
     import tf_keras
@@ -49,15 +46,19 @@ def compute_features(
 
     body = tf_keras.Model(model.input, model.get_layer(FEATURES_LAYER).output)
     # Any number of pictures in one trace: the last batch is smaller.
-    signature = [tf.TensorSpec((None, *images.shape[1:]), tf.uint8)]
+    signature = [tf.TensorSpec((None, contract.height, contract.width, contract.channels), tf.uint8)]
     run = tf.function(
         lambda batch: body(normalize(batch, contract.mean, contract.std), training=False), input_signature=signature
     )
-    features = np.empty((len(images), body.output_shape[-1]), np.float32)
-    starts = range(0, len(images), batch_size)
-    for start in tqdm(starts, desc="features", unit="batch", disable=not progress):
-        features[start : start + batch_size] = run(images[start : start + batch_size]).numpy()
-    return features
+
+    def extract(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        features = np.empty((len(images), body.output_shape[-1]), np.float32)
+        starts = range(0, len(images), batch_size)
+        for start in tqdm(starts, desc="features", unit="batch", disable=not progress):
+            features[start : start + batch_size] = run(images[start : start + batch_size]).numpy()
+        return features
+
+    return extract
 
 
 def train_head(
@@ -88,10 +89,8 @@ def train_head(
     """
     if config.epochs == 0:
         return []
-    known, held_out = (
-        Features(compute_features(model, pixels.images, contract=contract, progress=progress), pixels.labels)
-        for pixels in (train, val)
-    )
+    extract = feature_extractor(model, contract=contract, progress=progress)
+    known, held_out = (Features(extract(pixels.images), pixels.labels) for pixels in (train, val))
     return fit_head(model, known, held_out, config, seed=seed, loss=loss, progress=progress)
 
 

@@ -10,7 +10,7 @@ from trainer.config import AugmentConfig, FinetuneConfig, HeadConfig
 from trainer.training.backbones import HEAD_LAYER, build_model, get_backbone
 from trainer.training.finetune import finetune
 from trainer.training.fit import train_size
-from trainer.training.transfer import compute_features, fit_head, train_head
+from trainer.training.transfer import feature_extractor, fit_head, train_head
 from trainer.types import Features, Pixels
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ def same(first: list[np.ndarray], second: list[np.ndarray]) -> bool:
 
 def test_features_do_not_depend_on_the_batches(val: Pixels) -> None:
     model = small_model()
-    at_once = compute_features(model, val.images, contract=CONTRACT, batch_size=64, progress=False)
-    in_parts = compute_features(model, val.images, contract=CONTRACT, batch_size=24, progress=False)
+    at_once = feature_extractor(model, contract=CONTRACT, batch_size=64, progress=False)(val.images)
+    in_parts = feature_extractor(model, contract=CONTRACT, batch_size=24, progress=False)(val.images)
     assert at_once.shape == (64, 128)
     np.testing.assert_allclose(at_once, in_parts, rtol=1e-4, atol=1e-5)
 

@@ -1,0 +1,26 @@
+"""The values that travel through the trainer. They import nothing else of ours."""
+
+from trainer.types.evaluation import MATRIX_CLASSES, ClassMetrics, Evaluation, Robustness, Verdict
+from trainer.types.models import NetworkCost, Rung, Variant
+from trainer.types.pictures import SPLITS, Dataset, Features, Photo, Pixels, Split
+from trainer.types.training import Epoch, ExtendedClass, Extension
+
+__all__ = [
+    "MATRIX_CLASSES",
+    "SPLITS",
+    "ClassMetrics",
+    "Dataset",
+    "Epoch",
+    "Evaluation",
+    "ExtendedClass",
+    "Extension",
+    "Features",
+    "NetworkCost",
+    "Photo",
+    "Pixels",
+    "Robustness",
+    "Rung",
+    "Split",
+    "Variant",
+    "Verdict",
+]

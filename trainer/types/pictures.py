@@ -1,0 +1,131 @@
+"""Photos, their splits, and what is computed of them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photo of the data set.
+
+    Attributes:
+        path: Relative to the data set's folder, with forward slashes.
+        label: Index of its class; in a multi-label data set the first of them, -1 where it shows none.
+        split: Where it belongs.
+        sha256: Of the file's bytes.
+        labels: Indices of all its classes, in a multi-label data set; else None.
+    """
+
+    path: str
+    label: int
+    split: Split
+    sha256: str
+    labels: tuple[int, ...] | None = None
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """Indices of the classes that it shows: one, or in a multi-label data set any number."""
+        return (self.label,) if self.labels is None else self.labels
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A folder of photos, split.
+
+    Attributes:
+        root: The folder.
+        labels: Names of the classes, sorted; a photo's label indexes it.
+        photos: Those that can be decoded, sorted by path.
+        unreadable: Path and reason of those that can't.
+        given_split: True where the folder itself held train/val/test.
+        multi_label: Whether photos may show several classes, or none.
+    """
+
+    root: Path
+    labels: tuple[str, ...]
+    photos: tuple[Photo, ...]
+    unreadable: tuple[tuple[str, str], ...] = ()
+    given_split: bool = False
+    multi_label: bool = False
+
+    def split(self, name: Split) -> tuple[Photo, ...]:
+        """The photos of one split, in order."""
+        return tuple(photo for photo in self.photos if photo.split == name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "root": str(self.root)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Dataset:
+        """From what `to_dict` gave."""
+        return cls(
+            root=Path(values["root"]),
+            labels=tuple(values["labels"]),
+            photos=tuple(_photo(photo) for photo in values["photos"]),
+            unreadable=tuple((path, reason) for path, reason in values["unreadable"]),
+            given_split=values["given_split"],
+            multi_label=values.get("multi_label", False),  # runs that are older have one label a photo
+        )
+
+
+def _photo(values: dict[str, Any]) -> Photo:
+    labels = values.get("labels")
+    return Photo(**{**values, "labels": None if labels is None else tuple(labels)})
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """The decoded pictures of one split.
+
+    Attributes:
+        images: uint8 (N, height, width, 3) RGB, 0–255; usually a read-only memory map.
+        labels: int64 (N,), class indices; of a multi-label data set uint8 (N, classes), 1 for what is in the picture.
+        paths: N paths relative to the data set's folder.
+        whole: Number of pictures in the split where they were dealt to several workers, of which this one holds
+            these; 0: they are all here.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[Any]
+    paths: tuple[str, ...]
+    whole: int = 0
+
+    @property
+    def strata(self) -> NDArray[np.int64]:
+        """int64 (N,): the class that pictures are drawn by, of several the rarest; one more for those of none."""
+        import numpy as np
+
+        if self.labels.ndim == 1:
+            return self.labels
+        rarity = np.where(self.labels, -self.labels.sum(axis=0, dtype=np.int64), -len(self) - 1)
+        return np.asarray(np.where(self.labels.any(axis=1), rarity.argmax(axis=1), self.labels.shape[1]), np.int64)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a frozen network makes of pictures.
+
+    Attributes:
+        values: float32 (N, features): the output of global pooling, before dropout.
+        labels: int64 (N,), class indices.
+    """
+
+    values: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)

@@ -97,6 +97,11 @@ def read_photos(photos: Path, recipe: Recipe) -> Dataset:
         return scan(photos, data=recipe.data, seed=recipe.seed)
     kept = read_kept(load_run(Path(recipe.extend.run)))
     found = scan(photos, data=recipe.data, seed=recipe.seed, least_classes=1)
+    if found.multi_label:
+        raise DatasetError(
+            f"Expected photos with one label each, as those that the run in {recipe.extend.run} has learned from, got "
+            f"several labels a photo in {photos}. Give each photo its one class."
+        )
     labels = (*kept.labels, *(label for label in found.labels if label not in kept.labels))
     known = {photo.sha256 for photo in kept.photos}
     new = tuple(

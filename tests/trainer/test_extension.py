@@ -155,6 +155,14 @@ def test_photos_that_are_known_already_teach_nothing(extended: RunResult, more: 
         extend(extended.fp32.parent, more, tmp_path / "run")
 
 
+def test_photos_with_several_labels_are_refused(first: Path, more: Path, tmp_path: Path) -> None:
+    listed = "".join(f"{NEW}/{file.name},{NEW}|{LABELS[0]}\n" for file in (more / NEW).iterdir())
+    shutil.copytree(more, tmp_path / "photos")
+    (tmp_path / "photos" / "labels.csv").write_text(f"path,labels\n{listed}")
+    with pytest.raises(DatasetError, match="Expected photos with one label each"):
+        extend(first, tmp_path / "photos" / "labels.csv", tmp_path / "run")
+
+
 def test_the_command_tells_the_error_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["extend", str(tmp_path), str(tmp_path), "--to", str(tmp_path / "run")]) == 1
     assert capsys.readouterr().err.startswith("edge-trainer: Expected the folder of a run or a model file in it")

@@ -44,10 +44,9 @@ test-slow: $(VENV)/dev.stamp
 test-packages:
 	@$(call need,$(TEST_PACKAGES))
 
-# SKIP='v4l2_camera=the reason' leaves a proof out, and says so.
 test-pi: $(VENV)/dev.stamp
 	@$(call need,$(PI_PACKAGES))
-	@$(VENV)/bin/pytest -vv -o log_cli=true -o log_cli_level=INFO -o log_cli_format='%(asctime)s %(message)s' -o log_cli_date_format=%T tests/pi $(if $(SKIP),--skip-proof '$(SKIP)')
+	@$(VENV)/bin/pytest -vv -o log_cli=true -o log_cli_level=INFO -o log_cli_format='%(asctime)s %(message)s' -o log_cli_date_format=%T tests/pi
 
 check: $(VENV)/dev.stamp
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy

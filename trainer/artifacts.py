@@ -98,7 +98,11 @@ def write_trained(folder: Path, model: Any, history: list[Epoch], *, pretrained:
 
 def read_model(run: Run, stage: str) -> Any:
     """The tf_keras model of a training stage."""
-    return load_model(run.stage(stage) / "model.keras")
+    return load_model(_network_file(run, stage))
+
+
+def _network_file(run: Run, stage: str) -> Path:
+    return run.stage(stage) / "model.keras"
 
 
 def write_extension(folder: Path, extension: Extension) -> None:
@@ -150,12 +154,12 @@ def finished_networks(run: Run) -> dict[str, str]:
 
 def read_latest(run: Run) -> Any:
     """The tf_keras model as the training stages have left it so far."""
-    return read_model(run, list(finished_networks(run))[-1])
+    return read_model(run, _latest_stage(run))
 
 
-def read_known(run: Run) -> Any:
-    """The tf_keras model of a finished run that is extended. Stages share it, so none may change it."""
-    file = run.stage(list(finished_networks(run))[-1]) / "model.keras"
+def read_latest_shared(run: Run) -> Any:
+    """As `read_latest`, of a finished run that another one extends. That one's stages share it: none may change it."""
+    file = _network_file(run, _latest_stage(run))
     return _loaded_once(file.resolve(), file.stat().st_mtime_ns)
 
 
@@ -163,6 +167,10 @@ def read_known(run: Run) -> Any:
 def _loaded_once(file: Path, changed_ns: int) -> Any:
     """The model of a file as it was written at a time: loading one takes seconds."""
     return load_model(file)
+
+
+def _latest_stage(run: Run) -> str:
+    return list(finished_networks(run))[-1]
 
 
 def was_pretrained(run: Run) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer.artifacts import input_contract, read_dataset, read_known, read_latest, read_pixels
+from trainer.artifacts import input_contract, read_dataset, read_latest, read_latest_shared, read_pixels
 from trainer.conversion.calibration import stratified
 from trainer.errors import OutputFolderError
 from trainer.files import read_json, write_bytes, write_json
@@ -72,7 +72,7 @@ def keep(run: Run, folder: Path) -> None:
     if dataset.multi_label:
         return  # an extension learns one label a photo
     extended = load_run(Path(run.recipe.extend.run)) if run.recipe.extend.run else None
-    network = read_known(extended) if extended else read_latest(run)
+    network = read_latest_shared(extended) if extended else read_latest(run)
     before = read_kept(extended) if extended else None
     extract = feature_extractor(network, contract=contract)
     copied = {photo.path for photo in before.copies} if before else set()  # their features are there already

@@ -12,8 +12,8 @@ from trainer.artifacts import (
     input_contract,
     input_size,
     read_dataset,
-    read_known,
     read_latest,
+    read_latest_shared,
     read_model,
     read_pixels,
     was_pretrained,
@@ -169,7 +169,7 @@ def extend(run: Run, folder: Path) -> None:
     of, kept, recipe = load_run(Path(run.recipe.extend.run)), read_kept(run), run.recipe
     known = read_kept(of)
     load_tensorflow()
-    before, classes = read_known(of), len(kept.labels)
+    before, classes = read_latest_shared(of), len(kept.labels)
     model, history = extend_head(before, classes, kept.split("train"), kept.split("val"), recipe.head, seed=recipe.seed)
     write_trained(folder, model, history, pretrained=was_pretrained(of))
     added = [photo.label for photo in kept.photos[len(known.photos) :]]

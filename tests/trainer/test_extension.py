@@ -91,16 +91,16 @@ def test_the_network_below_the_head_stays_as_it_was(first: Path, extended: RunRe
 
 
 def test_the_network_that_is_extended_is_loaded_once_and_anew_when_it_changes(first: Path, tmp_path: Path) -> None:
-    from trainer.artifacts import read_known
+    from trainer.artifacts import read_latest_shared
     from trainer.training.backbones import HEAD_LAYER
 
     shutil.copytree(first, tmp_path / "run")
     run = load_run(tmp_path / "run")
-    known = read_known(run)
-    assert read_known(run) is known
+    known = read_latest_shared(run)
+    assert read_latest_shared(run) is known
     known.get_layer(HEAD_LAYER).bias.assign_add([1.0, 1.0, 1.0])
     known.save(run.stage("finetune") / "model.keras")
-    again = read_known(run)
+    again = read_latest_shared(run)
     assert again is not known
     assert (again.get_weights()[-1] == known.get_weights()[-1]).all()
 

@@ -78,18 +78,19 @@ def _usual_recipe(backbone: Backbone, train: Pixels, val: Pixels) -> Callable[[]
 
     from trainer.training.augment import normalize
     from trainer.training.backbones import HEAD_LAYER
-    from trainer.training.fit import batches
+    from trainer.training.fit import batches, endless_batches
 
     model = _model(backbone)
     for layer in model.layers:
         layer.trainable = layer.name == HEAD_LAYER
     model.compile(tf_keras.optimizers.Adam(1e-3), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
 
-    def prepared(pixels: Pixels, shuffle_seed: int | None) -> tf.data.Dataset:
-        read = batches(pixels, _BATCH_SIZE, shuffle_seed=shuffle_seed)
+    def prepared(read: tf.data.Dataset) -> tf.data.Dataset:
         return read.map(lambda x, y: (normalize(x, backbone.mean, backbone.std), y)).prefetch(2)
 
-    training, validation = prepared(train, 0), prepared(val, None)
+    steps = -(-len(train) // _BATCH_SIZE)
+    training = prepared(endless_batches(train, _BATCH_SIZE, seed=0).take(steps))
+    validation = prepared(batches(val, _BATCH_SIZE))
 
     def epoch() -> float:
         start = perf_counter()

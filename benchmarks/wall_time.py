@@ -91,7 +91,7 @@ def _usual(recipe: Recipe, num_classes: int, train: Pixels, val: Pixels, *, epoc
     from trainer.config import AugmentConfig
     from trainer.training.augment import augment, normalize
     from trainer.training.backbones import HEAD_LAYER
-    from trainer.training.fit import batches, fit
+    from trainer.training.fit import batches, endless_batches, fit
 
     contract = input_contract(recipe)
     network = new_network(recipe, num_classes)
@@ -108,7 +108,7 @@ def _usual(recipe: Recipe, num_classes: int, train: Pixels, val: Pixels, *, epoc
         return normalize(images, contract.mean, contract.std), labels
 
     steps = -(-len(train) // _USUAL_BATCH_SIZE)
-    training = batches(train, _USUAL_BATCH_SIZE, shuffle_seed=recipe.seed).repeat().enumerate().map(change)
+    training = endless_batches(train, _USUAL_BATCH_SIZE, seed=recipe.seed).enumerate().map(change)
     return fit(
         network,
         training.prefetch(2),

@@ -15,7 +15,7 @@ import numpy as np
 from trainer.config import DistillConfig, LossConfig
 from trainer.training.augment import normalize
 from trainer.training.backbones import FEATURES_LAYER
-from trainer.training.fit import batches, of_any_size, train_size
+from trainer.training.fit import batches, endless_batches, of_any_size, train_size
 from trainer.training.losses import Loss, accuracy_of, as_targets, fitted_to, picture_loss
 
 if TYPE_CHECKING:
@@ -105,11 +105,11 @@ class Teacher:
     def training_batches(
         self, train: Pixels, batch_size: int, *, seed: int, share: float, fixed: bool
     ) -> tf.data.Dataset:
-        """Shuffled batches of (pictures, the teacher's pictures, labels), or of (pictures, targets).
+        """Endless batches of (pictures, the teacher's pictures, labels), or of (pictures, targets).
 
         Args:
             train: The student's pictures.
-            batch_size: The last batch may be smaller.
+            batch_size: Of every batch.
             seed: Of the order.
             share: Share of the input size at which both look at them.
             fixed: The same picture comes in every epoch: the teacher then answers once, beforehand,
@@ -121,8 +121,8 @@ class Teacher:
         if fixed and not self.hints and len(train) * classes <= _MOST_ANSWERS:
             targets = as_targets(train.labels, classes).numpy()
             targets = np.concatenate([targets, self._answers(own)], axis=1)
-            return batches(train, batch_size, shuffle_seed=seed, targets=targets)
-        return batches(train, batch_size, shuffle_seed=seed, beside=own.images)
+            return endless_batches(train, batch_size, seed=seed, targets=targets)
+        return endless_batches(train, batch_size, seed=seed, beside=own.images)
 
     def targets(self, truth: tf.Tensor, pictures: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
         """What the student is to learn from pictures; with the feature map where that is learned, too.

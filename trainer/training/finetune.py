@@ -11,11 +11,11 @@ from trainer.errors import RecipeError
 from trainer.training.augment import augment, changes_pictures, mix_targets, normalize
 from trainer.training.backbones import FEATURES_LAYER
 from trainer.training.checkpoint import Checkpoint
-from trainer.training.fit import batches, fit, growing_sizes, of_any_size
+from trainer.training.fit import batches, endless_batches, fit, growing_sizes, of_any_size
 from trainer.training.losses import accuracy_of, as_targets, make_loss
 from trainer.training.mixed_precision import in_mixed_precision
 from trainer.training.optimizers import make_optimizer
-from trainer.training.replicas import replicas, steps_per_epoch, training_batches, validation_batches
+from trainer.training.replicas import replicas, training_batches, validation_batches
 from trainer.training.schedules import make_schedule
 from trainer.types import Epoch, Pixels
 
@@ -157,7 +157,7 @@ def fit_augmented(
         )
     tf_keras.utils.set_random_seed(seed)
     dealt = train.whole > 0 and replicas() > 1
-    steps = steps_per_epoch(train.whole if dealt else len(train), config.batch_size)
+    steps = -(-(train.whole if dealt else len(train)) // config.batch_size)
     schedule = make_schedule(config, steps=steps)
     optimizer = make_optimizer(config, schedule.rate)
     classes = network.output_shape[-1]
@@ -167,7 +167,7 @@ def fit_augmented(
     if teacher is None:
         by_labels = make_loss(loss or LossConfig(), train.labels, classes, label_smoothing=config.label_smoothing)
         network.compile(optimizer, loss=by_labels, metrics=[accuracy_of(train.labels)])
-        training = batches(train, config.batch_size, shuffle_seed=seed)
+        training = endless_batches(train, config.batch_size, seed=seed)
     else:
         teacher.compile(network, optimizer, train.labels, label_smoothing=config.label_smoothing)
         fixed = not changes_pictures(augmentation)

@@ -30,23 +30,18 @@ def copy_layer(layer: Any) -> Any:
     return type(layer).from_config(config)
 
 
-def steps_per_epoch(count: int, batch_size: int) -> int:
-    """Batches of an epoch, which several replicas leave without the rest that can't be divided among them."""
-    return -(-(count - count % batch_size % replicas()) // batch_size)
-
-
 def training_batches(
     batches: tf.data.Dataset, change: Callable[..., Any], *, batch_size: int, dealt: bool = False, skip: int = 0
 ) -> Any:
-    """Endless batches as Keras is to take them: of each, every replica gets its part.
+    """Batches as Keras is to take them to train: of each, every replica gets its part.
 
     The whole batch is made on each machine, so that random changes are the same however many there are. Dealt photos
     are drawn by each worker for itself; its batches then have numbers of their own.
 
     Args:
-        batches: An epoch's; of dealt photos, of those that this worker holds.
+        batches: Without end, and full; of dealt photos, of those that this worker holds.
         change: Takes a batch's number, for its random changes, and the batch.
-        batch_size: Of all replicas together.
+        batch_size: Of all replicas together, a multiple of their number.
         dealt: Whether this worker holds a part of the photos alone.
         skip: Batches that were trained on before.
     """
@@ -58,19 +53,19 @@ def training_batches(
         def number(position: tf.Tensor, batch: Any) -> tuple[tf.Tensor, Any]:
             return position * context.num_input_pipelines + context.input_pipeline_id, batch
 
-        parts = batches.repeat().rebatch(batch_size // count)  # across the epochs' borders: none may be smaller
+        parts = batches.rebatch(batch_size // count)
         return parts.enumerate().map(number).map(change).prefetch(2)
 
     if count > 1 and dealt:
         return tf.distribute.get_strategy().distribute_datasets_from_function(mine)
-    return _divided(_divisible(batches).repeat().enumerate().skip(skip).map(change).prefetch(2))
+    return _divided(batches.enumerate().skip(skip).map(change).prefetch(2))
 
 
 def validation_batches(batches: tf.data.Dataset, change: Callable[..., Any]) -> tf.data.Dataset:
     """Batches as Keras is to take them to validate: of each, every replica gets its part.
 
-    As in training, the rest that can't be divided is left out: a replica with no picture at all would fail, since
-    TensorFlow 2.19's oneDNN convolution gives an empty batch the shape of its input.
+    The rest that can't be divided is left out: a replica with no picture at all would fail, since TensorFlow 2.19's
+    oneDNN convolution gives an empty batch the shape of its input.
 
     Args:
         batches: All there are, once.

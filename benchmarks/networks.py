@@ -16,15 +16,24 @@ if TYPE_CHECKING:
     from trainer.types import Pixels
 
 
-def shared_pixels(data: str, recipe: Recipe) -> tuple[tuple[str, ...], dict[str, Pixels]]:
-    """The classes of a shared set of photos and its pictures by split; the given test split stays as it is."""
+def shared_pixels(
+    data: str, recipe: Recipe, training: InputContract | None = None
+) -> tuple[tuple[str, ...], dict[str, Pixels]]:
+    """The classes of a shared set of photos and its pictures by split; the given test split stays as it is.
+
+    Args:
+        data: Name of the set.
+        recipe: Its network takes the pictures.
+        training: Of the training pictures alone; None: as the network takes them.
+    """
     from trainer.artifacts import cache_folder, input_contract
     from trainer.data.dataset import scan
     from trainer.data.pixels import load_pixels
     from trainer.types import SPLITS
 
     dataset, contract = scan(shared(f"data/{data}"), data=recipe.data, seed=0), input_contract(recipe)
-    return dataset.labels, {split: load_pixels(dataset, split, contract, cache_folder()) for split in SPLITS}
+    contracts = dict.fromkeys(SPLITS, contract) | ({"train": training} if training else {})
+    return dataset.labels, {split: load_pixels(dataset, split, contracts[split], cache_folder()) for split in SPLITS}
 
 
 def chosen(pixels: Pixels, indices: Any) -> Pixels:

@@ -9,12 +9,13 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from trainer.config import Recipe
+from trainer.config import MANY_PHOTOS, Recipe
 from trainer.evaluation.multi_label import read_evaluation
 from trainer.files import read_json, write_bytes, write_json
 from trainer.quiet import load_tensorflow
 from trainer.run import Run
 from trainer.training.backbones import get_backbone
+from trainer.training.fit import train_size
 from trainer.types import (
     Dataset,
     Epoch,
@@ -43,6 +44,8 @@ NETWORKS = {
 }
 """Stages that leave a network, in order, and what the network is called after them."""
 
+_LARGEST_ZOOM = 2.0  # that photos are kept for
+
 MEASURED_SPLITS: tuple[Split, ...] = ("val", "test")
 
 
@@ -57,6 +60,24 @@ def input_contract(recipe: Recipe) -> InputContract:
 
     backbone, size = get_backbone(recipe.model.backbone), input_size(recipe)
     return InputContract(size, size, crop=recipe.data.crop, mean=backbone.mean, std=backbone.std)
+
+
+def training_contract(recipe: Recipe, count: int) -> InputContract:
+    """How a photo becomes a picture to train on, which is changed at random and brought to the training size.
+
+    Few photos are kept so large that zooming in shows as much of them as there is; from the network's own size, it
+    would show blurred pictures, which the network never meets afterwards.
+
+    Args:
+        recipe: Its `for_photos`.
+        count: Of the photos to train on.
+    """
+    contract = input_contract(recipe)
+    if count >= MANY_PHOTOS:
+        return contract
+    zoom = min(recipe.augment.scale[1], _LARGEST_ZOOM)
+    size = max(contract.height, round(zoom * train_size(contract.height, recipe.finetune.train_size)))
+    return replace(contract, height=size, width=size)
 
 
 def cache_folder() -> Path:
@@ -88,6 +109,12 @@ def read_pixels(run: Run, dataset: Dataset, split: Split, contract: InputContrac
         dataset = deal(dataset, machines.worker, of=machines.workers)
     pixels = load_pixels(dataset, split, contract or input_contract(run.recipe), cache_folder())
     return replace(pixels, whole=whole) if dealt else pixels
+
+
+def read_training_pixels(run: Run, dataset: Dataset) -> Pixels:
+    """The training pictures as training changes them at random."""
+    contract = training_contract(run.recipe, len(dataset.split("train")))
+    return read_pixels(run, dataset, "train", contract)
 
 
 def write_trained(folder: Path, model: Any, history: list[Epoch], *, pretrained: bool) -> None:

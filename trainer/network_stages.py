@@ -16,6 +16,7 @@ from trainer.artifacts import (
     read_latest_shared,
     read_model,
     read_pixels,
+    read_training_pixels,
     was_pretrained,
     write_accuracy_by_photos,
     write_dataset,
@@ -108,7 +109,7 @@ def train_along(run: Run, dataset: Dataset, announce: Callable[[str], None]) -> 
     assert distribution is not None
     run.stage("data").mkdir(parents=True)
     write_dataset(run.stage("data"), dataset)
-    _pixels(run)  # now, while the chief has other things to do
+    _changing_pixels(run)  # now, while the chief has other things to do
     announce("Waiting for the chief's fine-tuning")
     while order := distribution.follow(fingerprint(run)):
         recipe = teacher_recipe(run.recipe) if order.stage == "teacher" else run.recipe
@@ -185,7 +186,7 @@ def _reshape_weights(run: Run, folder: Path, step: Callable[..., Any], settings:
     before, contract = read_latest(run), input_contract(run.recipe)
     model, history = step(
         before,
-        *_pixels(run),
+        *_changing_pixels(run),
         settings,
         recipe.finetune,
         recipe.augment,
@@ -215,9 +216,11 @@ def _trained(
     """Trains a model in place, on the run's photos, as the recipe's fine-tuning says."""
     from trainer.training.finetune import finetune as train_network
 
-    train, val = _pixels(run)
+    if not recipe.finetune.epochs:
+        return []
+    train, val = _changing_pixels(run)
     # With a teacher, inside the input pipeline, it is the chief's work alone.
-    distribution = run.distribution if by is None and recipe.finetune.epochs else None
+    distribution = run.distribution if by is None else None
     if distribution:
         distribution.lead(Order(stage, from_scratch), fingerprint(run))
     return train_network(
@@ -251,6 +254,12 @@ def _for_stage(recipe: Recipe, epochs: int, learning_rate: float, *, share: floa
 
 
 def _pixels(run: Run) -> tuple[Pixels, Pixels]:
-    """The training and the validation pictures."""
+    """The training and the validation pictures, as the network takes them."""
     dataset = read_dataset(run)
     return read_pixels(run, dataset, "train"), read_pixels(run, dataset, "val")
+
+
+def _changing_pixels(run: Run) -> tuple[Pixels, Pixels]:
+    """The training pictures, as they are changed at random, and the validation pictures."""
+    dataset = read_dataset(run)
+    return read_training_pixels(run, dataset), read_pixels(run, dataset, "val")

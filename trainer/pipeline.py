@@ -113,6 +113,7 @@ def train(
 
     recipe, photos, announce = recipe or Recipe(), absolute(photos), announce or _to_stderr
     dataset = read_photos(photos, recipe)
+    recipe = recipe.for_photos(len(dataset.split("train")))
     machines = _distribution(distribute, recipe, announce) if distribute else None
     if machines and machines.worker > 0:
         raise ClusterError(f"Expected the chief of TF_CONFIG, this is worker {machines.worker}: call train_along here.")
@@ -220,6 +221,7 @@ def train_along(
     check_packages()
     recipe, photos, announce = recipe or Recipe(), absolute(photos), announce or _to_stderr
     dataset = read_photos(photos, recipe)
+    recipe = recipe.for_photos(len(dataset.split("train")))
     machines = _distribution("workers", recipe, announce)
     with TemporaryDirectory(prefix="edge-trainer-") as folder:
         run = Run(Path(folder), photos, recipe, None, machines)

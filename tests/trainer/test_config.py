@@ -156,3 +156,38 @@ def test_every_setting_is_checked_or_harmless() -> None:
 def test_the_error_is_one_of_the_trainers_and_a_value_error() -> None:
     assert issubclass(RecipeError, TrainerError)
     assert issubclass(RecipeError, ValueError)
+
+
+@pytest.mark.parametrize("name", sorted(SETS))
+@given(count=st.integers(0, 5000), later=st.integers(0, 5000))
+def test_what_is_left_to_the_photos_is_decided_once(name: str, count: int, later: int) -> None:
+    decided = Recipe(augment=AugmentConfig(set=name)).for_photos(count)
+
+    assert 0 < decided.finetune.train_size <= 1
+    assert decided.for_photos(later) == decided
+
+
+@pytest.mark.parametrize("name", ["default", "strong", "camera", "light"])
+def test_few_photos_are_trained_on_at_full_size_with_things_as_large_as_ever(name: str) -> None:
+    recipe = Recipe(augment=AugmentConfig(set=name))
+    few, many = recipe.for_photos(999), recipe.for_photos(1000)
+
+    assert (few.finetune.train_size, many.finetune.train_size) == (1.0, 0.7)
+    assert few.augment.scale == (1.0, pytest.approx(0.7 * many.augment.scale[1]))
+    assert many.augment == recipe.augment
+
+
+@pytest.mark.parametrize("name", ["none", "digits"])
+def test_pictures_that_are_not_zoomed_into_are_trained_on_at_full_size(name: str) -> None:
+    recipe = Recipe(augment=AugmentConfig(set=name))
+
+    for count in (10, 10_000):
+        decided = recipe.for_photos(count)
+        assert decided.finetune.train_size == 1.0
+        assert decided.augment == recipe.augment
+
+
+def test_a_size_that_is_asked_for_stays() -> None:
+    recipe = Recipe(finetune=FinetuneConfig(train_size=0.5))
+
+    assert recipe.for_photos(10) == recipe.for_photos(10_000) == recipe

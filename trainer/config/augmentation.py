@@ -52,7 +52,8 @@ SETS: dict[str, dict[str, Any]] = {
 }
 """All values of each ready-made set.
 
-``"none"`` wants ``finetune.train_size`` 1, because nothing is zoomed into. ``"strong"`` is for large networks and long
+A zoom of 2.2 makes up for training at 0.7 of the input size; at the full size it is less (`Recipe.for_photos`).
+``"strong"`` is for large networks and long
 training, ``"camera"`` for models that look through a webcam, ``"digits"`` for whatever can be read: it never mirrors.
 """
 

@@ -67,7 +67,8 @@ class FinetuneConfig:
         unfreeze: Share of the backbone's layers, from the top, that is trained; from scratch it is all of them.
         train_size: Share of the input size at which it is trained (rounded to a multiple of 32 pixels). With pictures
             zoomed into by as much (``augment.scale``), things keep the size that they have in whole pictures at the
-            full input size (Touvron et al., "FixRes", 2019), and an epoch takes half the time.
+            full input size (Touvron et al., "FixRes", 2019), and an epoch takes half the time. 0: what suits the
+            photos, see `Recipe.for_photos`; until that is asked, the full size.
         start_size: The share at which it begins, growing from there to ``train_size`` in equal parts of the epochs
             (progressive learning: Tan & Le, "EfficientNetV2", 2021); 0: ``train_size`` throughout.
         learning_rate: The peak, after the warm-up.
@@ -94,7 +95,7 @@ class FinetuneConfig:
     epochs: int = 32
     batch_size: int = 32
     unfreeze: float = 1.0
-    train_size: float = 0.7
+    train_size: float = 0.0
     start_size: float = 0.0
     learning_rate: float = 1.5e-3
     warmup_epochs: float = 1.0
@@ -113,12 +114,13 @@ class FinetuneConfig:
     def __post_init__(self) -> None:
         require(self.epochs >= 0, "finetune.epochs", "at least 0", self.epochs)
         require(self.batch_size >= 1, "finetune.batch_size", "at least 1", self.batch_size)
-        for name in ("unfreeze", "train_size"):
-            require(0 < getattr(self, name) <= 1, f"finetune.{name}", "above 0, at most 1", getattr(self, name))
+        require(0 < self.unfreeze <= 1, "finetune.unfreeze", "above 0, at most 1", self.unfreeze)
+        require(0 <= self.train_size <= 1, "finetune.train_size", "from 0 to 1", self.train_size)
+        largest = self.train_size or 1.0
         require(
-            0 <= self.start_size <= self.train_size,
+            0 <= self.start_size <= largest,
             "finetune.start_size",
-            f"from 0 to finetune.train_size ({self.train_size:g})",
+            f"from 0 to finetune.train_size ({largest:g})",
             self.start_size,
         )
         require(self.learning_rate > 0, "finetune.learning_rate", "greater than 0", self.learning_rate)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from trainer.config import DataConfig
 from trainer.data.formats import find_photos
-from trainer.data.formats.listing import Entry
+from trainer.data.formats.listing import Entry, Listing
 from trainer.data.grouping import group_photos
 from trainer.data.images import ImageFacts, inspect_image
 from trainer.data.multi_label_split import assign_multi_label_splits
@@ -208,7 +208,14 @@ def _common_classes(found: Survey, least: int) -> tuple[str, ...]:
     return first[1]
 
 
-def _as_whole(found: Survey) -> tuple[Split, ...]:
+def count_to_train_on(listing: Listing, data: DataConfig) -> int:
+    """How many of the listed photos `scan` would split off to train on, within one of each class."""
+    given = _as_whole(listing)
+    count = sum(entry.given in (None, "train") for entry in listing.entries)
+    return round(count * (1 - sum(_shares(data, given, count).values())))
+
+
+def _as_whole(found: Survey | Listing) -> tuple[Split, ...]:
     """The given splits; none where ``train`` stands alone."""
     given = tuple(split for split in found.classes if split)
     return () if given == ("train",) else given

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trainer.artifacts import input_contract
+from trainer.artifacts import input_contract, training_contract
 from trainer.config import AugmentConfig, Recipe
+from trainer.data.dataset import count_to_train_on
 from trainer.data.formats import find_photos
 from trainer.data.images import read_image
 from trainer.errors import DatasetError
@@ -53,7 +54,7 @@ def preview_photos(source: str | Path, recipe: Recipe | None = None, *, per_clas
 
     Args:
         source: Of the photos, as for `trainer.train`; where they are split, those to train on are shown.
-        recipe: The settings; ``augment``, ``finetune.train_size``, the input size and crop, and the seed count.
+        recipe: The settings; ``augment``, ``finetune.train_size``, ``data``, the input size and the seed count.
         per_class: Rows for each class, spread over its photos.
         draws: Columns beside the photo as it is.
 
@@ -88,7 +89,9 @@ def draw_changes(source: str | Path, recipe: Recipe, *, per_class: int, draws: i
 
     from edge_runtime.preprocess import resize_frame
 
-    listing, contract = find_photos(source), input_contract(recipe)
+    listing = find_photos(source)
+    count = count_to_train_on(listing, recipe.data)
+    recipe = recipe.for_photos(count)
     entries = [entry for entry in listing.entries if entry.labels and entry.given in (None, "train")]
     classes = tuple(sorted({label for entry in entries for label in entry.labels}))
     check_flip(recipe.augment, classes)
@@ -97,7 +100,11 @@ def draw_changes(source: str | Path, recipe: Recipe, *, per_class: int, draws: i
         rows += _readable(listing.root, [entry for entry in entries if entry.labels[0] == label], per_class)
     if not rows:
         raise DatasetError(f"Expected photos to train on in {source}, got none that can be read. Check the path.")
-    photos = np.stack([resize_frame(picture, contract, color="rgb") for _, picture in rows])
+    contract = input_contract(recipe)
+    photos, sources = (
+        np.stack([resize_frame(picture, seen, color="rgb") for _, picture in rows])
+        for seen in (contract, training_contract(recipe, count))
+    )
     truth = np.array([[label in entry.labels for label in classes] for entry, _ in rows], np.float32)
 
     load_tensorflow()
@@ -110,7 +117,7 @@ def draw_changes(source: str | Path, recipe: Recipe, *, per_class: int, draws: i
         # In another order each time, as in training, so that a picture is mixed with one of any class.
         order = np.random.default_rng((recipe.seed, number)).permutation(len(photos))
         back = np.argsort(order)
-        changed = augment(tf.constant(photos[order]), seed, recipe.augment, size=size).numpy()
+        changed = augment(tf.constant(sources[order]), seed, recipe.augment, size=size).numpy()
         drawn.append(np.clip(np.round(changed), 0, 255).astype(np.uint8)[back])
         shares.append(mix_targets(tf.constant(truth[order]), seed, recipe.augment).numpy()[back])
     titles = tuple(" + ".join(entry.labels) for entry, _ in rows)

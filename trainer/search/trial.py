@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.artifacts import cache_folder, input_contract
+from trainer.artifacts import cache_folder, input_contract, training_contract
 from trainer.data.pixels import load_pixels
 from trainer.errors import SearchError
 from trainer.quiet import load_tensorflow
@@ -40,6 +40,8 @@ def train_trial(
 
     load_tensorflow()
     tf_keras.backend.clear_session()  # of the trial before
+    count = len(dataset.split("train"))
+    recipe = recipe.for_photos(count)
     contract = input_contract(recipe)
     if not finetune_epochs:
         assert weights is not None  # features of random weights tell nothing, which the study refuses
@@ -48,7 +50,8 @@ def train_trial(
     model = build_network(recipe, dataset, weights)
     if weights is not None:
         _train_head(model, recipe, dataset, weights)
-    train, val = (load_pixels(dataset, split, contract, cache_folder()) for split in ("train", "val"))
+    train = load_pixels(dataset, "train", training_contract(recipe, count), cache_folder())
+    val = load_pixels(dataset, "val", contract, cache_folder())
     curve = finetune(
         model,
         train,

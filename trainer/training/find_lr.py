@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.artifacts import cache_folder, input_contract, input_size
+from trainer.artifacts import cache_folder, input_contract, input_size, training_contract
 from trainer.config import AugmentConfig, FinetuneConfig, LossConfig, Recipe
 from trainer.errors import RecipeError
 from trainer.quiet import load_tensorflow
@@ -76,6 +76,8 @@ def find_learning_rate(photos: Path, recipe: Recipe, *, steps: int = 100, progre
     backbone, contract = get_backbone(recipe.model.backbone), input_contract(recipe)
     weights = resolve_weights(backbone, recipe.model.weights, input_size(recipe))
     dataset = scan(photos, data=recipe.data, seed=recipe.seed)
+    count = len(dataset.split("train"))
+    recipe = recipe.for_photos(count)
     train, val = (load_pixels(dataset, split, contract, cache_folder()) for split in ("train", "val"))
     load_tensorflow()
     model = build_network(recipe, dataset, weights)
@@ -92,7 +94,7 @@ def find_learning_rate(photos: Path, recipe: Recipe, *, steps: int = 100, progre
         )
     return sweep_rates(
         model,
-        train,
+        load_pixels(dataset, "train", training_contract(recipe, count), cache_folder()),
         val,
         recipe.finetune,
         recipe.augment,

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from trainer.config import DataConfig
-from trainer.data.dataset import scan
+from trainer.data.dataset import count_to_train_on, scan
+from trainer.data.formats import find_photos
 from trainer.errors import DatasetError, RecipeError
 from trainer.types import Dataset
 
@@ -94,6 +95,23 @@ def test_without_a_setting_a_carved_split_is_fifteen_percent_of_train(tmp_path):
     _photos(tmp_path / "train", {"cat": 40, "dog": 20})
     _photos(tmp_path / "test", {"cat": 5, "dog": 5})
     assert len(_scan(tmp_path, val_fraction=0.0).split("val")) == 9
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {"": {"cat": 30, "dog": 50}},
+        {"train": {"cat": 30, "dog": 50}},
+        {"train": {"cat": 30, "dog": 50}, "test": {"cat": 5, "dog": 5}},
+        {"train": {"cat": 30, "dog": 50}, "val": {"cat": 5, "dog": 5}, "test": {"cat": 5, "dog": 5}},
+    ],
+)
+def test_photos_to_train_on_are_counted_before_they_are_read(tmp_path, counts):
+    for split, classes in counts.items():
+        _photos(tmp_path / split, classes)
+
+    counted = count_to_train_on(find_photos(tmp_path), DataConfig())
+    assert abs(counted - len(_scan(tmp_path).split("train"))) <= 2  # one of each class
 
 
 def test_a_train_folder_alone_is_split_as_a_whole(tmp_path):

@@ -25,12 +25,31 @@ def test_each_class_has_its_rows_as_the_network_sees_them(folder: Path) -> None:
     made = draw_changes(folder, SMALL, per_class=2, draws=3)
     assert made.titles == ("cat", "cat", "mouse", "mouse", "owl")
     assert made.photos.shape == (5, 64, 64, 3)
-    assert made.drawn.shape == (5, 3, 32, 32, 3)  # the size in training
+    assert made.drawn.shape == (5, 3, 64, 64, 3)
     np.testing.assert_array_equal(made.shares.argmax(axis=2), [[0] * 3, [0] * 3, [1] * 3, [1] * 3, [2] * 3])
 
 
+def test_pictures_are_drawn_at_the_size_in_training(folder: Path) -> None:
+    smaller = SMALL.updated({"finetune": {"train_size": 0.5}})
+    assert draw_changes(folder, smaller, per_class=1, draws=2).drawn.shape[2:] == (32, 32, 3)
+
+
+def test_a_zoom_into_few_photos_shows_what_they_hold(tmp_path: Path) -> None:
+    stripes = np.zeros((128, 128, 3), np.uint8)
+    stripes[:, ::2] = 255  # as narrow as can be, and grey in 64 pixels
+    for name in ("cat/a.png", "dog/b.png"):
+        (tmp_path / name).parent.mkdir()
+        Image.fromarray(stripes).save(tmp_path / name)
+
+    zooming = SMALL.updated({"augment": {"set": "none", "scale": (2.0, 2.0)}, "finetune": {"train_size": 1.0}})
+    made = draw_changes(tmp_path, zooming, per_class=1, draws=1)
+
+    assert np.ptp(made.photos) < 10
+    assert np.ptp(made.drawn) > 100
+
+
 def test_without_changes_the_photos_are_drawn_as_they_are(folder: Path) -> None:
-    still = SMALL.updated({"augment": {"set": "none"}, "finetune": {"train_size": 1.0}})
+    still = SMALL.updated({"augment": {"set": "none"}})
     made = draw_changes(folder, still, per_class=1, draws=2)
     np.testing.assert_array_equal(made.drawn, np.repeat(made.photos[:, None], 2, axis=1))
 

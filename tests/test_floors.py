@@ -86,6 +86,7 @@ FLOORS = {
         ("types", "reports.texts"),
         ("config.require", "tracking.follower"),
         of("config", "data training augmentation loss compression quantization extension evaluation search tracking"),
+        ("config.photos",),
         ("config", "environment", "files", "quiet", "lock", *of("data", "images few split")),
         (*of("evaluation", "metrics multi_label robustness"), *of("tracking", "tensorboard mlflow")),
         of("training", "networks losses optimizers schedules checkpoint mixed_precision cluster replicas listening"),

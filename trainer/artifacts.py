@@ -9,7 +9,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from trainer.config import MANY_PHOTOS, Recipe
+from trainer.config import Recipe
+from trainer.config.photos import MANY_PHOTOS
 from trainer.evaluation.multi_label import read_evaluation
 from trainer.files import read_json, write_bytes, write_json
 from trainer.quiet import load_tensorflow
@@ -69,7 +70,7 @@ def training_contract(recipe: Recipe, count: int) -> InputContract:
     would show blurred pictures, which the network never meets afterwards.
 
     Args:
-        recipe: Its `for_photos`.
+        recipe: With nothing left open (`Recipe.for_photos`).
         count: Of the photos to train on.
     """
     contract = input_contract(recipe)

@@ -12,6 +12,7 @@ from trainer.config.data import DataConfig
 from trainer.config.evaluation import RobustnessConfig, ScoresConfig
 from trainer.config.extension import ExtendConfig, KeepConfig
 from trainer.config.loss import LossConfig
+from trainer.config.photos import for_photos
 from trainer.config.quantization import GateConfig, QatConfig, QuantizeConfig
 from trainer.config.require import require, shown
 from trainer.config.tracking import TrackConfig
@@ -19,7 +20,6 @@ from trainer.config.training import FinetuneConfig, HeadConfig, ModelConfig
 from trainer.errors import RecipeError
 
 __all__ = [
-    "MANY_PHOTOS",
     "AugmentConfig",
     "ClusterConfig",
     "DataConfig",
@@ -40,12 +40,6 @@ __all__ = [
     "SparsifyConfig",
     "TrackConfig",
 ]
-
-
-MANY_PHOTOS = 1000
-"""To train on: from here on, time and memory are shorter than photos."""
-
-_SMALL = 0.7  # share of the input size in training, where photos are many
 
 
 @dataclass(frozen=True)
@@ -84,23 +78,12 @@ class Recipe:
         return replace(self, track=TrackConfig())
 
     def for_photos(self, count: int) -> Recipe:
-        """With the size of training pictures decided, where ``finetune.train_size`` leaves it open.
-
-        Zooming in makes up for a smaller size, which takes half the time: with many photos. Few are trained on at full
-        size, where that is accurate by three points more (`python -m benchmarks augmentation`), and with less zoom, so
-        that things look as large.
+        """With what is left open decided (`for_photos`).
 
         Args:
             count: Of the photos to train on.
         """
-        if self.finetune.train_size:
-            return self
-        lower, upper = self.augment.scale
-        zooms_in = _SMALL * upper >= 1.0
-        if zooms_in and count >= MANY_PHOTOS:
-            return replace(self, finetune=replace(self.finetune, train_size=_SMALL))
-        scale = (lower, max(lower, _SMALL * upper)) if zooms_in else (lower, upper)
-        finetune, augment = replace(self.finetune, train_size=1.0), replace(self.augment, scale=scale)
+        finetune, augment = for_photos(self.finetune, self.augment, count)
         return replace(self, finetune=finetune, augment=augment)
 
     def finetune_for(self, epochs: int, learning_rate: float, *, share: float = 1.0) -> FinetuneConfig:

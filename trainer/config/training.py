@@ -68,7 +68,7 @@ class FinetuneConfig:
         train_size: Share of the input size at which it is trained (rounded to a multiple of 32 pixels). With pictures
             zoomed into by as much (``augment.scale``), things keep the size that they have in whole pictures at the
             full input size (Touvron et al., "FixRes", 2019), and an epoch takes half the time. 0: what suits the
-            photos, see `Recipe.for_photos`; until that is asked, the full size.
+            number of photos (`trainer.config.photos`).
         start_size: The share at which it begins, growing from there to ``train_size`` in equal parts of the epochs
             (progressive learning: Tan & Le, "EfficientNetV2", 2021); 0: ``train_size`` throughout.
         learning_rate: The peak, after the warm-up.

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from trainer.config import AugmentConfig, FinetuneConfig, LossConfig
+from trainer.config.photos import for_photos
 from trainer.errors import RecipeError
 from trainer.training.augment import augment, changes_pictures, mix_targets, normalize
 from trainer.training.backbones import FEATURES_LAYER
@@ -157,7 +158,9 @@ def fit_augmented(
         )
     tf_keras.utils.set_random_seed(seed)
     dealt = train.whole > 0 and replicas() > 1
-    steps = -(-(train.whole if dealt else len(train)) // config.batch_size)
+    count = train.whole if dealt else len(train)
+    config, augmentation = for_photos(config, augmentation, count)
+    steps = -(-count // config.batch_size)
     schedule = make_schedule(config, steps=steps)
     optimizer = make_optimizer(config, schedule.rate)
     classes = network.output_shape[-1]

@@ -87,8 +87,8 @@ def _gathered(order: tf.data.Dataset, sources: Sequence[NDArray[Any]]) -> tf.dat
 
 
 def train_size(input_size: int, share: float) -> int:
-    """Height and width in training: a share of the input size, in multiples of 32, which halve evenly; 0: all of it."""
-    return input_size if share in (0.0, 1.0) else min(input_size, max(32, round(input_size * share / 32) * 32))
+    """Height and width in training: a share of the input size, in multiples of 32, which halve evenly."""
+    return input_size if share == 1.0 else min(input_size, max(32, round(input_size * share / 32) * 32))
 
 
 def growing_sizes(input_size: int, start: float, share: float) -> list[int]:

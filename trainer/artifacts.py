@@ -45,9 +45,9 @@ NETWORKS = {
 }
 """Stages that leave a network, in order, and what the network is called after them."""
 
-_LARGEST_ZOOM = 2.0  # that photos are kept for
-
 MEASURED_SPLITS: tuple[Split, ...] = ("val", "test")
+
+_LARGEST_ZOOM = 2.0  # that photos are kept for
 
 
 def input_size(recipe: Recipe) -> int:

@@ -53,8 +53,8 @@ SETS: dict[str, dict[str, Any]] = {
 """All values of each ready-made set.
 
 A zoom of 2.2 makes up for training at 0.7 of the input size; at the full size it is less (`trainer.config.photos`).
-``"strong"`` is for large networks and long
-training, ``"camera"`` for models that look through a webcam, ``"digits"`` for whatever can be read: it never mirrors.
+``"strong"`` is for large networks and long training, ``"camera"`` for models that look through a webcam, ``"digits"``
+for whatever can be read: it never mirrors.
 """
 
 _AT_MOST = {

@@ -187,6 +187,14 @@ def test_pictures_that_are_not_zoomed_into_are_trained_on_at_full_size(name: str
         assert decided.augment == recipe.augment
 
 
+def test_pictures_cannot_begin_larger_than_they_end() -> None:
+    growing = Recipe(finetune=FinetuneConfig(start_size=0.8))
+
+    assert growing.for_photos(10).finetune.train_size == 1.0
+    with pytest.raises(RecipeError, match=r"from 0 to finetune.train_size \(0\.7\), got 0\.8"):
+        growing.for_photos(10_000)
+
+
 def test_a_size_that_is_asked_for_stays() -> None:
     recipe = Recipe(finetune=FinetuneConfig(train_size=0.5))
 

@@ -254,7 +254,7 @@ def test_quantization_aware_training_that_is_always_wanted_is_chosen(compressed:
 
 def test_the_compression_page_shows_the_steps_and_the_ladder(compressed: RunResult) -> None:
     page = compressed.compression.read_text()
-    steps = ("Teacher, FP32", "Channels pruned", "What distillation brought", "Channels that were pruned", "conv_pw_3")
+    steps = ("Teacher, FP32", "Channels pruned", "What distillation brought", "Channels that were pruned", "conv3")
     for text in (*steps, "The way to INT8", "Quantization-aware training, taught by FP32", "Where INT8 costs most"):
         assert text in page
     assert 'href="compression.html"' in compressed.report.read_text()

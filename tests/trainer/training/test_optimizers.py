@@ -186,7 +186,7 @@ class TestMixedPrecision:
         ("decay", 0.0),
         ("decay_epochs", -1),
         ("clip_norm", -1.0),
-        ("start_size", 0.9),
+        ("start_size", 1.1),
     ],
 )
 def test_settings_that_cannot_be_are_refused(setting: str, value: Any) -> None:

@@ -70,10 +70,10 @@ def training_contract(recipe: Recipe, count: int) -> InputContract:
     would show blurred pictures, which the network never meets afterwards.
 
     Args:
-        recipe: With nothing left open (`Recipe.for_photos`).
+        recipe: The settings.
         count: Of the photos to train on.
     """
-    contract = input_contract(recipe)
+    recipe, contract = recipe.for_photos(count), input_contract(recipe)
     if count >= MANY_PHOTOS:
         return contract
     zoom = min(recipe.augment.scale[1], _LARGEST_ZOOM)

@@ -65,7 +65,6 @@ def _train(way: str, seed: int, quick: bool) -> dict[str, Any]:
     labels, pixels = shared_pixels(_DATA, recipe)
     share = _share_of(pixels["train"], seed)
     few, val, test = chosen(pixels["train"], share), pixels["val"], pixels["test"]
-    recipe = recipe.for_photos(len(few))
     _, larger = shared_pixels(_DATA, recipe, training_contract(recipe, len(few)))
     network = new_network(recipe, len(labels))
     train_head(network, few, val, recipe.head, contract=contract, seed=seed)

@@ -112,12 +112,6 @@ def read_pixels(run: Run, dataset: Dataset, split: Split, contract: InputContrac
     return replace(pixels, whole=whole) if dealt else pixels
 
 
-def read_training_pixels(run: Run, dataset: Dataset) -> Pixels:
-    """The training pictures as training changes them at random."""
-    contract = training_contract(run.recipe, len(dataset.split("train")))
-    return read_pixels(run, dataset, "train", contract)
-
-
 def write_trained(folder: Path, model: Any, history: list[Epoch], *, pretrained: bool) -> None:
     """Of a training stage."""
     model.save(folder / "model.keras")

@@ -16,7 +16,7 @@ from trainer.artifacts import (
     read_latest_shared,
     read_model,
     read_pixels,
-    read_training_pixels,
+    training_contract,
     was_pretrained,
     write_accuracy_by_photos,
     write_dataset,
@@ -109,7 +109,7 @@ def train_along(run: Run, dataset: Dataset, announce: Callable[[str], None]) -> 
     assert distribution is not None
     run.stage("data").mkdir(parents=True)
     write_dataset(run.stage("data"), dataset)
-    _changing_pixels(run)  # now, while the chief has other things to do
+    _pixels_to_augment(run)  # now, while the chief has other things to do
     announce("Waiting for the chief's fine-tuning")
     while order := distribution.follow(fingerprint(run)):
         recipe = teacher_recipe(run.recipe) if order.stage == "teacher" else run.recipe
@@ -186,7 +186,7 @@ def _reshape_weights(run: Run, folder: Path, step: Callable[..., Any], settings:
     before, contract = read_latest(run), input_contract(run.recipe)
     model, history = step(
         before,
-        *_changing_pixels(run),
+        *_pixels_to_augment(run),
         settings,
         recipe.finetune,
         recipe.augment,
@@ -218,7 +218,7 @@ def _trained(
 
     if not recipe.finetune.epochs:
         return []
-    train, val = _changing_pixels(run)
+    train, val = _pixels_to_augment(run)
     # With a teacher, inside the input pipeline, it is the chief's work alone.
     distribution = run.distribution if by is None else None
     if distribution:
@@ -259,7 +259,8 @@ def _pixels(run: Run) -> tuple[Pixels, Pixels]:
     return read_pixels(run, dataset, "train"), read_pixels(run, dataset, "val")
 
 
-def _changing_pixels(run: Run) -> tuple[Pixels, Pixels]:
-    """The training pictures, as they are changed at random, and the validation pictures."""
+def _pixels_to_augment(run: Run) -> tuple[Pixels, Pixels]:
+    """The training pictures, as large as augmentation takes them, and the validation pictures."""
     dataset = read_dataset(run)
-    return read_training_pixels(run, dataset), read_pixels(run, dataset, "val")
+    contract = training_contract(run.recipe, len(dataset.split("train")))
+    return read_pixels(run, dataset, "train", contract), read_pixels(run, dataset, "val")

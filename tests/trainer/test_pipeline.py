@@ -239,9 +239,8 @@ def test_a_compressed_run_tells_what_each_step_brought(compressed: RunResult) ->
     assert variants["pruned_int8"].macs <= 0.6 * variants["distilled_int8"].macs
     assert variants["pruned_int8"].size_bytes < variants["distilled_int8"].size_bytes
     assert all(0 < variant.gzip_bytes <= variant.size_bytes for variant in variants.values())
-    assert [epoch.stage for epoch in history(compressed)] == [
-        stage for stage in ("finetune", "distill", "prune") for _ in range(4)
-    ] + ["qat"]
+    stages = [epoch.stage for epoch in history(compressed)]
+    assert stages == [*["finetune"] * 4, *["distill"] * 4, *["prune"] * 4, "qat"]
 
 
 def test_quantization_aware_training_that_is_always_wanted_is_chosen(compressed: RunResult) -> None:

@@ -78,7 +78,7 @@ class Recipe:
         return replace(self, track=TrackConfig())
 
     def for_photos(self, count: int) -> Recipe:
-        """With what is left open decided (`for_photos`).
+        """With what is left open decided, as `trainer.config.photos` says.
 
         Args:
             count: Of the photos to train on.

@@ -75,7 +75,9 @@ class AugmentConfig:
         set: A ready-made set, one of `SETS`; a name alone: with the same values, two configurations are equal.
         rotation: Degrees, to either side.
         shift: Share of the side, in either direction.
-        scale: Lower and upper zoom; a window that is smaller than the picture lies anywhere inside it.
+        scale: Lower and upper zoom; a window that is smaller than the picture lies anywhere inside it. Where
+            ``finetune.train_size`` is left open and few photos are trained on at full size, the upper end counts 0.7
+            times as much.
         flip: Left and right swapped in half of the pictures; not for digits or text.
         brightness: Share of the range, to either side.
         contrast: Factor 1 ± this.

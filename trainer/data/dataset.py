@@ -99,6 +99,13 @@ def scan(source: str | Path, *, data: DataConfig, seed: int, least_classes: int 
     return split_photos(survey(source), data=data, seed=seed, least_classes=least_classes)
 
 
+def count_to_train_on(listing: Listing, data: DataConfig) -> int:
+    """How many of the listed photos `scan` would split off to train on, within one of each class."""
+    given = _as_whole(listing)
+    count = sum(entry.given in (None, "train") for entry in listing.entries)
+    return round(count * (1 - sum(_shares(data, given, count).values())))
+
+
 def survey(source: str | Path, *, decode: bool = False) -> Survey:
     """Finds the pictures and looks at each, in parallel, with a progress bar.
 
@@ -206,13 +213,6 @@ def _common_classes(found: Survey, least: int) -> tuple[str, ...]:
             "Add photos of something else, for example of the background."
         )
     return first[1]
-
-
-def count_to_train_on(listing: Listing, data: DataConfig) -> int:
-    """How many of the listed photos `scan` would split off to train on, within one of each class."""
-    given = _as_whole(listing)
-    count = sum(entry.given in (None, "train") for entry in listing.entries)
-    return round(count * (1 - sum(_shares(data, given, count).values())))
 
 
 def _as_whole(found: Survey | Listing) -> tuple[Split, ...]:

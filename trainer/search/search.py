@@ -78,7 +78,8 @@ def search_recipe(
             "whose network stays as it is. Search with that run's own recipe, without extend.run."
         )
     dataset = scan(photos, data=recipe.data, seed=recipe.seed)
-    check_plan(recipe, dataset.labels, multi_label=dataset.multi_label)
+    count = len(dataset.split("train"))
+    check_plan(recipe.for_photos(count), dataset.labels, multi_label=dataset.multi_label)
     weights = Weights()
     if weights.of(recipe) is None and not config.finetune_epochs:
         raise SearchError(
@@ -93,7 +94,7 @@ def search_recipe(
     )
     varied.check(recipe, finetune=finetune)
     for example in varied.examples(until_trained(recipe)):
-        check_plan(example, dataset.labels, multi_label=dataset.multi_label)
+        check_plan(example.for_photos(count), dataset.labels, multi_label=dataset.multi_label)
     for network in networks_in(varied, recipe):
         weights.of(network)
     _take_folder(folder)

@@ -40,8 +40,6 @@ def train_trial(
 
     load_tensorflow()
     tf_keras.backend.clear_session()  # of the trial before
-    count = len(dataset.split("train"))
-    recipe = recipe.for_photos(count)
     contract = input_contract(recipe)
     if not finetune_epochs:
         assert weights is not None  # features of random weights tell nothing, which the study refuses
@@ -50,7 +48,8 @@ def train_trial(
     model = build_network(recipe, dataset, weights)
     if weights is not None:
         _train_head(model, recipe, dataset, weights)
-    train = load_pixels(dataset, "train", training_contract(recipe, count), cache_folder())
+    to_augment = training_contract(recipe, len(dataset.split("train")))
+    train = load_pixels(dataset, "train", to_augment, cache_folder())
     val = load_pixels(dataset, "val", contract, cache_folder())
     curve = finetune(
         model,

@@ -76,8 +76,6 @@ def find_learning_rate(photos: Path, recipe: Recipe, *, steps: int = 100, progre
     backbone, contract = get_backbone(recipe.model.backbone), input_contract(recipe)
     weights = resolve_weights(backbone, recipe.model.weights, input_size(recipe))
     dataset = scan(photos, data=recipe.data, seed=recipe.seed)
-    count = len(dataset.split("train"))
-    recipe = recipe.for_photos(count)
     train, val = (load_pixels(dataset, split, contract, cache_folder()) for split in ("train", "val"))
     load_tensorflow()
     model = build_network(recipe, dataset, weights)
@@ -92,9 +90,10 @@ def find_learning_rate(photos: Path, recipe: Recipe, *, steps: int = 100, progre
             loss=recipe.loss,
             progress=progress,
         )
+    to_augment = training_contract(recipe, len(dataset.split("train")))
     return sweep_rates(
         model,
-        load_pixels(dataset, "train", training_contract(recipe, count), cache_folder()),
+        load_pixels(dataset, "train", to_augment, cache_folder()),
         val,
         recipe.finetune,
         recipe.augment,

@@ -65,8 +65,7 @@ def endless_batches(
 
     count = len(pixels)
     order = tf.data.Dataset.range(count).shuffle(count, seed=seed, reshuffle_each_iteration=True)
-    beside_them = [beside] if beside is not None else []
-    sources = [pixels.images, *beside_them, pixels.labels if targets is None else targets]
+    sources = [pixels.images, *([beside] if beside is not None else []), pixels.labels if targets is None else targets]
     return _gathered(order.repeat().batch(batch_size), sources)
 
 

@@ -221,6 +221,16 @@ def test_accuracy_and_latency_make_a_front(photos: Path, recipe: Recipe, tmp_pat
         assert chosen.model.input_size == trial.values["model.input_size"]
 
 
+def test_a_size_that_many_photos_do_not_allow_is_told_before_the_first_trial(recipe: Recipe, tmp_path: Path) -> None:
+    many = write_photos(tmp_path / "many", 500)  # of each of three classes, of which 1,050 train
+    config = SearchConfig(trials=2, finetune_epochs=1)
+    with pytest.raises(
+        RecipeError, match=r"finetune.start_size to be from 0 to finetune.train_size \(0\.7\), got 0\.8"
+    ):
+        search_recipe(many, tmp_path / "to", recipe, config, space={"finetune.start_size": [0.0, 0.8]})
+    assert not (tmp_path / "to").exists()
+
+
 def test_trials_may_train_the_whole_network(photos: Path, recipe: Recipe, tmp_path: Path, cache: Path) -> None:
     config = SearchConfig(trials=1, finetune_epochs=2)
     found = search_recipe(photos, tmp_path / "whole", recipe, config, space={"augmentation": [0.0, 1.0]})

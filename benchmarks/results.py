@@ -13,8 +13,18 @@ from typing import Any
 from benchmarks.figure import Figure
 
 FOLDER = Path(__file__).with_name("results")
-ARM_COUNTS = FOLDER / "emulated-arm.json"
-"""Results of ``arm_counts``: they are the same on each machine that emulates."""
+
+_ARM_COUNTS = "emulated-arm.json"
+_ACCURACIES = "accuracies.json"
+_ON_ANY_MACHINE = {
+    "arm_counts": _ARM_COUNTS,
+    **dict.fromkeys(("augmentation", "seeds", "seeds_large", "transfer", "distillation"), _ACCURACIES),
+}
+"""Measurements that don't depend on the processor, and their files."""
+_TITLES = {
+    _ARM_COUNTS: "Emulated processors of Raspberry Pis",
+    _ACCURACIES: "Accuracies after training, which a processor changes by rounding alone",
+}
 
 
 @dataclass(frozen=True)
@@ -79,15 +89,14 @@ class Results:
 
 
 def describe(path: Path) -> str:
-    """The machine whose results a file keeps: what decides its figures, and nothing that tells whose it is."""
-    return "Emulated processors of Raspberry Pis" if path == ARM_COUNTS else _this_machine()
+    """What a file's results belong to: the processor, by what decides its figures; nothing tells whose it is."""
+    return _TITLES.get(path.name) or _this_machine()
 
 
 def default_path(measurement: str) -> Path:
-    """Where results are kept: in this processor's file, but for those that no machine changes."""
-    if measurement == "arm_counts":
-        return ARM_COUNTS
-    return FOLDER / f"{re.sub(r'[^a-z0-9]+', '-', _this_machine().lower()).strip('-')}.json"
+    """Where results are kept: in this processor's file, but for those that no processor changes."""
+    here = f"{re.sub(r'[^a-z0-9]+', '-', _this_machine().lower()).strip('-')}.json"
+    return FOLDER / _ON_ANY_MACHINE.get(measurement, here)
 
 
 def _this_machine() -> str:

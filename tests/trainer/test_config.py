@@ -63,7 +63,7 @@ def test_whole_numbers_and_lists_are_taken_for_what_toml_cannot_tell_apart() -> 
         ({"epochs": 3}, "Expected one of seed, data, model, .*, got 'epochs'"),
         ({"finetune": {"epoch": 3}}, r"finetune\.epochs, .*, got 'finetune\.epoch'"),
         ({"finetune": 3}, "finetune to be a table of settings, got 3"),
-        ({"finetune": {"epochs": "many"}}, r"finetune\.epochs to be int, for example \d+, got 'many'"),
+        ({"finetune": {"epochs": "many"}}, r"finetune\.epochs to be int, for example -?\d+, got 'many'"),
         ({"finetune": {"epochs": 2.5}}, r"finetune\.epochs to be int"),
         ({"finetune": {"epochs": True}}, r"finetune\.epochs to be int"),
         ({"finetune": {"learning_rate": True}}, r"finetune\.learning_rate to be float"),
@@ -91,7 +91,7 @@ def test_an_unknown_name_or_a_wrong_type_is_refused_by_its_full_name(values: dic
         ("head", "batch_size", [0]),
         ("head", "learning_rate", [0.0, -1.0, float("nan")]),
         ("head", "patience", [0]),
-        ("finetune", "epochs", [-1]),
+        ("finetune", "epochs", [-2]),
         ("finetune", "batch_size", [0]),
         ("finetune", "unfreeze", [0.0, 1.1]),
         ("finetune", "learning_rate", [0.0]),
@@ -164,6 +164,7 @@ def test_what_is_left_to_the_photos_is_decided_once(name: str, count: int, later
     decided = Recipe(augment=AugmentConfig(set=name)).for_photos(count)
 
     assert 0 < decided.finetune.train_size <= 1
+    assert decided.finetune.epochs > 0
     assert decided.for_photos(later) == decided
 
 
@@ -195,7 +196,16 @@ def test_pictures_cannot_begin_larger_than_they_end() -> None:
         growing.for_photos(10_000)
 
 
-def test_a_size_that_is_asked_for_stays() -> None:
-    recipe = Recipe(finetune=FinetuneConfig(train_size=0.5))
+@given(count=st.integers(0, 5000), more=st.integers(0, 5000))
+def test_fewer_photos_are_looked_at_more_often(count: int, more: int) -> None:
+    few, many = (Recipe().for_photos(photos).finetune for photos in (count, count + more))
+
+    assert 32 <= many.epochs <= few.epochs <= 128
+    assert few.patience / few.epochs == pytest.approx(15 / 32, abs=0.5 / 32)
+    assert count < 250 or few.epochs * count >= 32 * min(count, 1000) - count
+
+
+def test_what_is_asked_for_stays() -> None:
+    recipe = Recipe(finetune=FinetuneConfig(epochs=4, train_size=0.5))
 
     assert recipe.for_photos(10) == recipe.for_photos(10_000) == recipe

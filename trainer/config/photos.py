@@ -11,14 +11,18 @@ MANY_PHOTOS = 1000
 """To train on: from here on, time and memory are shorter than photos."""
 
 _SMALL = 0.7  # share of the input size in training, where photos are many
+_EPOCHS, _MOST_EPOCHS = 32, 128  # of fine-tuning
 
 
 def for_photos(finetune: FinetuneConfig, augment: AugmentConfig, count: int) -> tuple[FinetuneConfig, AugmentConfig]:
-    """Decides the size of training pictures, where ``finetune.train_size`` leaves it open.
+    """Decides what the settings leave open: the epochs of fine-tuning, and the size of its pictures.
 
-    With many photos it is 0.7 of the input size, which zooming in makes up for, and which takes half the time. With
-    few, it is all of it, which is more accurate, and they are zoomed into by as much less, so that things look as
-    large. It is all of it, too, where pictures aren't zoomed into.
+    There are 32 epochs. With fewer than 1,000 photos there are as many as make the steps of 1,000, up to 128, and
+    ``patience`` is as much longer.
+
+    With many photos the size (``train_size``) is 0.7 of the input size, which zooming in makes up for, and which takes
+    half the time. With few, it is all of it, which is more accurate, and they are zoomed into by as much less, so that
+    things look as large. It is all of it, too, where pictures aren't zoomed into.
 
     Args:
         finetune: The settings of training.
@@ -28,6 +32,17 @@ def for_photos(finetune: FinetuneConfig, augment: AugmentConfig, count: int) -> 
     Returns:
         Both, with nothing left open.
     """
+    return _sized(_long_enough(finetune, count), augment, count)
+
+
+def _long_enough(finetune: FinetuneConfig, count: int) -> FinetuneConfig:
+    if finetune.epochs >= 0:
+        return finetune
+    times = min(max(1.0, MANY_PHOTOS / max(1, count)), _MOST_EPOCHS / _EPOCHS)
+    return replace(finetune, epochs=round(_EPOCHS * times), patience=round(finetune.patience * times))
+
+
+def _sized(finetune: FinetuneConfig, augment: AugmentConfig, count: int) -> tuple[FinetuneConfig, AugmentConfig]:
     if finetune.train_size:
         return finetune, augment
     lower, upper = augment.scale

@@ -63,7 +63,7 @@ class FinetuneConfig:
     """Training of the network itself, from its upper part to all of it.
 
     Attributes:
-        epochs: 0 skips the stage.
+        epochs: 0 skips the stage; -1: what suits the number of photos (`trainer.config.photos`).
         unfreeze: Share of the backbone's layers, from the top, that is trained; from scratch it is all of them.
         train_size: Share of the input size at which it is trained (rounded to a multiple of 32 pixels). With pictures
             zoomed into by as much (``augment.scale``), things keep the size that they have in whole pictures at the
@@ -92,7 +92,7 @@ class FinetuneConfig:
             they count from the last third of the epochs on, of which one is kept.
     """
 
-    epochs: int = 32
+    epochs: int = -1
     batch_size: int = 32
     unfreeze: float = 1.0
     train_size: float = 0.0
@@ -112,7 +112,7 @@ class FinetuneConfig:
     patience: int = 15
 
     def __post_init__(self) -> None:
-        require(self.epochs >= 0, "finetune.epochs", "at least 0", self.epochs)
+        require(self.epochs >= -1, "finetune.epochs", "at least 0, or -1 to leave it open", self.epochs)
         require(self.batch_size >= 1, "finetune.batch_size", "at least 1", self.batch_size)
         require(0 < self.unfreeze <= 1, "finetune.unfreeze", "above 0, at most 1", self.unfreeze)
         require(0 <= self.train_size <= 1, "finetune.train_size", "from 0 to 1", self.train_size)

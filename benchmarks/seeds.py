@@ -18,19 +18,16 @@ _SEEDS = (0, 1, 2)
 
 
 def measure(quick: bool) -> list[Figure]:
-    return measure_network("seeds", "mobilenet_v2_0.35", {"trashnet": 89.0, "clothing": 87.5}, (), quick)
+    return measure_network("seeds", "mobilenet_v2_0.35", {"trashnet": 89.0, "clothing": 87.5}, quick)
 
 
-def measure_network(
-    measurement: str, backbone: str, least_percent: Mapping[str, float], settings: tuple[str, ...], quick: bool
-) -> list[Figure]:
+def measure_network(measurement: str, backbone: str, least_percent: Mapping[str, float], quick: bool) -> list[Figure]:
     """Trains a network on shared sets of photos.
 
     Args:
         measurement: Its name.
         backbone: Name of the network.
         least_percent: By name of the data, the INT8 accuracy that is asked for.
-        settings: That differ from the default recipe.
         quick: Trains each stage for an epoch, with one seed.
     """
     use_shared_weights()
@@ -38,22 +35,20 @@ def measure_network(
     figures = []
     for data, least in least_percent.items():
         answers = [
-            remembered(measurement, f"{data}-{seed}", quick, partial(_answers, backbone, data, seed, settings, quick))
+            remembered(measurement, f"{data}-{seed}", quick, partial(_answers, backbone, data, seed, quick))
             for seed in seeds
         ]
-        figures += _figures(backbone, data, answers, least, ", ".join(("default recipe", *settings)))
+        figures += _figures(backbone, data, answers, least)
     return figures
 
 
-def _answers(backbone: str, data: str, seed: int, settings: tuple[str, ...], quick: bool) -> dict[str, Any]:
+def _answers(backbone: str, data: str, seed: int, quick: bool) -> dict[str, Any]:
     """On the test photos: accuracies and the share of FP32's answers in percent, and their number; sizes in bytes."""
     from trainer.evaluation.metrics import agreement
     from trainer.recipe import read_recipe
 
     name = f"seed{seed}-{backbone}"
-    run = photo_run(
-        name, data, read_recipe("default", [f"model.backbone={backbone}", f"seed={seed}", *settings]), quick
-    )
+    run = photo_run(name, data, read_recipe("default", [f"model.backbone={backbone}", f"seed={seed}"]), quick)
     fp32, int8 = (run.evaluations[kind]["test"] for kind in ("fp32", "int8"))
     sizes = {"fp32_bytes": run.fp32.stat().st_size, "int8_bytes": run.int8.stat().st_size}
     shutil.rmtree(folder(name, data, quick))
@@ -61,7 +56,7 @@ def _answers(backbone: str, data: str, seed: int, settings: tuple[str, ...], qui
     return {**accuracies, **sizes, "count": int8.count, "kernels": int8.kernels}
 
 
-def _figures(backbone: str, data: str, answers: list[dict[str, Any]], least: float, recipe: str) -> list[Figure]:
+def _figures(backbone: str, data: str, answers: list[dict[str, Any]], least: float) -> list[Figure]:
     fp32, int8 = ([one[kind] for one in answers] for kind in ("fp32", "int8"))
     spread = f", standard deviation {stdev(int8):.2f}" if len(answers) > 1 else ""
     each = ", ".join(f"{value:.1f}" for value in int8)
@@ -72,8 +67,8 @@ def _figures(backbone: str, data: str, answers: list[dict[str, Any]], least: flo
             f"Test accuracy of {backbone} on {data}, INT8, mean of {len(answers)} seeds",
             mean(int8),
             "%",
-            f"{recipe}; {each}{spread}; {answers[0]['count']} photos; {mean(one['agreement'] for one in answers):.1f}% "
-            f"of the answers are FP32's; {answers[0]['kernels']}",
+            f"default recipe; {each}{spread}; {answers[0]['count']} photos; "
+            f"{mean(one['agreement'] for one in answers):.1f}% of the answers are FP32's; {answers[0]['kernels']}",
             at_least=least,
         ),
         Figure(

@@ -66,11 +66,6 @@ def new_network(recipe: Recipe, num_classes: int) -> tf_keras.Model:
 
 def accuracy(network: tf_keras.Model, pixels: Pixels, contract: InputContract) -> float:
     """Share of right answers of a Keras model, 0–1."""
-    from trainer.training.augment import normalize
+    from trainer.training.scores import network_scores
 
-    right = 0
-    for start in range(0, len(pixels), 64):
-        batch = slice(start, start + 64)
-        scores = network(normalize(pixels.images[batch], contract.mean, contract.std), training=False).numpy()
-        right += int((scores.argmax(axis=1) == pixels.labels[batch]).sum())
-    return right / len(pixels)
+    return float((network_scores(network, pixels, contract).argmax(axis=1) == pixels.labels).mean())

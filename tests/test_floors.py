@@ -103,7 +103,7 @@ FLOORS = {
         ("recipe", "demo.sheet", "data.pixels", "reports.figures"),
         of("training", "augment backbones fit distribution"),
         (*of("conversion", "metadata compatibility converted"), "evaluation.temperature", "reports.score_figures"),
-        ("demo.scene", *of("training", "weights transfer"), *of("conversion", "calibration tflite")),
+        ("demo.scene", *of("training", "weights transfer scores"), *of("conversion", "calibration tflite")),
         of("conversion", "equalization rounding"),
         ("data.formats.listing", "data.grouping", "data.multi_label_split"),
         of("data.formats", "folders lists edge_impulse teachable_machine packed"),

@@ -149,6 +149,17 @@ def read_accuracy_by_photos(run: Run) -> tuple[tuple[float, float], ...]:
     return tuple((photos, accuracy) for photos, accuracy in read_json(file)) if file.exists() else ()
 
 
+def write_undone(folder: Path, before: float, after: float) -> None:
+    """Of the finetune stage, where it was undone: what was lost on validation before and after it, in nats."""
+    write_json(folder / "undone.json", (before, after))
+
+
+def read_undone(run: Run) -> tuple[float, float] | None:
+    """What was lost before and after a fine-tuning that was undone, in nats; None where it wasn't."""
+    file = run.stage("finetune") / "undone.json"
+    return tuple(read_json(file)) if file.exists() else None
+
+
 def write_widths(folder: Path, before: dict[str, int], after: dict[str, int]) -> None:
     """Of the prune stage: the layers' channels before and after, by layer."""
     changed = {name: (before[name], width) for name, width in after.items() if width != before[name]}

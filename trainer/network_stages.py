@@ -22,8 +22,10 @@ from trainer.artifacts import (
     write_dataset,
     write_extension,
     write_trained,
+    write_undone,
     write_widths,
 )
+from trainer.config.photos import MANY_PHOTOS
 from trainer.data.few import FEW
 from trainer.extension import read_photos
 from trainer.kept import read_kept
@@ -86,13 +88,31 @@ def _accuracy_by_photos(run: Run, model: Any) -> tuple[tuple[float, float], ...]
 
 
 def finetune(run: Run, folder: Path) -> None:
-    """The network, by the labels alone."""
+    """The network, by the labels alone; with few photos, only where that tells their classes better apart."""
     pretrained = was_pretrained(run)
     model = read_model(run, "head")
+    before = model.get_weights()
     history = _trained(run, model, run.recipe, "finetune", from_scratch=not pretrained)
     if run.distribution:
         run.distribution.dismiss()
+    if history and pretrained and len(read_dataset(run).split("train")) < MANY_PHOTOS:
+        _undo_if_worse(run, folder, model, before)
     write_trained(folder, model, history, pretrained=pretrained)
+
+
+def _undo_if_worse(run: Run, folder: Path, model: Any, before: list[Any]) -> None:
+    """Puts the weights from before fine-tuning back, if less was lost with them on the validation photos."""
+    from trainer.evaluation.temperature import calibrated_loss
+    from trainer.training.scores import network_scores
+
+    _, val = _pixels(run)
+    tuned, losses = model.get_weights(), []
+    for weights in (before, tuned):
+        model.set_weights(weights)
+        losses.append(calibrated_loss(network_scores(model, val, input_contract(run.recipe)), val.labels))
+    if losses[0] < losses[1]:
+        model.set_weights(before)
+        write_undone(folder, *losses)
 
 
 def train_along(run: Run, dataset: Dataset, announce: Callable[[str], None]) -> None:

@@ -19,6 +19,7 @@ from trainer.artifacts import (
     read_extension,
     read_rungs,
     read_speed,
+    read_undone,
     read_variants,
     read_verdict,
 )
@@ -149,7 +150,7 @@ def train(
         rungs=read_rungs(run),
         variants=read_variants(run),
         extension=read_extension(run),
-        few=few_notes(read_evaluations(run)["int8"]["test"], read_accuracy_by_photos(run)),
+        few=few_notes(read_evaluations(run)["int8"]["test"], read_accuracy_by_photos(run), read_undone(run)),
     )
 
 

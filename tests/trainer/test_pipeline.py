@@ -213,6 +213,35 @@ def test_real_photos_with_pretrained_weights(
         assert classifier.contract.height == 112
 
 
+def _tuned_from(first: RunResult, photos: Path, to: Path, **settings: dict[str, float]) -> RunResult:
+    """A run that begins with what another one has learned."""
+    weights = str(to.with_suffix(".weights.h5"))
+    read_model(load_run(first.fp32.parent), "finetune").save_weights(weights)
+    return train(photos, to, QUICK.updated({"model": {"weights": weights}, **settings}))
+
+
+def _changed_by_tuning(result: RunResult) -> bool:
+    began, ended = (read_model(load_run(result.fp32.parent), stage).get_weights() for stage in ("head", "finetune"))
+    return any((before != after).any() for before, after in zip(began, ended, strict=True))
+
+
+def test_a_fine_tuning_of_few_photos_that_makes_it_worse_is_undone(
+    run: RunResult, photos: Path, tmp_path: Path
+) -> None:
+    ruined = _tuned_from(run, photos, tmp_path / "ruined", finetune={"epochs": 2, "learning_rate": 30.0})
+
+    assert not _changed_by_tuning(ruined)
+    assert any("Fine-tuning was undone" in note for note in ruined.few)
+    assert "Fine-tuning was undone" in ruined.report.read_text()
+
+
+def test_a_fine_tuning_of_few_photos_that_helps_is_kept(run: RunResult, photos: Path, tmp_path: Path) -> None:
+    helped = _tuned_from(run, photos, tmp_path / "helped", head={"epochs": 1}, finetune={"epochs": 4})
+
+    assert _changed_by_tuning(helped)
+    assert not any("undone" in note for note in helped.few)
+
+
 COMPRESSED = QUICK.updated(
     {
         "finetune": {"epochs": 4},

@@ -16,17 +16,26 @@ _WIDE = 0.1
 """Half of the accuracy's interval from which on it is said aloud."""
 
 
-def few_notes(test: Evaluation, by_photos: Sequence[tuple[float, float]]) -> tuple[str, ...]:
+def few_notes(
+    test: Evaluation, by_photos: Sequence[tuple[float, float]], undone: tuple[float, float] | None = None
+) -> tuple[str, ...]:
     """Sentences; none where photos were plenty.
 
     Args:
         test: Of the model that ships, on the test photos; of several labels a photo, nothing is told.
         by_photos: Mean number of photos of a class and accuracy, 0–1, as `trainer.evaluation.more_photos` gives them;
             empty where it wasn't looked for.
+        undone: What was lost before and after a fine-tuning that was undone, in nats; None where it wasn't.
     """
-    if isinstance(test, MultiLabelEvaluation):  # answers about one photo depend on each other: no such interval
-        return ()
     notes = []
+    if undone:
+        notes.append(
+            "Fine-tuning was undone: with so few photos the head on the ImageNet features tells the classes of the "
+            f"validation photos better apart (log loss {undone[0]:.3f} against {undone[1]:.3f}, each at its best "
+            "temperature). More photos will make it pay."
+        )
+    if isinstance(test, MultiLabelEvaluation):  # answers about one photo depend on each other: no such interval
+        return tuple(notes)
     low, high = accuracy_interval(test)
     if high - low > 2 * _WIDE:
         notes.append(

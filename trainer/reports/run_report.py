@@ -19,6 +19,7 @@ from trainer.artifacts import (
     read_robustness,
     read_rungs,
     read_speed,
+    read_undone,
     read_variants,
     read_verdict,
     read_widths,
@@ -133,7 +134,7 @@ def _notes(run: Run) -> tuple[str, ...]:
     if not was_pretrained(run):
         notes.append("Trained from scratch, without pretrained ImageNet weights.")
     test = read_evaluations(run)["int8"]["test"]
-    return (*notes, *few_notes(test, read_accuracy_by_photos(run)))
+    return (*notes, *few_notes(test, read_accuracy_by_photos(run), read_undone(run)))
 
 
 def _speed(report: dict[str, Any]) -> Speed:

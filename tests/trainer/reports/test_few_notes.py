@@ -23,3 +23,8 @@ def test_few_photos_are_told_with_their_interval_and_what_more_would_bring() -> 
     assert "each of them counts for 10.0 points" in wide
     assert "to learn from: 48% with 1, 55% with 2, 61% with 4." in more
     assert "Each doubling has brought 6 points so far." in more
+
+
+def test_a_fine_tuning_that_was_undone_is_told() -> None:
+    (undone,) = few_notes(measured(500), (), (1.2, 1.31))
+    assert "log loss 1.200 against 1.310" in undone

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.answers import remembered
 from benchmarks.figure import Figure
-from benchmarks.networks import accuracy, chosen, new_network, shared_pixels
+from benchmarks.networks import chosen, new_network, shared_pixels
 from benchmarks.photo_runs import use_shared_weights
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def _measured(way: str, seed: int, quick: bool) -> dict[str, Any]:
 def _train(way: str, seed: int, quick: bool) -> dict[str, Any]:
     from trainer.artifacts import input_contract, training_contract
     from trainer.training.finetune import finetune
+    from trainer.training.scores import network_accuracy
     from trainer.training.transfer import train_head
 
     recipe = _recipe(way, seed)
@@ -70,7 +71,7 @@ def _train(way: str, seed: int, quick: bool) -> dict[str, Any]:
     train_head(network, few, val, recipe.head, contract=contract, seed=seed)
     few = chosen(larger["train"], share)
     finetune(network, few, val, recipe.finetune, recipe.augment, contract=contract, seed=seed, stage=way)
-    measured = {"test": accuracy(network, test, contract), "val": accuracy(network, val, contract)}
+    measured = {"test": network_accuracy(network, test, contract), "val": network_accuracy(network, val, contract)}
     return {**measured, "photos": len(few), "count": len(test)}
 
 

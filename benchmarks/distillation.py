@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.answers import remembered
 from benchmarks.figure import Figure
-from benchmarks.networks import accuracy, new_network
+from benchmarks.networks import new_network
 from benchmarks.photo_runs import folder, photo_run, student_recipe, teacher_recipe, use_shared_weights
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def _answers(teacher: Path, way: str, seed: int, quick: bool) -> dict[str, Any]:
     from trainer.compression.distillation import Teacher
     from trainer.run import Run, load_run
     from trainer.training.finetune import finetune
+    from trainer.training.scores import network_accuracy
     from trainer.training.transfer import train_head
 
     run = load_run(teacher)
@@ -90,8 +91,8 @@ def _answers(teacher: Path, way: str, seed: int, quick: bool) -> dict[str, Any]:
         stage=way,
     )
     return {
-        "student": accuracy(student, test, contract),
-        "student_val": accuracy(student, val, contract),
-        "teacher": accuracy(network, read_pixels(run, dataset, "test"), theirs),
+        "student": network_accuracy(student, test, contract),
+        "student_val": network_accuracy(student, val, contract),
+        "teacher": network_accuracy(network, read_pixels(run, dataset, "test"), theirs),
         "count": len(test),
     }

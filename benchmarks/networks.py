@@ -62,10 +62,3 @@ def new_network(recipe: Recipe, num_classes: int) -> tf_keras.Model:
         weights_file=resolve_weights(backbone, recipe.model.weights, size),
         seed=recipe.seed,
     )
-
-
-def accuracy(network: tf_keras.Model, pixels: Pixels, contract: InputContract) -> float:
-    """Share of right answers of a Keras model, 0–1."""
-    from trainer.training.scores import network_scores
-
-    return float((network_scores(network, pixels, contract).argmax(axis=1) == pixels.labels).mean())

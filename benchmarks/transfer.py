@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.answers import remembered
 from benchmarks.figure import Figure
-from benchmarks.networks import accuracy, chosen, new_network, shared_pixels
+from benchmarks.networks import chosen, new_network, shared_pixels
 from benchmarks.photo_runs import use_shared_weights
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def _train(way: str, seed: int, quick: bool) -> dict[str, Any]:
     from trainer.artifacts import input_contract, training_contract
     from trainer.recipe import read_recipe
     from trainer.training.finetune import finetune
+    from trainer.training.scores import network_accuracy
     from trainer.training.transfer import train_head
 
     short = ("head.epochs=1", "finetune.epochs=1") if quick else ()
@@ -70,7 +71,7 @@ def _train(way: str, seed: int, quick: bool) -> dict[str, Any]:
         train_head(network, _some(pixels["train"], len(labels)), val, recipe.head, **common)
     some = _some(to_augment["train"], len(labels))
     curve = finetune(network, some, val, recipe.finetune, recipe.augment, from_scratch=from_scratch, **common)
-    return {"test": accuracy(network, test, contract), "epochs": len(curve), "count": len(test)}
+    return {"test": network_accuracy(network, test, contract), "epochs": len(curve), "count": len(test)}
 
 
 def _some(train: Pixels, num_classes: int) -> Pixels:

@@ -150,12 +150,12 @@ def read_accuracy_by_photos(run: Run) -> tuple[tuple[float, float], ...]:
 
 
 def write_undone(folder: Path, before: float, after: float) -> None:
-    """Of the finetune stage, where it was undone: what was lost on validation before and after it, in nats."""
+    """Of the finetune stage, where it was undone: the validation accuracy before and after it, 0–1."""
     write_json(folder / "undone.json", (before, after))
 
 
 def read_undone(run: Run) -> tuple[float, float] | None:
-    """What was lost before and after a fine-tuning that was undone, in nats; None where it wasn't."""
+    """Validation accuracy, 0–1, before and after a fine-tuning that was undone; None where it wasn't."""
     file = run.stage("finetune") / "undone.json"
     return tuple(read_json(file)) if file.exists() else None
 

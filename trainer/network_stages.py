@@ -88,7 +88,7 @@ def _accuracy_by_photos(run: Run, model: Any) -> tuple[tuple[float, float], ...]
 
 
 def finetune(run: Run, folder: Path) -> None:
-    """The network, by the labels alone; with few photos, only where that tells their classes better apart."""
+    """The network, by the labels alone; with few photos, only where it knows as many of them afterwards."""
     pretrained = was_pretrained(run)
     model = read_model(run, "head")
     before = model.get_weights()
@@ -101,18 +101,17 @@ def finetune(run: Run, folder: Path) -> None:
 
 
 def _undo_if_worse(run: Run, folder: Path, model: Any, before: list[Any]) -> None:
-    """Puts the weights from before fine-tuning back, if less was lost with them on the validation photos."""
-    from trainer.evaluation.temperature import calibrated_loss
-    from trainer.training.scores import network_scores
+    """Puts the weights from before fine-tuning back, if more validation photos were known with them."""
+    from trainer.training.scores import network_accuracy
 
     _, val = _pixels(run)
-    tuned, losses = model.get_weights(), []
+    tuned, known = model.get_weights(), []
     for weights in (before, tuned):
         model.set_weights(weights)
-        losses.append(calibrated_loss(network_scores(model, val, input_contract(run.recipe)), val.labels))
-    if losses[0] < losses[1]:
+        known.append(network_accuracy(model, val, input_contract(run.recipe)))
+    if known[0] > known[1]:
         model.set_weights(before)
-        write_undone(folder, *losses)
+        write_undone(folder, *known)
 
 
 def train_along(run: Run, dataset: Dataset, announce: Callable[[str], None]) -> None:

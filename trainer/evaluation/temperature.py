@@ -31,33 +31,21 @@ def fit_temperature(evaluation: Evaluation) -> float:
         The temperature; 1 where there were so many classes that not all of their scores were kept.
     """
     if isinstance(evaluation, MultiLabelEvaluation):
-        logits = _logits_of_two(np.asarray(evaluation.scores))
+        # A sigmoid is the softmax of its logit and 0.
+        there = np.asarray(evaluation.scores, np.float64)
+        all_scores, labels = np.stack([1 - there, there], axis=1), np.asarray(evaluation.labels)
     elif evaluation.all_scores is None:
         return 1.0
     else:
-        logits = _logits(evaluation.all_scores)
-    return _most_likely(logits, np.asarray(evaluation.labels))
-
-
-def calibrated_loss(scores: NDArray[np.float32], labels: NDArray[Any]) -> float:
-    """What is lost with the best temperature: how well classes are told apart, however sure the answers are.
-
-    It tells two networks apart on fewer pictures than their accuracies do, which change by whole pictures.
-
-    Args:
-        scores: (N, classes) of softmax, or of a sigmoid where ``labels`` has as many dimensions.
-        labels: Class indices (N,), or 0 and 1 for each class (N, classes).
-
-    Returns:
-        Mean of −log of the right answers' scores, in nats.
-    """
-    if labels.ndim == 2:
-        logits, labels = _logits_of_two(scores.ravel()), labels.ravel()
-    else:
-        logits = _logits(scores)
-    shares = _softmax(logits / _most_likely(logits, labels))
-    right = shares[np.arange(len(labels)), labels.astype(np.int64)]
-    return float(-np.log(np.maximum(right, np.finfo(np.float32).tiny)).mean())
+        all_scores, labels = evaluation.all_scores.astype(np.float64), np.asarray(evaluation.labels)
+    # Up to a constant for each picture, which softmax takes out again, these are the logits.
+    logits = np.log(np.maximum(all_scores, np.finfo(np.float32).tiny))
+    # The likelihood is concave in 1/T, so its slope is 0 once: halve the range of log T around there.
+    low, high = np.log(_LEAST), np.log(_MOST)
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _too_sure(logits, labels, np.exp(middle)) else (low, middle)
+    return round(float(np.exp((low + high) / 2)), 4)
 
 
 def scale_logits(network: Any, temperature: float) -> None:
@@ -72,34 +60,10 @@ def scale_logits(network: Any, temperature: float) -> None:
     head.set_weights([weights / temperature for weights in head.get_weights()])
 
 
-def _logits(scores: NDArray[Any]) -> NDArray[np.float64]:
-    """Up to a constant for each picture, which softmax takes out again."""
-    logits: NDArray[np.float64] = np.log(np.maximum(scores.astype(np.float64), np.finfo(np.float32).tiny))
-    return logits
-
-
-def _logits_of_two(scores: NDArray[Any]) -> NDArray[np.float64]:
-    """Of no and yes: a sigmoid is the softmax of its logit and 0."""
-    return _logits(np.stack([1 - scores.astype(np.float64), scores], axis=1))
-
-
-def _most_likely(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
-    """The temperature that makes the right answers most likely."""
-    # The likelihood is concave in 1/T, so its slope is 0 once: halve the range of log T around there.
-    low, high = np.log(_LEAST), np.log(_MOST)
-    for _ in range(_STEPS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _too_sure(logits, labels, np.exp(middle)) else (low, middle)
-    return round(float(np.exp((low + high) / 2)), 4)
-
-
 def _too_sure(logits: NDArray[np.float64], labels: NDArray[np.int64], temperature: float) -> bool:
     """Whether the right answers become more likely with a higher temperature."""
-    expected = (_softmax(logits / temperature) * logits).sum(axis=1)
+    scaled = logits / temperature
+    scores = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    scores /= scores.sum(axis=1, keepdims=True)
+    expected = (scores * logits).sum(axis=1)
     return bool((expected - logits[np.arange(len(labels)), labels]).mean() > 0)
-
-
-def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares: NDArray[np.float64] = odds / odds.sum(axis=1, keepdims=True)
-    return shares

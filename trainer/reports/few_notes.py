@@ -25,14 +25,13 @@ def few_notes(
         test: Of the model that ships, on the test photos; of several labels a photo, nothing is told.
         by_photos: Mean number of photos of a class and accuracy, 0–1, as `trainer.evaluation.more_photos` gives them;
             empty where it wasn't looked for.
-        undone: What was lost before and after a fine-tuning that was undone, in nats; None where it wasn't.
+        undone: Validation accuracy, 0–1, before and after a fine-tuning that was undone; None where it wasn't.
     """
     notes = []
     if undone:
         notes.append(
-            "Fine-tuning was undone: with so few photos the head on the ImageNet features tells the classes of the "
-            f"validation photos better apart (log loss {undone[0]:.3f} against {undone[1]:.3f}, each at its best "
-            "temperature). More photos will make it pay."
+            f"Fine-tuning was undone: the head on the ImageNet features knew {undone[0]:.1%} of the validation photos, "
+            f"the whole network {undone[1]:.1%} after it. With more photos it will pay."
         )
     if isinstance(test, MultiLabelEvaluation):  # answers about one photo depend on each other: no such interval
         return tuple(notes)

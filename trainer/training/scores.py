@@ -1,4 +1,4 @@
-"""What a network answers, while it is still a Keras model."""
+"""What a network answers and how often it is right, while it is still a Keras model."""
 
 from __future__ import annotations
 
@@ -31,3 +31,11 @@ def network_scores(network: tf_keras.Model, pixels: Pixels, contract: InputContr
         batch = slice(start, start + _BATCH)
         scores[batch] = network(normalize(pixels.images[batch], contract.mean, contract.std), training=False).numpy()
     return scores
+
+
+def network_accuracy(network: tf_keras.Model, pixels: Pixels, contract: InputContract) -> float:
+    """Share of right answers, 0–1; where photos have several labels, of right answers to whether each one is there."""
+    scores = network_scores(network, pixels, contract)
+    if pixels.labels.ndim == 2:
+        return float(((scores >= 0.5) == pixels.labels).mean())
+    return float((scores.argmax(axis=1) == pixels.labels).mean())

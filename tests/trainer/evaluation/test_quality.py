@@ -18,7 +18,7 @@ from trainer.evaluation.multi_label import evaluation_from_scores
 from trainer.evaluation.quality import bootstrap_interval, measure_quality
 from trainer.evaluation.reliability import BINS, calibration_error, calibration_errors, reliability
 from trainer.evaluation.robustness import corrupt, measure_robustness
-from trainer.evaluation.temperature import calibrated_loss, fit_temperature, scale_logits
+from trainer.evaluation.temperature import fit_temperature, scale_logits
 from trainer.evaluation.unknown import fit_unknown, unknown_shares
 from trainer.types import Evaluation
 
@@ -129,22 +129,6 @@ class TestTemperature:
     def test_is_bounded_where_every_answer_is_right(self) -> None:
         scores = np.array([[0.9, 0.1], [0.2, 0.8]], np.float32)
         assert fit_temperature(evaluation(scores, np.array([0, 1]))) == 0.1
-
-    @pytest.mark.parametrize("sharpened", [0.3, 1.0, 4.0])
-    def test_what_is_lost_with_the_best_one_is_the_same_however_sure_the_answers_are(self, sharpened: float) -> None:
-        told, again = drawn(), drawn(temperature=sharpened)
-        labels = np.array(told.labels)
-        assert told.all_scores is not None
-        assert again.all_scores is not None
-        assert calibrated_loss(again.all_scores, labels) == pytest.approx(
-            calibrated_loss(told.all_scores, labels), 1e-3
-        )
-        assert calibrated_loss(told.all_scores, np.roll(labels, 1)) > calibrated_loss(told.all_scores, labels)
-
-    def test_what_is_lost_by_who_knows_nothing_is_the_logarithm_of_the_classes(self) -> None:
-        assert calibrated_loss(np.full((8, 4), 0.25, np.float32), np.arange(8) % 4) == pytest.approx(np.log(4))
-        several = np.full((6, 3), 0.5, np.float32), np.eye(6, 3, dtype=np.uint8)
-        assert calibrated_loss(*several) == pytest.approx(np.log(2))
 
     def test_scaling_divides_the_logits(self) -> None:
         network = build_network()

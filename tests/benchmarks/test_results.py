@@ -9,7 +9,7 @@ import pytest
 from benchmarks.arm_counts import UNIT, WAYS, figure_name
 from benchmarks.figure import Figure
 from benchmarks.pairs import median_interval, ratio, take_turns
-from benchmarks.results import FOLDER, Measurement, Results, read, write
+from benchmarks.results import FOLDER, Measurement, Results, default_path, describe, read, write
 from benchmarks.table import END, START, figures_table, render, render_pages, render_runs, replace_between_markers
 
 
@@ -36,6 +36,15 @@ def test_a_measurement_tells_when_it_was_made_and_how_many_targets_it_met() -> N
     assert render_runs(Results("a machine", {"startup": made})).endswith(
         "| `startup` | 2026-01-02 | 0.3 | 4 | 1 of 3 (1 not, 1 unclear) | python 3.11.1 |"
     )
+
+
+def test_only_what_depends_on_the_processor_is_kept_in_its_file() -> None:
+    here, accuracies, counts = (default_path(name) for name in ("live", "seeds", "arm_counts"))
+    assert len({here, accuracies, counts}) == 3
+    assert default_path("transfer") == accuracies
+    assert describe(accuracies).startswith("Accuracies")
+    assert describe(counts).startswith("Emulated")
+    assert " cores" in describe(here)
 
 
 def test_stored_results_have_no_paths_of_a_machine() -> None:

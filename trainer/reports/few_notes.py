@@ -30,8 +30,8 @@ def few_notes(
     notes = []
     if undone:
         notes.append(
-            f"Fine-tuning was undone: the head on the pretrained features knew {undone[0]:.1%} of the validation photos, "
-            f"the whole network {undone[1]:.1%} after it. With more photos it will pay."
+            f"Fine-tuning was undone: the head on the pretrained features knew {undone[0]:.1%} of the validation "
+            f"photos, the whole network {undone[1]:.1%} after it. With more photos it will pay."
         )
     if isinstance(test, MultiLabelEvaluation):  # answers about one photo depend on each other: no such interval
         return tuple(notes)

@@ -71,7 +71,7 @@ def test_what_is_no_setting_is_refused_with_an_example(setting: str) -> None:
         ("finetune.epoch=3", "finetune.epoch'"),
         ("finetune.epochs=three", "finetune.epochs to be int"),
         ("finetune=3", "table of settings"),
-        ("finetune.epochs=-1", "at least 0"),
+        ("finetune.epochs=-2", "at least 0"),
         ("fine tune.epochs=3", "fine tune"),
         ("seed.x=3", "seed to be int"),
     ],

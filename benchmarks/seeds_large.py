@@ -1,4 +1,4 @@
-"""The same for a large network."""
+"""Accuracy of the default recipe with a large network, INT8 and FP32, as a mean of three seeds."""
 
 from __future__ import annotations
 

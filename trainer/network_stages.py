@@ -91,27 +91,24 @@ def finetune(run: Run, folder: Path) -> None:
     """The network, by the labels alone; with few photos, only where it knows as many of them afterwards."""
     pretrained = was_pretrained(run)
     model = read_model(run, "head")
-    before = model.get_weights()
     history = _trained(run, model, run.recipe, "finetune", from_scratch=not pretrained)
     if run.distribution:
         run.distribution.dismiss()
     if history and pretrained and len(read_dataset(run).split("train")) < MANY_PHOTOS:
-        _undo_if_worse(run, folder, model, before)
+        model = _better(run, folder, read_model(run, "head"), model)
     write_trained(folder, model, history, pretrained=pretrained)
 
 
-def _undo_if_worse(run: Run, folder: Path, model: Any, before: list[Any]) -> None:
-    """Puts the weights from before fine-tuning back, if more validation photos were known with them."""
+def _better(run: Run, folder: Path, before: Any, after: Any) -> Any:
+    """The network from before fine-tuning, if it knows more of the validation photos, or else the one after it."""
     from trainer.training.scores import network_accuracy
 
     _, val = _pixels(run)
-    tuned, known = model.get_weights(), []
-    for weights in (before, tuned):
-        model.set_weights(weights)
-        known.append(network_accuracy(model, val, input_contract(run.recipe)))
-    if known[0] > known[1]:
-        model.set_weights(before)
-        write_undone(folder, *known)
+    known, known_after = (network_accuracy(model, val, input_contract(run.recipe)) for model in (before, after))
+    if known <= known_after:
+        return after
+    write_undone(folder, known, known_after)
+    return before
 
 
 def train_along(run: Run, dataset: Dataset, announce: Callable[[str], None]) -> None:

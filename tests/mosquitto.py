@@ -13,9 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.ports import HOST, free_ports
 from tests.waiting import wait_until
-
-HOST = "127.0.0.1"
 
 
 class Mosquitto:
@@ -29,9 +28,7 @@ class Mosquitto:
     def __init__(self, folder: Path, *, config: str = "allow_anonymous true") -> None:
         self._program = program("mosquitto")
         self._config = folder / "mosquitto.conf"
-        with socket.socket() as free:
-            free.bind((HOST, 0))
-            self.port: int = free.getsockname()[1]
+        (self.port,) = free_ports(1)
         self._config.write_text(f"listener {self.port} {HOST}\n{config}\nuser root\npersistence false\n")
         self._process: subprocess.Popen[bytes] | None = None
         self._listener: Any = None

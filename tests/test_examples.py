@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.mosquitto import HOST, Mosquitto
+from tests.mosquitto import Mosquitto
+from tests.ports import HOST
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 

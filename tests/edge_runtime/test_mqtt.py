@@ -16,7 +16,8 @@ import pytest
 from edge_runtime.errors import OutputError
 from edge_runtime.sinks import Mqtt, mqtt
 from tests.edge_runtime.results import CHANGED, ENTERED, GONE, LEFT, TIME, made_result
-from tests.mosquitto import HOST, Mosquitto, only_for, program
+from tests.mosquitto import Mosquitto, only_for, program
+from tests.ports import HOST
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("no_thread_is_left_behind")

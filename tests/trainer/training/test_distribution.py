@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.ports import HOST, free_ports
 from tests.tiny import write_photos
 from trainer.cli import main
 from trainer.errors import ClusterError
@@ -40,8 +41,7 @@ learning_rate = 3e-3
 
 def free_addresses() -> list[str]:
     """Two ports at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
-        return [f"127.0.0.1:{server.getsockname()[1]}" for server in (one, two)]
+    return [f"{HOST}:{port}" for port in free_ports(2)]
 
 
 def tf_config(addresses: list[str], index: int) -> str:

@@ -114,7 +114,7 @@ def train(
 
     recipe, photos, announce = recipe or Recipe(), absolute(photos), announce or _to_stderr
     dataset = read_photos(photos, recipe)
-    recipe = recipe.for_photos(len(dataset.split("train")))
+    recipe = recipe.for_photos(len(dataset.split("train")), multi_label=dataset.multi_label)
     machines = _distribution(distribute, recipe, announce) if distribute else None
     if machines and machines.worker > 0:
         raise ClusterError(f"Expected the chief of TF_CONFIG, this is worker {machines.worker}: call train_along here.")
@@ -222,7 +222,7 @@ def train_along(
     check_packages()
     recipe, photos, announce = recipe or Recipe(), absolute(photos), announce or _to_stderr
     dataset = read_photos(photos, recipe)
-    recipe = recipe.for_photos(len(dataset.split("train")))
+    recipe = recipe.for_photos(len(dataset.split("train")), multi_label=dataset.multi_label)
     machines = _distribution("workers", recipe, announce)
     with TemporaryDirectory(prefix="edge-trainer-") as folder:
         run = Run(Path(folder), photos, recipe, None, machines)

@@ -13,6 +13,7 @@ from trainer.config import (
     FinetuneConfig,
     GateConfig,
     HeadConfig,
+    LossConfig,
     ModelConfig,
     QuantizeConfig,
     Recipe,
@@ -165,6 +166,7 @@ def test_what_is_left_to_the_photos_is_decided_once(name: str, count: int, later
 
     assert 0 < decided.finetune.train_size <= 1
     assert decided.finetune.epochs > 0
+    assert decided.head.solver == ("lbfgs" if count < 1000 else "adam")
     assert decided.for_photos(later) == decided
 
 
@@ -206,6 +208,16 @@ def test_fewer_photos_are_looked_at_more_often(count: int, more: int) -> None:
 
 
 def test_what_is_asked_for_stays() -> None:
-    recipe = Recipe(finetune=FinetuneConfig(epochs=4, train_size=0.5))
+    recipe = Recipe(head=HeadConfig(solver="adam"), finetune=FinetuneConfig(epochs=4, train_size=0.5))
 
     assert recipe.for_photos(10) == recipe.for_photos(10_000) == recipe
+
+
+def test_few_photos_have_a_regression_for_a_head_unless_something_else_is_asked_for() -> None:
+    balanced = Recipe(loss=LossConfig(class_weights="balanced"))
+    longer = Recipe(head=HeadConfig(epochs=60))
+
+    assert Recipe().for_photos(999).head == HeadConfig(solver="lbfgs")
+    assert Recipe().for_photos(999, multi_label=True).head.solver == "adam"
+    assert balanced.for_photos(999).head.solver == longer.for_photos(999).head.solver == "adam"
+    assert Recipe(head=HeadConfig(solver="lbfgs")).for_photos(10_000).head.solver == "lbfgs"

@@ -12,7 +12,7 @@ from trainer.config.data import DataConfig
 from trainer.config.evaluation import RobustnessConfig, ScoresConfig
 from trainer.config.extension import ExtendConfig, KeepConfig
 from trainer.config.loss import LossConfig
-from trainer.config.photos import for_photos
+from trainer.config.photos import for_photos, head_for_photos
 from trainer.config.quantization import GateConfig, QatConfig, QuantizeConfig
 from trainer.config.require import require, shown
 from trainer.config.tracking import TrackConfig
@@ -77,14 +77,16 @@ class Recipe:
         """The settings that decide what a run makes: where it is followed isn't one, and is nobody else's business."""
         return replace(self, track=TrackConfig())
 
-    def for_photos(self, count: int) -> Recipe:
+    def for_photos(self, count: int, *, multi_label: bool = False) -> Recipe:
         """With what is left open decided, as `trainer.config.photos` says.
 
         Args:
             count: Of the photos to train on.
+            multi_label: Whether they may show several classes.
         """
         finetune, augment = for_photos(self.finetune, self.augment, count)
-        return replace(self, finetune=finetune, augment=augment)
+        head = head_for_photos(self.head, self.loss, count, multi_label=multi_label)
+        return replace(self, head=head, finetune=finetune, augment=augment)
 
     def finetune_for(self, epochs: int, learning_rate: float, *, share: float = 1.0) -> FinetuneConfig:
         """The settings by which a later stage trains: those of fine-tuning, for as long and as fast as it says.

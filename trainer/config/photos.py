@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from trainer.config.augmentation import AugmentConfig
-from trainer.config.training import FinetuneConfig
+from trainer.config.loss import LossConfig
+from trainer.config.training import FinetuneConfig, HeadConfig
 
 MANY_PHOTOS = 1000
 """To train on: from here on, time and memory are shorter than photos."""
@@ -33,6 +34,29 @@ def for_photos(finetune: FinetuneConfig, augment: AugmentConfig, count: int) -> 
         Both, with nothing left open.
     """
     return _sized(_long_enough(finetune, count), augment, count)
+
+
+def head_for_photos(head: HeadConfig, loss: LossConfig, count: int, *, multi_label: bool) -> HeadConfig:
+    """Decides how the classifier on the frozen backbone's features is found, where the settings leave it open.
+
+    With few photos it is a regression, solved to its end: epochs would be of too few steps, and end by too few
+    validation photos. It is trained by epochs with many photos, with those that show several classes, and where
+    anything of its training or of the loss is asked for.
+
+    Args:
+        head: The settings of its training.
+        loss: What they are to minimize.
+        count: Of the photos to train on.
+        multi_label: Whether photos may show several classes.
+
+    Returns:
+        The settings, with nothing left open.
+    """
+    if head.solver:
+        return head
+    nothing_asked = (head, loss) == (HeadConfig(), LossConfig())
+    regression = nothing_asked and count < MANY_PHOTOS and not multi_label
+    return replace(head, solver="lbfgs" if regression else "adam")
 
 
 def _long_enough(finetune: FinetuneConfig, count: int) -> FinetuneConfig:

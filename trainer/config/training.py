@@ -39,19 +39,20 @@ class HeadConfig:
     Attributes:
         solver: ``"adam"``, or ``"lbfgs"``: a logistic regression with an L2 penalty, solved to its end, in which all
             classes weigh the same. It needs no validation photos to stop, and so serves few photos; the settings below
-            play no part in it.
+            play no part in it. Empty: ``"lbfgs"`` with few photos, unless they or the loss ask for something
+            (`trainer.config.photos`).
         epochs: 0 leaves the classifier as it is.
         patience: Epochs without a lower validation loss before stopping.
     """
 
-    solver: Literal["adam", "lbfgs"] = "adam"
+    solver: Literal["", "adam", "lbfgs"] = ""
     epochs: int = 30
     batch_size: int = 64
     learning_rate: float = 3e-3
     patience: int = 10
 
     def __post_init__(self) -> None:
-        require(self.solver in ("adam", "lbfgs"), "head.solver", "adam or lbfgs", self.solver)
+        require(self.solver in ("", "adam", "lbfgs"), "head.solver", "adam, lbfgs or empty", self.solver)
         require(self.epochs >= 0, "head.epochs", "at least 0", self.epochs)
         require(self.batch_size >= 1, "head.batch_size", "at least 1", self.batch_size)
         require(self.learning_rate > 0, "head.learning_rate", "greater than 0", self.learning_rate)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +88,8 @@ def search_recipe(
             "Let trials train the whole network with --finetune."
         )
     finetune = config.finetune_epochs > 0
+    if not finetune:  # its trials tell of their epochs, which a regression has none of
+        recipe = replace(recipe, head=replace(recipe.head, solver=recipe.head.solver or "adam"))
     varied = (
         Space.from_dict(space)
         if space is not None

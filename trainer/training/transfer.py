@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainer.config import HeadConfig, LossConfig
+from trainer.config.photos import head_for_photos
 from trainer.training.augment import normalize
 from trainer.training.backbones import FEATURES_LAYER, HEAD_LAYER, is_multi_label, scores_layer
 from trainer.training.fit import fit
@@ -116,13 +117,15 @@ def fit_head(
         progress: Whether a bar is drawn on stderr.
 
     Returns:
-        The learning curve; empty where ``config.solver`` is ``"lbfgs"``.
+        The learning curve; empty where a regression is solved.
     """
+    loss = loss or LossConfig()
+    config = head_for_photos(config, loss, len(train), multi_label=train.labels.ndim == 2)
     if config.solver == "lbfgs":
         model.get_layer(HEAD_LAYER).set_weights(_logistic_regression(train))
         return []
     head = _head_alone(model, seed)
-    truth = _compile(head, _adam(config.learning_rate), loss or LossConfig(), train.labels, val.labels)
+    truth = _compile(head, _adam(config.learning_rate), loss, train.labels, val.labels)
     curve = fit(
         head,
         train.values,

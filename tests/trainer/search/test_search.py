@@ -83,7 +83,8 @@ def test_begins_with_the_recipes_own_values_and_ends_at_or_above_them(outcome: O
     assert outcome.own == outcome.trials[0]
     assert outcome.own.values == {"head.learning_rate": 0.02, "head.batch_size": 16}
     assert outcome.best.accuracy == max(t.accuracy for t in outcome.trials if t.state == "complete")
-    assert read_recipe(str(outcome.recipe)) == with_values(recipe, outcome.best.values)
+    by_epochs = recipe.updated({"head": {"solver": "adam"}})  # as the trials were trained
+    assert read_recipe(str(outcome.recipe)) == with_values(by_epochs, outcome.best.values)
 
 
 def test_ends_bad_trials_early(outcome: Outcome) -> None:

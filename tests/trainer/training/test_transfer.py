@@ -83,6 +83,17 @@ def test_a_regression_gives_rare_classes_their_due(train: Pixels, val: Pixels) -
     assert accuracy(model, val) > 0.8
 
 
+def test_few_photos_of_one_label_each_have_a_regression(train: Pixels, val: Pixels) -> None:
+    model = small_model()
+    assert train_head(model, train, val, HeadConfig(), **QUIET) == []
+    assert accuracy(model, val) > 0.8
+
+    both = np.eye(3, dtype=np.uint8)
+    labelled = [Pixels(pixels.images, both[pixels.labels], pixels.paths) for pixels in (train, val)]
+    several = build_model(BACKBONE, num_classes=3, input_size=32, multi_label=True)
+    assert train_head(several, *labelled, HeadConfig(), **QUIET)[0].stage == "head"
+
+
 def test_a_regression_of_two_classes_has_two_outputs() -> None:
     values = np.random.default_rng(0).normal(size=(40, 128)).astype(np.float32)
     two = Features(values, (values[:, 0] > 0).astype(np.int64))

@@ -38,7 +38,7 @@ def measure_network(measurement: str, backbone: str, least_percent: Mapping[str,
             remembered(measurement, f"{data}-{seed}", quick, partial(_answers, backbone, data, seed, quick))
             for seed in seeds
         ]
-        figures += _figures(backbone, data, answers, least)
+        figures += _figures(f"{measurement}.{data}_{backbone}", backbone, data, answers, least)
     return figures
 
 
@@ -56,11 +56,10 @@ def _answers(backbone: str, data: str, seed: int, quick: bool) -> dict[str, Any]
     return {**accuracies, **sizes, "count": int8.count, "kernels": int8.kernels}
 
 
-def _figures(backbone: str, data: str, answers: list[dict[str, Any]], least: float) -> list[Figure]:
+def _figures(name: str, backbone: str, data: str, answers: list[dict[str, Any]], least: float) -> list[Figure]:
     fp32, int8 = ([one[kind] for one in answers] for kind in ("fp32", "int8"))
     spread = f", standard deviation {stdev(int8):.2f}" if len(answers) > 1 else ""
     each = ", ".join(f"{value:.1f}" for value in int8)
-    name = f"seeds.{data}_{backbone}"
     return [
         Figure(
             f"{name}_int8",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from trainer.config import Recipe
-from trainer.config.photos import MANY_PHOTOS
+from trainer.config.photos import MANY_PHOTOS, for_photos
 from trainer.evaluation.multi_label import read_evaluation
 from trainer.files import read_json, write_bytes, write_json
 from trainer.quiet import load_tensorflow
@@ -73,11 +73,12 @@ def training_contract(recipe: Recipe, count: int) -> InputContract:
         recipe: The settings.
         count: Of the photos to train on.
     """
-    recipe, contract = recipe.for_photos(count), input_contract(recipe)
+    contract = input_contract(recipe)
     if count >= MANY_PHOTOS:
         return contract
-    zoom = min(recipe.augment.scale[1], _LARGEST_ZOOM)
-    size = max(contract.height, round(zoom * train_size(contract.height, recipe.finetune.train_size)))
+    finetune, augment = for_photos(recipe.finetune, recipe.augment, count)
+    zoom = min(augment.scale[1], _LARGEST_ZOOM)
+    size = max(contract.height, round(zoom * train_size(contract.height, finetune.train_size)))
     return replace(contract, height=size, width=size)
 
 

@@ -110,7 +110,7 @@ def test_the_models_are_measured_on_worse_pictures_and_the_card_tells_it_all(
 
 
 def test_the_recipe_that_was_written_gives_the_settings_back(run: RunResult) -> None:
-    assert read_recipe(str(run.fp32.parent / "recipe.toml")) == QUICK.for_photos(108)
+    assert read_recipe(str(run.fp32.parent / "recipe.toml")) == QUICK.for_photos(108, multi_label=False)
 
 
 def test_a_stopped_run_goes_on_where_it_stopped(run: RunResult, photos: Path, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ class Recipe:
         """The settings that decide what a run makes: where it is followed isn't one, and is nobody else's business."""
         return replace(self, track=TrackConfig())
 
-    def for_photos(self, count: int, *, multi_label: bool = False) -> Recipe:
+    def for_photos(self, count: int, *, multi_label: bool) -> Recipe:
         """With what is left open decided, as `trainer.config.photos` says.
 
         Args:

@@ -91,7 +91,7 @@ def draw_changes(source: str | Path, recipe: Recipe, *, per_class: int, draws: i
 
     listing = find_photos(source)
     count = count_to_train_on(listing, recipe.data)
-    recipe = recipe.for_photos(count)
+    recipe = recipe.for_photos(count, multi_label=listing.multi_label)
     entries = [entry for entry in listing.entries if entry.labels and entry.given in (None, "train")]
     classes = tuple(sorted({label for entry in entries for label in entry.labels}))
     check_flip(recipe.augment, classes)

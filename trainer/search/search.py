@@ -79,8 +79,7 @@ def search_recipe(
             "whose network stays as it is. Search with that run's own recipe, without extend.run."
         )
     dataset = scan(photos, data=recipe.data, seed=recipe.seed)
-    count = len(dataset.split("train"))
-    check_plan(recipe.for_photos(count), dataset.labels, multi_label=dataset.multi_label)
+    _check(recipe, dataset)
     weights = Weights()
     if weights.of(recipe) is None and not config.finetune_epochs:
         raise SearchError(
@@ -97,7 +96,7 @@ def search_recipe(
     )
     varied.check(recipe, finetune=finetune)
     for example in varied.examples(until_trained(recipe)):
-        check_plan(example.for_photos(count), dataset.labels, multi_label=dataset.multi_label)
+        _check(example, dataset)
     for network in networks_in(varied, recipe):
         weights.of(network)
     _take_folder(folder)
@@ -127,6 +126,12 @@ def search_recipe(
     if follower:
         follower.run_ended({"accuracy": outcome.best.accuracy}, [outcome.recipe, *outcome.pages])
     return outcome
+
+
+def _check(recipe: Recipe, dataset: Dataset) -> None:
+    """Refuses settings that can't work on these photos."""
+    decided = recipe.for_photos(len(dataset.split("train")), multi_label=dataset.multi_label)
+    check_plan(decided, dataset.labels, multi_label=dataset.multi_label)
 
 
 def _follower(

@@ -182,6 +182,19 @@ def test_another_study_is_not_gone_on_with(
         search_recipe(photos, outcome.recipe.parent, recipe.updated(changed), CONFIG, space=space)
 
 
+def test_few_photos_of_several_labels_need_no_settings(recipe: Recipe, tmp_path: Path) -> None:
+    photos, first = write_photos(tmp_path / "photos", 12), LABELS[0]
+    rows = [f"{label}/{n:03}.png,{label}|{first}" for label in LABELS[1:] for n in range(12)]
+    rows += [f"{first}/{n:03}.png,{first}" for n in range(12)]
+    (photos / "list.csv").write_text("\n".join(["path,label", *rows]))
+    own, once = Recipe(seed=SEED, model=recipe.model), SearchConfig(trials=1)
+
+    found = search_recipe(photos / "list.csv", tmp_path / "to", own, once, space={"head.learning_rate": [0.003]})
+
+    assert found.multi_label
+    assert read_recipe(str(found.recipe)).head.solver == "adam"
+
+
 def test_what_cannot_work_is_told_before_anything_is_written(
     photos: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

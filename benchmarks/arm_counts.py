@@ -94,7 +94,7 @@ def is_count(figure: Figure) -> bool:
 
 def counts_table(figures: Iterable[Figure]) -> str:
     """A Markdown table of counts, a row for each network and processor, INT8 with its share of FP32's."""
-    values = {figure.name: figure.value for figure in figures}
+    values = {figure.name: figure.value for figure in figures if figure.value is not None}
     rows = [
         f"| {' | '.join(('Million instructions for an inference', *(way.title for way in WAYS)))} |",
         f"|---|{'---|' * len(WAYS)}",

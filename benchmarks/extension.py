@@ -51,7 +51,7 @@ def _extended(quick: bool) -> dict[str, Any]:
     short = ("head.epochs=1", "finetune.epochs=1") if quick else ()
     train(known, here / "base", read_recipe("default", [*_RECIPE, *short]))
     shutil.rmtree(here / "extended", ignore_errors=True)
-    command = [sys.executable, "-m", "trainer", "extend", here / "base", new, "--to", here / "extended"]
+    command = [sys.executable, "-m", "trainer", "extend", str(here / "base"), str(new), "--to", str(here / "extended")]
     start = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     seconds = time.perf_counter() - start

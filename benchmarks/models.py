@@ -78,7 +78,8 @@ def _build(folder: Path, backbone_name: str, input_size: int, io: Io, classes: i
     contract = InputContract(input_size, input_size, mean=backbone.mean, std=backbone.std)
     pixels = _pixels(contract)
     if weights is None:
-        _settle(model, (pixels.images - np.float32(backbone.mean)) / np.float32(backbone.std))
+        mean, std = np.asarray(backbone.mean, np.float32), np.asarray(backbone.std, np.float32)
+        _settle(model, (pixels.images.astype(np.float32) - mean) / std)
     images, calibration = representative_set(pixels, samples=_SAMPLES, seed=0, num_classes=len(LABELS))
     labels = LABELS if classes == len(LABELS) else tuple(f"class {number}" for number in range(classes))
     pair = _paths(folder, backbone_name, input_size, io, classes)

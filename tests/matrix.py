@@ -107,7 +107,7 @@ def try_line(python: Path, version: str, combination: tuple[str, str, str], whee
     return Line(version, packages, _offered(version, packages), tests=passed)
 
 
-def _run(command: list[str | Path], what: str, folder: Path | None = None) -> str:
+def _run(command: Sequence[object], what: str, folder: Path | None = None) -> str:
     try:
         done = subprocess.run(
             [*map(str, command)], cwd=folder, env=CLEAN, capture_output=True, text=True, timeout=_PATIENCE_S

@@ -47,7 +47,8 @@ def picture(label: str, *, seed: int = 0, height: int = 48, width: int = 64) -> 
     """A patchwork in which one colour is a little stronger than another: uint8 (height, width, 3) RGB."""
     rng = np.random.default_rng([seed, LABELS.index(label)])
     cells = rng.integers(40, 170, (height // 8 + 1, width // 8 + 1, 3))
-    image = np.kron(cells, np.ones((8, 8, 1), np.int64))[:height, :width] + rng.integers(-12, 13, (height, width, 3))
+    blocks: NDArray[np.int64] = np.kron(cells, np.ones((8, 8, 1), np.int64))[:height, :width]
+    image = blocks + rng.integers(-12, 13, (height, width, 3))
     top, left = rng.integers(0, height // 4 + 1), rng.integers(width // 8, width // 4 + 1)
     patch = image[top : top + 3 * height // 4, left : left + width // 2]
     patch[:, :, _RGB_CHANNEL[label]] += 70

@@ -25,8 +25,8 @@ def main(host: str, port: int, count: int, seconds: float, pictures: list[Path])
     start, done = None, 0
     while start is None or (elapsed := time.perf_counter() - start) < seconds:
         for key, _ in selector.select():
+            assert isinstance(key.fileobj, socket.socket)
             client = key.fileobj
-            assert isinstance(client, socket.socket)
             answers[client] += client.recv(1 << 16)
             if not is_whole(answers[client]):
                 continue

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.arm_counts import WAYS, figure_name
 from benchmarks.models import build_pair
-from benchmarks.results import ARM_COUNTS, read
+from benchmarks.results import default_path, read
 from tests.pi.device import PI_4, PI_5, Cpu, Device
 from tests.pi.instructions import build_plugin, count_instructions
 
@@ -39,7 +39,7 @@ def test_an_inference_takes_the_instructions_that_were_counted(
     device = devices[way.release].result()
     counted = count_instructions(device, cpu, plugin, int8_model, int8_kernels=way.int8_kernels)
     millions = counted.instructions / 1e6
-    stored = read(ARM_COUNTS).measurements["arm_counts"].figures
+    stored = read(default_path("arm_counts")).measurements["arm_counts"].figures
     (reference,) = (figure for figure in stored if figure.name == figure_name(name, cpu.name, BACKBONE))
     version = f"{counted.backend['name']} {counted.backend['version']}"
     if version not in reference.conditions:

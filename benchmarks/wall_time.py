@@ -98,7 +98,7 @@ def _usual(recipe: Recipe, num_classes: int, train: Pixels, val: Pixels, *, epoc
     for layer in network.layers:
         layer.trainable = layer.name == HEAD_LAYER
     network.compile(tf_keras.optimizers.Adam(1e-3), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    mirror_and_turn = AugmentConfig(rotation=36.0, shift=0.0, scale=(1.0, 1.0), brightness=0, contrast=0, saturation=0)
+    mirror_and_turn = AugmentConfig(set="none", rotation=36.0, flip=True)
 
     def change(number: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         seeds = tf.stack([tf.constant(recipe.seed, tf.int64), number])

@@ -104,7 +104,7 @@ def test_an_unknown_name_or_a_wrong_type_is_refused_by_its_full_name(values: dic
         ("augment", "shift", [1.0]),
         ("augment", "scale", [[1.2, 0.8], [0.0, 1.0], [1.0], [1.0, 1.0, 1.0]]),
         ("augment", "brightness", [-0.1, 1.0]),
-        ("augment", "set", ["", "heavy"]),
+        ("augment", "set", ["heavy"]),
         ("augment", "exposure", [-1.0, 4.1]),
         ("augment", "jpeg", [1.0]),
         ("augment", "mixup", [-0.2, float("nan"), float("inf")]),
@@ -180,7 +180,20 @@ def test_few_photos_are_trained_on_at_full_size_with_things_as_large_as_ever(nam
     assert many.augment == recipe.augment
 
 
-@pytest.mark.parametrize("name", ["none", "digits"])
+def test_few_photos_are_changed_by_a_set_of_their_own_unless_another_is_named() -> None:
+    def decided(augment: AugmentConfig, count: int, **finetune: float) -> AugmentConfig:
+        recipe = Recipe(augment=augment).updated({"finetune": finetune})
+        return recipe.for_photos(count, multi_label=False).augment
+
+    few, many = decided(AugmentConfig(), 999), decided(AugmentConfig(), 1000)
+    assert (few, few.set) == (AugmentConfig(set="few"), "few")
+    assert (many, many.set) == (AugmentConfig(set="default"), "default")
+    assert decided(AugmentConfig(set="default"), 999).rand_augment == 0
+    assert decided(AugmentConfig(flip=False), 999) == AugmentConfig(set="few", flip=False)
+    assert decided(AugmentConfig(), 999, train_size=0.7) == many  # which is zoomed into
+
+
+@pytest.mark.parametrize("name", ["none", "digits", "few"])
 def test_pictures_that_are_not_zoomed_into_are_trained_on_at_full_size(name: str) -> None:
     recipe = Recipe(augment=AugmentConfig(set=name))
 

@@ -39,7 +39,7 @@ QUICK = Recipe.from_dict(
     {
         "model": {"backbone": "basic_cnn", "input_size": 32, "weights": "none"},
         "finetune": {"epochs": 8, "patience": 8, "learning_rate": 5e-3, "label_smoothing": 0.0, "train_size": 1.0},
-        "augment": {"rotation": 0.0, "shift": 0.0, "scale": [1.0, 1.0], "brightness": 0.0, "saturation": 0.0},
+        "augment": {"set": "none"},
         "quantize": {"samples": 48},
         "gate": {"max_drop": 10.0, "min_agreement": 80.0},
     }

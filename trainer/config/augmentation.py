@@ -39,6 +39,7 @@ SETS: dict[str, dict[str, Any]] = {
         **{"rotation": 5.0, "shift": 0.02, "scale": (1.0, 1.6), "flip": True},
     },
     "default": _DEFAULT,
+    "few": {**_DEFAULT, "shift": 0.1, "scale": (0.8, 1.2), "rand_augment": 6.0},
     "strong": {
         **_DEFAULT,
         **{"hue": 10.0, "rand_augment": 6.0, "mixup": 0.2, "cutmix": 1.0},
@@ -53,8 +54,9 @@ SETS: dict[str, dict[str, Any]] = {
 """All values of each ready-made set.
 
 A zoom of 2.2 makes up for training at 0.7 of the input size; at the full size it is less (`trainer.config.photos`).
-``"strong"`` is for large networks and long training, ``"camera"`` for models that look through a webcam, ``"digits"``
-for whatever can be read: it never mirrors.
+``"few"`` is for few photos, which are trained on at full size and for many epochs, ``"strong"`` for large networks and
+long training, ``"camera"`` for models that look through a webcam, ``"digits"`` for whatever can be read: it never
+mirrors.
 """
 
 _AT_MOST = {
@@ -72,7 +74,9 @@ class AugmentConfig:
     What isn't given has the value of the set, so that an AugmentConfig always holds all the values as they are used.
 
     Attributes:
-        set: A ready-made set, one of `SETS`; a name alone: with the same values, two configurations are equal.
+        set: A ready-made set, one of `SETS`; a name alone: with the same values, two configurations are equal. Empty:
+            ``"few"`` with few photos, ``"default"`` with many (`trainer.config.photos`); until that is decided, the
+            values are the default's.
         rotation: Degrees, to either side.
         shift: Share of the side, in either direction.
         scale: Lower and upper zoom; a window that is smaller than the picture lies anywhere inside it. Where
@@ -96,7 +100,7 @@ class AugmentConfig:
             ``mixup`` as well, each picture has one of both, at even chances.
     """
 
-    set: str = field(default="default", compare=False)
+    set: str = field(default="", compare=False)
     rotation: float = _FROM_SET
     shift: float = _FROM_SET
     scale: tuple[float, float] = _FROM_SET
@@ -117,10 +121,10 @@ class AugmentConfig:
     cutmix: float = _FROM_SET
 
     def __post_init__(self) -> None:
-        require(self.set in SETS, "augment.set", f"one of {', '.join(SETS)}", self.set)
+        require(self.set in ("", *SETS), "augment.set", f"one of {', '.join(SETS)}, or empty", self.set)
         for setting in fields(self):
             if getattr(self, setting.name) is _FROM_SET:
-                object.__setattr__(self, setting.name, SETS[self.set][setting.name])
+                object.__setattr__(self, setting.name, SETS[self.set or "default"][setting.name])
         object.__setattr__(self, "scale", tuple(self.scale))
         require(
             len(self.scale) == 2 and 0 < self.scale[0] <= self.scale[1], "augment.scale", "[lower, upper]", self.scale
@@ -129,6 +133,12 @@ class AugmentConfig:
             require(0 <= getattr(self, name) <= most, f"augment.{name}", f"from 0 to {most}", getattr(self, name))
         for name in _BELOW_1:
             require(0 <= getattr(self, name) < 1, f"augment.{name}", "from 0 to below 1", getattr(self, name))
+
+    def of_set(self, name: str) -> AugmentConfig:
+        """With another set's values in place of those that are this one's own."""
+        own = SETS[self.set or "default"]
+        changed = {key: value for key, value in vars(self).items() if key != "set" and value != own[key]}
+        return AugmentConfig(set=name, **changed)
 
     def at_strength(self, strength: float) -> AugmentConfig:
         """All changes weaker or stronger at once.

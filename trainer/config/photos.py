@@ -16,10 +16,12 @@ _EPOCHS, _MOST_EPOCHS = 32, 128  # of fine-tuning
 
 
 def for_photos(finetune: FinetuneConfig, augment: AugmentConfig, count: int) -> tuple[FinetuneConfig, AugmentConfig]:
-    """Decides what the settings leave open: the epochs of fine-tuning, and the size of its pictures.
+    """Decides what the settings leave open: the epochs of fine-tuning, the changes to its pictures, and their size.
 
     There are 32 epochs. With fewer than 1,000 photos there are as many as make the steps of 1,000, up to 128, and
     ``patience`` is as much longer.
+
+    Few photos are changed as the set ``"few"`` says (`augment_for_photos`).
 
     With many photos the size (``train_size``) is 0.7 of the input size, which zooming in makes up for, and which takes
     half the time. With few, it is all of it, which is more accurate, and they are zoomed into by as much less, so that
@@ -33,7 +35,27 @@ def for_photos(finetune: FinetuneConfig, augment: AugmentConfig, count: int) -> 
     Returns:
         Both, with nothing left open.
     """
-    return _sized(_long_enough(finetune, count), augment, count)
+    return _sized(_long_enough(finetune, count), augment_for_photos(augment, finetune, count), count)
+
+
+def augment_for_photos(augment: AugmentConfig, finetune: FinetuneConfig, count: int) -> AugmentConfig:
+    """Decides for a ready-made set of changes to training pictures, where the settings leave it open.
+
+    With few photos it is ``"few"``, which doesn't zoom in, and so is for pictures at full size; else ``"default"``.
+    Single changes that differ from the default stay as they are.
+
+    Args:
+        augment: The changes.
+        finetune: The settings of the training.
+        count: Of the photos to train on.
+
+    Returns:
+        The changes, with nothing left open.
+    """
+    if augment.set:
+        return augment
+    at_full_size = finetune.train_size in (0.0, 1.0)
+    return augment.of_set("few" if count < MANY_PHOTOS and at_full_size else "default")
 
 
 def head_for_photos(head: HeadConfig, loss: LossConfig, count: int, *, multi_label: bool) -> HeadConfig:

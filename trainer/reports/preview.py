@@ -40,6 +40,7 @@ class Draws:
         photos: uint8 (N, height, width, 3) RGB, as the network sees them after training.
         drawn: uint8 (N, draws, size, size, 3) RGB, as it sees them in training.
         shares: float32 (N, draws, classes): what each then counts as.
+        augment: The changes, as they were decided for so many photos.
     """
 
     classes: tuple[str, ...]
@@ -47,6 +48,7 @@ class Draws:
     photos: NDArray[np.uint8]
     drawn: NDArray[np.uint8]
     shares: NDArray[np.float32]
+    augment: AugmentConfig
 
 
 def preview_photos(source: str | Path, recipe: Recipe | None = None, *, per_class: int = 2, draws: int = 6) -> bytes:
@@ -69,7 +71,7 @@ def preview_photos(source: str | Path, recipe: Recipe | None = None, *, per_clas
     recipe = recipe or Recipe()
     made = draw_changes(source, recipe, per_class=per_class, draws=draws)
     file = io.BytesIO()
-    _sheet(made, recipe.augment).save(file, "PNG")
+    _sheet(made).save(file, "PNG")
     return file.getvalue()
 
 
@@ -121,7 +123,7 @@ def draw_changes(source: str | Path, recipe: Recipe, *, per_class: int, draws: i
         drawn.append(np.clip(np.round(changed), 0, 255).astype(np.uint8)[back])
         shares.append(mix_targets(tf.constant(truth[order]), seed, recipe.augment).numpy()[back])
     titles = tuple(" + ".join(entry.labels) for entry, _ in rows)
-    return Draws(classes, titles, photos, np.stack(drawn, axis=1), np.stack(shares, axis=1))
+    return Draws(classes, titles, photos, np.stack(drawn, axis=1), np.stack(shares, axis=1), recipe.augment)
 
 
 def _readable(root: Path, entries: Sequence[Entry], count: int) -> list[tuple[Entry, NDArray[np.uint8]]]:
@@ -137,7 +139,7 @@ def _readable(root: Path, entries: Sequence[Entry], count: int) -> list[tuple[En
     return found
 
 
-def _sheet(made: Draws, config: AugmentConfig) -> Image:
+def _sheet(made: Draws) -> Image:
     from PIL import Image, ImageDraw
 
     count, columns, size = made.drawn.shape[:3]
@@ -146,7 +148,7 @@ def _sheet(made: Draws, config: AugmentConfig) -> Image:
     sheet = Image.new("RGB", (_MARGIN + (columns + 1) * across, 2 * _LINE + count * down), _PAPER)
     pen = ImageDraw.Draw(sheet)
     pen.text((_MARGIN, _LINE // 2), f"as it is, {cell} px", _INK)
-    pen.text((_MARGIN + across, _LINE // 2), f"in training, {size} px, augment.set {config.set}", _INK)
+    pen.text((_MARGIN + across, _LINE // 2), f"in training, {size} px, augment.set {made.augment.set}", _INK)
     for row in range(count):
         top = 2 * _LINE + row * down
         pen.text((_GAP, top), made.titles[row][:22], _INK)
@@ -154,7 +156,7 @@ def _sheet(made: Draws, config: AugmentConfig) -> Image:
         for column in range(columns):
             left = _MARGIN + (column + 1) * across
             sheet.paste(Image.fromarray(made.drawn[row, column]), (left, top))
-            if config.mixup or config.cutmix:
+            if made.augment.mixup or made.augment.cutmix:
                 pen.text((left, top + size + 2), _shown(made.classes, made.shares[row, column]), _INK)
     return sheet
 

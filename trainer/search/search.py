@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.config import Recipe
+from trainer.config.photos import augment_for_photos
 from trainer.config.search import SearchConfig
 from trainer.environment import check_packages
 from trainer.errors import OutputFolderError, SearchError
@@ -87,7 +88,10 @@ def search_recipe(
             "Let trials train the whole network with --finetune."
         )
     finetune = config.finetune_epochs > 0
-    if not finetune:  # its trials tell of their epochs, which a regression has none of
+    if finetune:  # a set is decided for before its changes are made weaker or stronger
+        count = len(dataset.split("train"))
+        recipe = replace(recipe, augment=augment_for_photos(recipe.augment, recipe.finetune, count))
+    else:  # its trials tell of their epochs, which a regression has none of
         recipe = replace(recipe, head=replace(recipe.head, solver=recipe.head.solver or "adam"))
     varied = (
         Space.from_dict(space)

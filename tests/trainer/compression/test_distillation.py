@@ -19,7 +19,7 @@ from trainer.types import Pixels
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-STILL = AugmentConfig(rotation=0, shift=0, scale=(1, 1), flip=False, brightness=0, contrast=0, saturation=0)
+STILL = AugmentConfig(set="none")
 CLASSES = 3
 QUIET = {"contract": CONTRACT, "seed": 0, "progress": False}
 

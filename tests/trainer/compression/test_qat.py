@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-STILL = AugmentConfig(rotation=0, shift=0, scale=(1, 1), flip=False, brightness=0, contrast=0, saturation=0)
+STILL = AugmentConfig(set="none")
 SHORT = FinetuneConfig(epochs=1, learning_rate=1e-3, warmup_epochs=0, train_size=1.0, batch_size=30)
 
 

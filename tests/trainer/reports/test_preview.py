@@ -54,6 +54,11 @@ def test_without_changes_the_photos_are_drawn_as_they_are(folder: Path) -> None:
     np.testing.assert_array_equal(made.drawn, np.repeat(made.photos[:, None], 2, axis=1))
 
 
+def test_few_photos_are_drawn_with_the_changes_that_they_are_trained_with(folder: Path) -> None:
+    made = draw_changes(folder, SMALL, per_class=1, draws=2)
+    assert (made.augment.set, made.augment.rand_augment) == ("few", 6.0)
+
+
 def test_mixing_is_shown_with_its_shares(folder: Path) -> None:
     mixing = SMALL.updated({"augment": {"set": "none", "mixup": 1.0}, "finetune": {"train_size": 1.0}})
     made = draw_changes(folder, mixing, per_class=2, draws=4)

@@ -14,7 +14,7 @@ import pytest
 
 from tests.tiny import LABELS, write_photos
 from trainer.cli import main
-from trainer.config import Recipe
+from trainer.config import AugmentConfig, Recipe
 from trainer.config.search import SearchConfig
 from trainer.errors import OutputFolderError, PackagesError, RecipeError, SearchError
 from trainer.lock import locked
@@ -250,7 +250,17 @@ def test_trials_may_train_the_whole_network(photos: Path, recipe: Recipe, tmp_pa
     found = search_recipe(photos, tmp_path / "whole", recipe, config, space={"augmentation": [0.0, 1.0]})
     assert [len(trial.epochs) for trial in found.trials] == [2]
     assert found.best.values == {"augmentation": 1.0}
-    assert read_recipe(str(found.recipe)).finetune.epochs == recipe.finetune.epochs
+    best = read_recipe(str(found.recipe))
+    assert best.finetune.epochs == recipe.finetune.epochs
+    assert (best.augment.set, best.augment) == ("few", AugmentConfig(set="few"))
+
+
+def test_the_changes_that_few_photos_have_are_made_weaker(
+    photos: Path, recipe: Recipe, tmp_path: Path, cache: Path
+) -> None:
+    config = SearchConfig(trials=1, finetune_epochs=1)
+    found = search_recipe(photos, tmp_path / "weaker", recipe, config, space={"augmentation": [0.5]})
+    assert read_recipe(str(found.recipe)).augment == AugmentConfig(set="few").at_strength(0.5)
 
 
 def test_photos_that_show_several_classes_have_the_accuracy_of_all_answers(

@@ -25,7 +25,7 @@ def photos(first: int, end: int) -> Pixels:
 
 
 TRAIN, VAL = photos(0, 54), photos(54, 120)  # batches of 16, 16, 16 and 6; of 64 and 2
-PLAIN = AugmentConfig(rotation=0, shift=0, scale=(1, 1), flip=False, brightness=0, contrast=0, saturation=0)
+PLAIN = AugmentConfig(set="none")
 
 
 def trained(

@@ -110,10 +110,7 @@ def test_networks_learn_by_it_with_and_without_a_teacher(loss: LossConfig) -> No
     train, val, model = coloured(96, seed=0), coloured(48, seed=1), small_model()
     options = {"contract": CONTRACT, "seed": 0, "progress": False}
     assert len(train_head(model, train, val, HeadConfig(epochs=2), loss=loss, **options)) == 2
-    config, still = (
-        FinetuneConfig(epochs=6, learning_rate=5e-3, train_size=1.0),
-        AugmentConfig(rotation=0, shift=0, scale=(1, 1), flip=False),
-    )
+    config, still = FinetuneConfig(epochs=6, learning_rate=5e-3, train_size=1.0), AugmentConfig(set="none")
     curve = finetune(model, train, val, config, still, from_scratch=True, loss=loss, **options)
     assert curve[-1].loss < curve[0].loss
     assert accuracy(model, val) > 0.6

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _SEEDS = (0, 1, 2)
 _DATA, _SHARE = "clothing", 0.2
-_WAYS = ("none", "few")
+_WAYS = ("without", "with")
 
 
 def measure(quick: bool) -> list[Figure]:
@@ -29,7 +29,7 @@ def measure(quick: bool) -> list[Figure]:
     found = {seed: {way: _measured(way, seed, quick) for way in _WAYS} for seed in seeds}
     tests = {seed: [ways[way]["test"] for way in _WAYS] for seed, ways in found.items()}
     each = "; ".join(f"seed {seed}: {without:.1%} to {with_it:.1%}" for seed, (without, with_it) in tests.items())
-    recipe, counts = _recipe("default", 0), found[0]["few"]
+    recipe, counts = _recipe("with", 0), found[0]["with"]
     return [
         Figure(
             "augmentation.gain",
@@ -46,7 +46,7 @@ def measure(quick: bool) -> list[Figure]:
 def _recipe(way: str, seed: int) -> Recipe:
     from trainer.recipe import read_recipe
 
-    return read_recipe("default", [f"seed={seed}", f"augment.set={way}"])  # "few" is what it has for so few photos
+    return read_recipe("default", [f"seed={seed}", *(["augment.set=none"] if way == "without" else [])])
 
 
 def _measured(way: str, seed: int, quick: bool) -> dict[str, Any]:

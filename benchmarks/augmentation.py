@@ -54,7 +54,7 @@ def _measured(way: str, seed: int, quick: bool) -> dict[str, Any]:
 
 
 def _train(way: str, seed: int, quick: bool) -> dict[str, Any]:
-    from trainer.artifacts import input_contract, training_contract
+    from trainer.training.contract import input_contract, training_contract
     from trainer.training.finetune import finetune
     from trainer.training.scores import network_accuracy
     from trainer.training.transfer import train_head

@@ -62,9 +62,10 @@ def _answers(teacher: Path, way: str, seed: int, quick: bool) -> dict[str, Any]:
     """Trains a student, and measures it and the teacher on the test photos, and it on validation."""
     from dataclasses import replace
 
-    from trainer.artifacts import input_contract, read_dataset, read_latest, read_pixels
+    from trainer.artifacts import read_dataset, read_latest, read_pixels
     from trainer.compression.distillation import Teacher
     from trainer.run import Run, load_run
+    from trainer.training.contract import input_contract
     from trainer.training.finetune import finetune
     from trainer.training.scores import network_accuracy
     from trainer.training.transfer import train_head

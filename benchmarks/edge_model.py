@@ -10,7 +10,7 @@ from benchmarks.photo_runs import edge_run, teacher_recipe, variant_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from trainer.pipeline import RunResult
+    from trainer.types import RunResult
 
 _SETS = ("clothing", "trashnet")
 _WHAT = "the edge model (MobileNetV2 0.35, 160 px, distilled, pruned, INT8) against MobileNetV2 1.0, 224 px, FP32"

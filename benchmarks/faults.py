@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
-from edge_runtime.sources.base import Frame, Pacer, Source
+from edge_runtime.sources.base import Pacer, Source
 from edge_runtime.sources.faulty import Fault, FaultySource, random_faults
+from edge_runtime.types import Frame
 
 if TYPE_CHECKING:
     import numpy as np

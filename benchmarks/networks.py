@@ -26,9 +26,10 @@ def shared_pixels(
         recipe: Its network takes the pictures.
         training: Of the training pictures alone; None: as the network takes them.
     """
-    from trainer.artifacts import cache_folder, input_contract
+    from trainer.data.cache import cache_folder
     from trainer.data.dataset import scan
     from trainer.data.pixels import load_pixels
+    from trainer.training.contract import input_contract
     from trainer.types import SPLITS
 
     dataset, contract = scan(shared(f"data/{data}"), data=recipe.data, seed=0), input_contract(recipe)
@@ -48,8 +49,8 @@ def chosen(pixels: Pixels, indices: Any) -> Pixels:
 
 def new_network(recipe: Recipe, num_classes: int) -> tf_keras.Model:
     """A network as a run begins with it."""
-    from trainer.artifacts import input_size
     from trainer.training.backbones import build_model, get_backbone
+    from trainer.training.contract import input_size
     from trainer.training.weights import resolve_weights
 
     use_shared_weights()

@@ -11,8 +11,7 @@ from benchmarks.inputs import ROOT, shared
 
 if TYPE_CHECKING:
     from trainer.config import Recipe
-    from trainer.pipeline import RunResult
-    from trainer.types import Variant
+    from trainer.types import RunResult, Variant
 
 WORK = ROOT / "runs/compression"
 TEACHER, STUDENT = "mobilenet_v2_1.0", "mobilenet_v2_0.35"

@@ -77,11 +77,12 @@ def _measure(photos: Path, folder: Path, trials: int) -> list[Figure]:
 
 def _test_accuracy(recipe: Recipe, dataset: Dataset) -> float:
     """Of the head that a recipe makes: measured here alone, the search never sees these photos."""
-    from trainer.artifacts import cache_folder, input_contract, input_size
+    from trainer.data.cache import cache_folder
     from trainer.data.pixels import load_pixels
     from trainer.search.features import cached_features
     from trainer.search.trial import train_trial
     from trainer.training.backbones import get_backbone
+    from trainer.training.contract import input_contract, input_size
     from trainer.training.weights import resolve_weights
 
     weights = resolve_weights(get_backbone(recipe.model.backbone), recipe.model.weights, input_size(recipe))

@@ -53,8 +53,8 @@ def measure(quick: bool) -> list[Figure]:
 
 def _train(way: str, seed: int, quick: bool) -> dict[str, Any]:
     """Test accuracy, 0–1, the epochs that it took, and the number of test photos."""
-    from trainer.artifacts import input_contract, training_contract
     from trainer.recipe import read_recipe
+    from trainer.training.contract import input_contract, training_contract
     from trainer.training.finetune import finetune
     from trainer.training.scores import network_accuracy
     from trainer.training.transfer import train_head

@@ -74,13 +74,14 @@ def _models(run: Run, folder: Path) -> tuple[Path, Path, float]:
 
     Made anew, since the run may have been finished before there was such scaling.
     """
-    from trainer.artifacts import input_contract, read_dataset, read_latest, read_pixels
+    from trainer.artifacts import read_dataset, read_latest, read_pixels
     from trainer.conversion.calibration import representative_set
     from trainer.conversion.export import export_model
     from trainer.conversion.preparation import prepare_for_int8
     from trainer.conversion.quantize import convert_fp32, convert_int8
     from trainer.evaluation.evaluate import evaluate_pixels
     from trainer.evaluation.temperature import fit_temperature, scale_logits
+    from trainer.training.contract import input_contract
 
     dataset, contract, network = read_dataset(run), input_contract(run.recipe), read_latest(run)
     train, val = read_pixels(run, dataset, "train"), read_pixels(run, dataset, "val")

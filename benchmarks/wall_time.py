@@ -72,7 +72,7 @@ def _both(seed: int, quick: bool) -> dict[str, Any]:
 
 def _ours(recipe: Recipe, num_classes: int, train: Pixels, val: Pixels) -> tuple[float, Sequence[Epoch]]:
     """Seconds that the features of all pictures take, once; and the learning curve on them."""
-    from trainer.artifacts import input_contract
+    from trainer.training.contract import input_contract
     from trainer.training.transfer import feature_extractor, fit_head
     from trainer.types import Features
 
@@ -87,10 +87,10 @@ def _usual(recipe: Recipe, num_classes: int, train: Pixels, val: Pixels, *, epoc
     import tensorflow as tf
     import tf_keras
 
-    from trainer.artifacts import input_contract
     from trainer.config import AugmentConfig
     from trainer.training.augment import augment, normalize
     from trainer.training.backbones import HEAD_LAYER
+    from trainer.training.contract import input_contract
     from trainer.training.fit import batches, endless_batches, fit
 
     contract = input_contract(recipe)

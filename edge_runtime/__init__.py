@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edge_runtime.version import __version__
+
 if TYPE_CHECKING:
     from edge_runtime.capture import CaptureRules as CaptureRules
     from edge_runtime.classifier import Classifier as Classifier
@@ -41,7 +43,6 @@ if TYPE_CHECKING:
     from edge_runtime.preprocess import pixel_table as pixel_table
     from edge_runtime.preprocess import resize_frame as resize_frame
     from edge_runtime.sources import open_source as open_source
-    from edge_runtime.stream import LiveResult as LiveResult
     from edge_runtime.stream import live as live
     from edge_runtime.types import BackendInfo as BackendInfo
     from edge_runtime.types import Category as Category
@@ -49,16 +50,14 @@ if TYPE_CHECKING:
     from edge_runtime.types import Decision as Decision
     from edge_runtime.types import Event as Event
     from edge_runtime.types import InputContract as InputContract
+    from edge_runtime.types import LiveResult as LiveResult
     from edge_runtime.types import Prediction as Prediction
     from edge_runtime.types import Region as Region
     from edge_runtime.types import TensorSpec as TensorSpec
 
-__version__ = "0.1.0"
-
 _MODULE_OF = {
     "Classifier": "classifier",
     "live": "stream",
-    "LiveResult": "stream",
     "CaptureRules": "capture",
     "DecisionRules": "decision",
     "GateRules": "gate",
@@ -77,6 +76,7 @@ _MODULE_OF = {
             "Decision",
             "Event",
             "InputContract",
+            "LiveResult",
             "Prediction",
             "Region",
             "TensorSpec",

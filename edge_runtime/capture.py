@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from edge_runtime.errors import RulesError, SourceError
-from edge_runtime.sources.base import Frame, Source
-from edge_runtime.types import Counters
+from edge_runtime.sources.base import Source
+from edge_runtime.types import Counters, Frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="edge-runtime",
         description="Classifies pictures, videos and cameras with a TensorFlow Lite model.",
     )
-    from edge_runtime import __version__
+    from edge_runtime.version import __version__
 
     parser.add_argument("--version", action="version", version=f"edge-runtime {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")

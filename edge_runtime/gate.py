@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge_runtime.errors import RulesError
-from edge_runtime.sources.base import Frame
+from edge_runtime.types import Frame
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,7 +10,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Generator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edge_runtime.capture import CaptureRules, CaptureThread
@@ -18,36 +17,13 @@ from edge_runtime.decision import Decider, DecisionRules
 from edge_runtime.gate import FrameGate, GateRules
 from edge_runtime.model_watch import ModelWatch
 from edge_runtime.multi_label_decision import MultiLabelDecider
-from edge_runtime.sources.base import Frame, Source
-from edge_runtime.types import Counters, Decision, Prediction, Region
+from edge_runtime.sources.base import Source
+from edge_runtime.types import Decision, Frame, LiveResult, Prediction, Region
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edge_runtime.classifier import Classifier
-
-
-@dataclass(frozen=True, eq=False)
-class LiveResult:
-    """One frame of a stream and what is said about it.
-
-    Attributes:
-        frame: With its pixels, uint8 (H, W, 3) BGR: all of it, also where only a region was looked at.
-        prediction: What the network says about this frame alone.
-        time: When it was decided, in seconds since 1970 (UTC).
-        age_ms: From capture to decision.
-        fps: Decisions per second, over the last second or the last two decisions; 0 for the first.
-        counters: What became of all the frames so far, this one included.
-        decision: What is in view, over time; None where `live` was given no rules for it.
-    """
-
-    frame: Frame = field(repr=False)
-    prediction: Prediction
-    time: float
-    age_ms: float
-    fps: float
-    counters: Counters
-    decision: Decision | None = None
 
 
 def live(

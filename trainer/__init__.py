@@ -9,19 +9,9 @@ Importing this package loads nothing heavy. It must be imported before TensorFlo
 
 from __future__ import annotations
 
-import os as _os
-import sys as _sys
 from typing import TYPE_CHECKING
 
-# Whether Keras 3 was in use before us; one that is imported later, beside tf_keras, does no harm.
-KERAS_3_CAME_FIRST = str(getattr(_sys.modules.get("keras"), "__version__", "")).startswith("3")
-
-# TensorFlow Model Optimization works with Keras 2 only; TensorFlow reads this when it is first imported.
-_os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-_os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# TensorFlow has oneDNN's kernels, and uses them of itself on processors with AVX-512 alone. With AVX2, too, a step of
-# training takes 0.6 of the time.
-_os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+import trainer.environment as _environment  # noqa: F401, first of all: it sets what TensorFlow reads
 
 if TYPE_CHECKING:
     from trainer.config import Recipe
@@ -30,11 +20,12 @@ if TYPE_CHECKING:
     from trainer.errors import TrainerError
     from trainer.evaluation.evaluate import evaluate_photos
     from trainer.external import quantize_keras_model
-    from trainer.pipeline import RunResult, extend, resume, train
+    from trainer.pipeline import extend, resume, train
     from trainer.recipe import read_recipe
     from trainer.reports.preview import preview_photos
     from trainer.search.search import search_recipe
     from trainer.signing import new_key, sign_model
+    from trainer.types import RunResult
 
 __all__ = [
     "Recipe",
@@ -56,7 +47,7 @@ __all__ = [
 
 _MODULE_OF = {
     "Recipe": "config",
-    "RunResult": "pipeline",
+    "RunResult": "types",
     "SearchConfig": "config.search",
     "TrainerError": "errors",
     "evaluate_photos": "evaluation.evaluate",

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, replace
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from trainer.config import Recipe
-from trainer.config.photos import MANY_PHOTOS, for_photos
+from trainer.data.cache import cache_folder
 from trainer.evaluation.multi_label import read_evaluation
 from trainer.files import read_json, write_bytes, write_json
-from trainer.quiet import load_tensorflow
 from trainer.run import Run
-from trainer.training.backbones import get_backbone
-from trainer.training.fit import train_size
+from trainer.training.contract import input_contract, load_model
 from trainer.types import (
     Dataset,
     Epoch,
@@ -46,45 +42,6 @@ NETWORKS = {
 """Stages that leave a network, in order, and what the network is called after them."""
 
 MEASURED_SPLITS: tuple[Split, ...] = ("val", "test")
-
-_LARGEST_ZOOM = 2.0  # that photos are kept for
-
-
-def input_size(recipe: Recipe) -> int:
-    """Height and width of the network's input, in pixels."""
-    return recipe.model.input_size or get_backbone(recipe.model.backbone).input_size
-
-
-def input_contract(recipe: Recipe) -> InputContract:
-    """How a picture becomes the network's input."""
-    from edge_runtime import InputContract
-
-    backbone, size = get_backbone(recipe.model.backbone), input_size(recipe)
-    return InputContract(size, size, crop=recipe.data.crop, mean=backbone.mean, std=backbone.std)
-
-
-def training_contract(recipe: Recipe, count: int) -> InputContract:
-    """How a photo becomes a picture to train on, which is changed at random and brought to the training size.
-
-    Few photos are kept so large that zooming in shows as much of them as there is; from the network's own size, it
-    would show blurred pictures, which the network never meets afterwards.
-
-    Args:
-        recipe: The settings.
-        count: Of the photos to train on.
-    """
-    contract = input_contract(recipe)
-    if count >= MANY_PHOTOS:
-        return contract
-    finetune, augment = for_photos(recipe.finetune, recipe.augment, count)
-    zoom = min(augment.scale[1], _LARGEST_ZOOM)
-    size = max(contract.height, round(zoom * train_size(contract.height, finetune.train_size)))
-    return replace(contract, height=size, width=size)
-
-
-def cache_folder() -> Path:
-    """Of the pixel caches, which may be deleted at any time."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge_trainer"
 
 
 def write_dataset(folder: Path, dataset: Dataset) -> None:
@@ -171,14 +128,6 @@ def read_widths(run: Run) -> tuple[tuple[str, int, int], ...]:
     """Name, channels before and after of the layers that were pruned; empty where none was."""
     file = run.stage("prune") / "widths.json"
     return tuple((name, *widths) for name, widths in read_json(file).items()) if file.exists() else ()
-
-
-def load_model(file: Path) -> Any:
-    """A tf_keras model from its file."""
-    load_tensorflow()
-    import tf_keras
-
-    return tf_keras.models.load_model(file, compile=False)
 
 
 def finished_networks(run: Run) -> dict[str, str]:

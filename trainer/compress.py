@@ -20,7 +20,7 @@ from trainer.external import ExternalModel, open_external
 from trainer.reports.compression_page import CompressionContent, write_compression_report
 from trainer.reports.texts import KIND_NAMES
 from trainer.training.augment import check_flip
-from trainer.types import Evaluation, Rung, Variant, Verdict
+from trainer.types import CompressedModel, Evaluation, Rung, Variant
 
 if TYPE_CHECKING:
     from edge_runtime.manifest import Calibration
@@ -57,29 +57,6 @@ class Target:
     def met_by(self, fps: float, size_bytes: int) -> bool:
         """Whether a model reaches all of it."""
         return (self.fps is None or fps >= self.fps) and (self.size_bytes is None or size_bytes <= self.size_bytes)
-
-
-@dataclass(frozen=True)
-class CompressedModel:
-    """What the search found.
-
-    Attributes:
-        fp32: The network as it came, the baseline.
-        int8: The compressed model.
-        page: ``compression.html``.
-        keep_macs: Share of the multiply-adds that it keeps.
-        verdict: INT8 against the baseline, on the validation split.
-        variants: All that were tried.
-        rungs: The ways to quantize the chosen one.
-    """
-
-    fp32: Path
-    int8: Path
-    page: Path
-    keep_macs: float
-    verdict: Verdict
-    variants: tuple[Variant, ...]
-    rungs: tuple[Rung, ...]
 
 
 @dataclass(frozen=True)

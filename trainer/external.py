@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from trainer.artifacts import MODEL_FILES, cache_folder
+from trainer.artifacts import MODEL_FILES
 from trainer.config import DataConfig, GateConfig
+from trainer.data.cache import cache_folder
 from trainer.data.pixels import load_pixels
 from trainer.errors import ConversionError, DatasetError, OutputFolderError, RecipeError
 from trainer.evaluation.multi_label import thresholds_of
 from trainer.quiet import load_tensorflow
-from trainer.types import Dataset, Evaluation, Pixels, Split, Verdict
+from trainer.types import Dataset, Evaluation, Pixels, QuantizedModel, Split
 
 if TYPE_CHECKING:
     from edge_runtime import InputContract
@@ -29,23 +30,6 @@ _RANGES = {
     "symmetric": ((128.0,), (127.5,)),
     "imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
 }
-
-
-@dataclass(frozen=True)
-class QuantizedModel:
-    """What quantizing a network from elsewhere made.
-
-    Attributes:
-        fp32: The baseline model file.
-        int8: The quantized model file.
-        evaluations: By kind, on the validation split of the representative photos.
-        verdict: The gate's decision.
-    """
-
-    fp32: Path
-    int8: Path
-    evaluations: dict[str, Evaluation]
-    verdict: Verdict
 
 
 def quantize_keras_model(

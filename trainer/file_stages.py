@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from trainer.artifacts import (
     MODEL_FILES,
     finished_networks,
-    input_contract,
     read_dataset,
     read_latest,
     read_model,
@@ -28,6 +27,7 @@ from trainer.artifacts import (
 from trainer.environment import package_versions
 from trainer.files import write_bytes, write_json
 from trainer.run import Run
+from trainer.training.contract import input_contract
 from trainer.training.teachers import read_teacher
 from trainer.types import Evaluation, NetworkCost, Robustness
 

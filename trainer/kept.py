@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer.artifacts import input_contract, read_dataset, read_latest, read_latest_shared, read_pixels
+from trainer.artifacts import read_dataset, read_latest, read_latest_shared, read_pixels
 from trainer.conversion.calibration import stratified
 from trainer.errors import OutputFolderError
 from trainer.files import read_json, write_bytes, write_json
 from trainer.quiet import load_tensorflow
 from trainer.run import Run, load_run
+from trainer.training.contract import input_contract
 from trainer.types import SPLITS, Dataset, Features, Photo, Pixels, Split
 
 if TYPE_CHECKING:

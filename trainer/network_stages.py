@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.artifacts import (
-    input_contract,
-    input_size,
     read_dataset,
     read_latest,
     read_latest_shared,
     read_model,
     read_pixels,
-    training_contract,
     was_pretrained,
     write_accuracy_by_photos,
     write_dataset,
@@ -32,6 +29,7 @@ from trainer.kept import read_kept
 from trainer.quiet import load_tensorflow
 from trainer.run import Run, load_run
 from trainer.training.backbones import get_backbone
+from trainer.training.contract import input_contract, input_size, training_contract
 from trainer.training.distribution import Order
 from trainer.training.teachers import open_teacher, teacher_recipe
 from trainer.types import SPLITS, Dataset, Epoch, Extension, Features, Pixels

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trainer import file_stages, network_stages
 from trainer.artifacts import (
     MODEL_FILES,
-    input_size,
     read_accuracy_by_photos,
     read_dataset,
     read_evaluations,
@@ -27,7 +26,6 @@ from trainer.config import Recipe
 from trainer.data.few import RECIPE, few_photos
 from trainer.environment import check_packages
 from trainer.errors import ClusterError, OutputFolderError
-from trainer.evaluation.gate import require_kept
 from trainer.extension import extension_recipe, open_extended, read_photos
 from trainer.files import absolute
 from trainer.kept import keep
@@ -38,51 +36,14 @@ from trainer.reports.model_card import CARD_NAME
 from trainer.run import Run, Stage, load_run, open_run, run_stages
 from trainer.tracking.track import check_tracking, followed
 from trainer.training.backbones import get_backbone
+from trainer.training.contract import input_size
 from trainer.training.teachers import trains_teacher
-from trainer.types import Evaluation, Extension, Rung, Variant, Verdict
+from trainer.types import RunResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trainer.training.distribution import Distribution, Kind
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """What a run made.
-
-    Attributes:
-        fp32: The baseline model file.
-        int8: The quantized model file.
-        report: ``report.html``.
-        compression: ``compression.html``: what each step brought, and the way to INT8.
-        card: ``model_card.md``.
-        evaluations: By kind (``"fp32"``, ``"int8"``), then by split (``"val"``, ``"test"``).
-        verdict: The gate's decision.
-        speed: The benchmark's report, as `edge_runtime.benchmark.BenchmarkReport.to_dict` gives it.
-        rungs: The ways to quantize that were tried.
-        variants: Every model file of the run: what each step brought.
-        extension: How the known classes fared; None where the run extends none.
-        few: What is to be known where photos were few, each a sentence.
-    """
-
-    fp32: Path
-    int8: Path
-    report: Path
-    compression: Path
-    card: Path
-    evaluations: dict[str, dict[str, Evaluation]]
-    verdict: Verdict
-    speed: dict[str, Any]
-    rungs: tuple[Rung, ...]
-    variants: tuple[Variant, ...]
-    extension: Extension | None = None
-    few: tuple[str, ...] = ()
-
-    def require_kept(self) -> RunResult:
-        """Returns itself, or raises a GateError where INT8 lost more than the recipe allows."""
-        require_kept(self.verdict)
-        return self
 
 
 def train(

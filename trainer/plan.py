@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trainer.artifacts import input_size
 from trainer.errors import RecipeError
 from trainer.quiet import load_tensorflow
 from trainer.training.augment import check_flip
 from trainer.training.backbones import build_model, get_backbone
+from trainer.training.contract import input_size
 from trainer.training.losses import fitted_to
 from trainer.training.mixed_precision import check_precision
 from trainer.training.teachers import check_teacher

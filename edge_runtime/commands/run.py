@@ -20,7 +20,7 @@ from edge_runtime.commands.sink_options import add_sinks, open_sinks
 from edge_runtime.commands.stopping import hurry, stop_event
 
 if TYPE_CHECKING:
-    from edge_runtime.stream import LiveResult
+    from edge_runtime.types import LiveResult
 
 _COMMON = ("captured", "classified", "dropped")  # what a summary says, or what follows from the rest
 

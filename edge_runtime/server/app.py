@@ -20,7 +20,6 @@ from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect
 
-from edge_runtime import __version__
 from edge_runtime.collect import check_label
 from edge_runtime.errors import OutputError
 from edge_runtime.server.answers import ClassCounts, CollectAnswer, CollectRequest, Detail, Health, PredictAnswer
@@ -31,6 +30,7 @@ from edge_runtime.server.picture import decode_picture
 from edge_runtime.server.refusal import refusal
 from edge_runtime.server.security import Guard, Places, WatchResponse, client_in
 from edge_runtime.server.traffic import Traffic
+from edge_runtime.version import __version__
 
 if TYPE_CHECKING:
     from edge_runtime.classifier import Classifier

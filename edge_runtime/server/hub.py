@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edge_runtime.sources.base import Frame
-    from edge_runtime.stream import LiveResult
-    from edge_runtime.types import Event
+    from edge_runtime.types import Event, Frame, LiveResult
 
 State = Literal["live", "away", "ended"]
 """``"away"``: no frame for a while, or none yet; ``"ended"``: none will come, the source is at its end."""

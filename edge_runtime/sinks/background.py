@@ -12,7 +12,7 @@ from edge_runtime.errors import OutputError, RulesError
 from edge_runtime.sinks.base import Sink
 
 if TYPE_CHECKING:
-    from edge_runtime.stream import LiveResult
+    from edge_runtime.types import LiveResult
 
 logger = logging.getLogger(__name__)
 

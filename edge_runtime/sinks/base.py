@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from edge_runtime.stream import LiveResult
+    from edge_runtime.types import LiveResult
 
 _Self = TypeVar("_Self", bound="Sink")
 

@@ -13,8 +13,7 @@ from edge_runtime.types import EventKind
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edge_runtime.stream import LiveResult
-    from edge_runtime.types import Event
+    from edge_runtime.types import Event, LiveResult
 
 KINDS: tuple[EventKind, ...] = get_args(EventKind)
 

@@ -13,8 +13,7 @@ from edge_runtime.sinks.base import Sink
 from edge_runtime.sinks.events import events_of
 
 if TYPE_CHECKING:
-    from edge_runtime.stream import LiveResult
-    from edge_runtime.types import Prediction
+    from edge_runtime.types import LiveResult, Prediction
 
 
 class JsonLines(Sink):

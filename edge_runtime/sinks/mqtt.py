@@ -22,8 +22,7 @@ from edge_runtime.sinks.base import Sink
 from edge_runtime.sinks.events import event_json, events_of
 
 if TYPE_CHECKING:
-    from edge_runtime.stream import LiveResult
-    from edge_runtime.types import Decision, Event
+    from edge_runtime.types import Decision, Event, LiveResult
 
 logger = logging.getLogger(__name__)
 
@@ -225,7 +224,7 @@ class Mqtt(Sink):
 
     def _discovery(self) -> dict[str, Any]:
         """What Home Assistant wants to know: https://www.home-assistant.io/integrations/sensor.mqtt."""
-        from edge_runtime import __version__
+        from edge_runtime.version import __version__
 
         return {
             "name": None,  # the device's

@@ -14,8 +14,7 @@ from edge_runtime.sinks.events import event_kinds, events_of
 from edge_runtime.sinks.picture_store import MIB, PictureStore
 
 if TYPE_CHECKING:
-    from edge_runtime.stream import LiveResult
-    from edge_runtime.types import EventKind, Prediction
+    from edge_runtime.types import EventKind, LiveResult, Prediction
 
 UNKNOWN = "unknown"
 _LONGEST_NAME = 40  # of a label in a path; a file's name has 255 bytes, a letter up to four

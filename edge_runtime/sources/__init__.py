@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from edge_runtime.errors import SourceError
-from edge_runtime.sources.base import Frame, Pace, Source
+from edge_runtime.sources.base import Pace, Source
+from edge_runtime.types import Frame
 
 __all__ = ["Frame", "Pace", "Source", "open_source"]
 

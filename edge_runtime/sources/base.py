@@ -5,43 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from edge_runtime.errors import SourceError
+from edge_runtime.types import Frame
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    import numpy as np
-    from numpy.typing import NDArray
 
 Pace = Literal["fast", "realtime"]
 """``"fast"``: every frame, as soon as it is asked for; ``"realtime"``: frames come by the clock, as from a camera."""
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """One picture and where it came from.
-
-    Attributes:
-        pixels: uint8 (H, W, 3) BGR, 0–255. It is the frame's own: no later frame is written into it.
-        index: Frames that the source delivered before this one.
-        captured_at: When it was taken, by `time.monotonic`, in seconds.
-        name: Of the file, relative to its folder; empty for a camera, a stream, a video or a drawn frame.
-        position_s: When it is shown, from the start of a video or a drawn scene; None where time is the clock's.
-    """
-
-    pixels: NDArray[np.uint8] = field(repr=False)
-    index: int
-    captured_at: float
-    name: str = ""
-    position_s: float | None = None
-
-    @property
-    def at(self) -> float:
-        """In seconds: the time that passes in the pictures, however fast a file is played."""
-        return self.captured_at if self.position_s is None else self.position_s
 
 
 class Source(ABC):

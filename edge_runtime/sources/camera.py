@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_runtime.errors import CameraError, SourceError
-from edge_runtime.sources.base import Frame, Source
+from edge_runtime.sources.base import Source
 from edge_runtime.sources.opencv import Capture, open_capture, quiet_opencv
+from edge_runtime.types import Frame
 
 if TYPE_CHECKING:
     import numpy as np

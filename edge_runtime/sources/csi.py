@@ -7,7 +7,8 @@ import time
 from typing import Any
 
 from edge_runtime.errors import CameraError
-from edge_runtime.sources.base import Frame, Source
+from edge_runtime.sources.base import Source
+from edge_runtime.types import Frame
 
 
 class CsiSource(Source):

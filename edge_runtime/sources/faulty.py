@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from edge_runtime.errors import CameraError, SourceError
-from edge_runtime.sources.base import Frame, Source
+from edge_runtime.sources.base import Source
+from edge_runtime.types import Frame
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from edge_runtime.errors import PictureError, SourceError
 from edge_runtime.picture_file import MAX_PIXELS, decode_picture
-from edge_runtime.sources.base import Frame, Pace, Pacer, Source
+from edge_runtime.sources.base import Pace, Pacer, Source
 from edge_runtime.sources.opencv import quiet_opencv
+from edge_runtime.types import Frame
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from edge_runtime.errors import OutputError, SourceError
-from edge_runtime.sources.base import Frame, Pace, Pacer, Source
+from edge_runtime.sources.base import Pace, Pacer, Source
 from edge_runtime.sources.folder import read_picture
+from edge_runtime.types import Frame
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from edge_runtime.errors import SourceError
-from edge_runtime.sources.base import Frame, Source
+from edge_runtime.sources.base import Source
 from edge_runtime.sources.opencv import Capture, open_capture
+from edge_runtime.types import Frame
 
 TIMEOUT_S = 5.0
 """For connecting, and for each picture after that."""

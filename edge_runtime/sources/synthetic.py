@@ -7,7 +7,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from edge_runtime.sources.base import Frame, Pace, Pacer, Source
+from edge_runtime.sources.base import Pace, Pacer, Source
+from edge_runtime.types import Frame
 
 if TYPE_CHECKING:
     import numpy as np

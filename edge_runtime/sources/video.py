@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 from edge_runtime.errors import SourceError
-from edge_runtime.sources.base import Frame, Pace, Pacer, Source
+from edge_runtime.sources.base import Pace, Pacer, Source
 from edge_runtime.sources.opencv import Capture, open_capture
+from edge_runtime.types import Frame
 
 
 class VideoSource(Source):

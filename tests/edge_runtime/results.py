@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.sources import Frame
-from edge_runtime.stream import LiveResult
-from edge_runtime.types import Category, Counters, Decision, Event, Prediction
+from edge_runtime.types import Category, Counters, Decision, Event, LiveResult, Prediction
 
 TIME = 1700000000.1234
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from edge_runtime.errors import OutputError
 from edge_runtime.sinks import Background, Callback, Sink
-from edge_runtime.stream import LiveResult
-from edge_runtime.types import Event
+from edge_runtime.types import Event, LiveResult
 from tests.edge_runtime.results import ENTERED, made_result
 from tests.waiting import wait_until
 

@@ -15,8 +15,7 @@ import pytest
 from edge_runtime.errors import OutputError
 from edge_runtime.sinks import JsonLines
 from edge_runtime.sources import Frame
-from edge_runtime.stream import LiveResult
-from edge_runtime.types import Category, Counters, Prediction
+from edge_runtime.types import Category, Counters, LiveResult, Prediction
 
 
 def result(*categories: Category, name: str = "") -> LiveResult:

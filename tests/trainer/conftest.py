@@ -11,7 +11,7 @@ from tests.tiny import write_photos
 from trainer.config import Recipe
 
 if TYPE_CHECKING:
-    from trainer.pipeline import RunResult
+    from trainer.types import RunResult
 
 QUICK = Recipe.from_dict(
     {

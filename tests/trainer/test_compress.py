@@ -10,10 +10,11 @@ import pytest
 
 from edge_runtime import Classifier
 from tests.tiny import LABELS, build_network, write_photos
-from trainer.compress import SHARES, CompressedModel, Target, compress
+from trainer.compress import SHARES, Target, compress
 from trainer.config import Recipe
 from trainer.errors import CompressionError, RecipeError
 from trainer.reports.summary import format_compressed
+from trainer.types import CompressedModel
 
 if TYPE_CHECKING:
     from tests.tiny import TinyModels

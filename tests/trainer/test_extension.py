@@ -18,9 +18,9 @@ from trainer.cli import main
 from trainer.config import Recipe
 from trainer.errors import DatasetError, OutputFolderError
 from trainer.kept import read_kept
-from trainer.pipeline import RunResult, extend, train
+from trainer.pipeline import extend, train
 from trainer.run import load_run
-from trainer.types import SPLITS
+from trainer.types import SPLITS, RunResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -27,8 +27,9 @@ from trainer.errors import CompressionError, ConversionError, DatasetError, Reci
 from trainer.evaluation.evaluate import evaluate_photos
 from trainer.evaluation.multi_label import MultiLabelEvaluation, read_evaluation
 from trainer.external import open_external, quantize_keras_model
-from trainer.pipeline import RunResult, train
+from trainer.pipeline import train
 from trainer.run import load_run
+from trainer.types import RunResult
 
 if TYPE_CHECKING:
     from tests.tiny import TinyModels

@@ -21,10 +21,10 @@ from trainer.cli import main
 from trainer.config import Recipe
 from trainer.errors import CompressionError, DatasetError, OutputFolderError, PackagesError, RecipeError
 from trainer.evaluation.unknown import fit_unknown
-from trainer.pipeline import STAGES, RunResult, train
+from trainer.pipeline import STAGES, train
 from trainer.recipe import read_recipe
 from trainer.run import load_run
-from trainer.types import Epoch
+from trainer.types import Epoch, RunResult
 
 
 @pytest.fixture

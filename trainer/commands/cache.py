@@ -17,8 +17,7 @@ def add(commands: Any) -> None:
 
 
 def _cache(arguments: argparse.Namespace) -> int:
-    from trainer.artifacts import cache_folder
-    from trainer.data.cache import clear, list_caches
+    from trainer.data.cache import cache_folder, clear, list_caches
 
     folder = cache_folder()
     caches = clear(folder) if arguments.clear else list_caches(folder)

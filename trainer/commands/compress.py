@@ -27,9 +27,9 @@ def add(commands: Any) -> None:
 def _compress(arguments: argparse.Namespace) -> int:
     from edge_runtime.model_file import read_labels
     from trainer.compress import Target, compress
-    from trainer.evaluation.gate import require_kept
     from trainer.recipe import read_recipe
     from trainer.reports.summary import format_compressed
+    from trainer.types import require_kept
 
     recipe = read_recipe(arguments.recipe, arguments.set)
     if arguments.max_drop is not None:

@@ -17,9 +17,9 @@ def add(commands: Any) -> None:
 
 
 def _extend(arguments: argparse.Namespace) -> int:
-    from trainer.evaluation.gate import require_kept
     from trainer.pipeline import extend
     from trainer.reports.summary import format_extension, format_result
+    from trainer.types import require_kept
 
     result = extend(arguments.model, arguments.photos, arguments.to)
     print(format_result(result))

@@ -27,9 +27,9 @@ def add(commands: Any) -> None:
 def _quantize(arguments: argparse.Namespace) -> int:
     from edge_runtime.model_file import read_labels
     from trainer.config import GateConfig
-    from trainer.evaluation.gate import require_kept
     from trainer.external import quantize_keras_model
     from trainer.reports.summary import format_models
+    from trainer.types import require_kept
 
     made = quantize_keras_model(
         Path(arguments.model),

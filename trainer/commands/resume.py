@@ -15,9 +15,9 @@ def add(commands: Any) -> None:
 
 
 def _resume(arguments: argparse.Namespace) -> int:
-    from trainer.evaluation.gate import require_kept
     from trainer.pipeline import resume
     from trainer.reports.summary import format_result
+    from trainer.types import require_kept
 
     result = resume(arguments.run)
     print(format_result(result))

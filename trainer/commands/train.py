@@ -34,11 +34,11 @@ def add(commands: Any) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from trainer.evaluation.gate import require_kept
     from trainer.pipeline import train, train_along
     from trainer.recipe import read_recipe
     from trainer.reports.summary import format_result
     from trainer.training.cluster import Cluster
+    from trainer.types import require_kept
 
     given = {
         "model": {"backbone": arguments.backbone, "weights": arguments.weights},

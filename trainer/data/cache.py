@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,11 @@ class Cache:
     path: Path
     size_bytes: int
     made: datetime
+
+
+def cache_folder() -> Path:
+    """Of the pixel caches, which may be deleted at any time."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge_trainer"
 
 
 @contextmanager

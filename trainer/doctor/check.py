@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.artifacts import input_size
 from trainer.config import Recipe
 from trainer.data.dataset import FoundPhoto, Survey, split_photos, survey
 from trainer.data.formats.packed import require_files
@@ -19,6 +18,7 @@ from trainer.doctor.sessions import Leak, leaks
 from trainer.doctor.suspects import find_suspects, reason_against
 from trainer.errors import TrainerError, WeightsError
 from trainer.training.backbones import get_backbone
+from trainer.training.contract import input_size
 from trainer.types import SPLITS, Dataset
 
 SCHEMA_VERSION = 1

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer.artifacts import cache_folder, input_contract, input_size
 from trainer.config import Recipe
+from trainer.data.cache import cache_folder
 from trainer.data.pixels import load_pixels
 from trainer.quiet import load_tensorflow
 from trainer.training.backbones import build_model, get_backbone
+from trainer.training.contract import input_contract, input_size
 from trainer.training.transfer import feature_extractor
 from trainer.types import SPLITS, Dataset
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 
 from trainer.config import GateConfig
-from trainer.errors import GateError
 from trainer.evaluation.metrics import agreement, require_same_pictures, right_answers
 from trainer.evaluation.multi_label import MultiLabelEvaluation
 from trainer.types import Evaluation, Verdict
@@ -76,12 +75,6 @@ def _lost_labels(fp32: MultiLabelEvaluation, int8: MultiLabelEvaluation, config:
     if gone := [before.label for before, after in found if before.recall > 0 and after.recall == 0]:
         reasons.append(f"INT8 never finds {', '.join(gone)} on {where}, FP32 does.")
     return reasons
-
-
-def require_kept(verdict: Verdict) -> None:
-    """Raises a GateError with the reasons where the promise was not kept."""
-    if not verdict.passed:
-        raise GateError(" ".join(verdict.reasons))
 
 
 def collapsed_class(fp32: Evaluation, int8: Evaluation) -> int | None:

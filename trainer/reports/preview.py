@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trainer.artifacts import input_contract, training_contract
 from trainer.config import AugmentConfig, Recipe
 from trainer.data.dataset import count_to_train_on
 from trainer.data.formats import find_photos
@@ -14,6 +13,7 @@ from trainer.data.images import read_image
 from trainer.errors import DatasetError
 from trainer.quiet import load_tensorflow
 from trainer.training.augment import augment, check_flip, mix_targets
+from trainer.training.contract import input_contract, training_contract
 from trainer.training.fit import train_size
 
 if TYPE_CHECKING:

@@ -10,9 +10,7 @@ from trainer.evaluation.multi_label import MultiLabelEvaluation
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from trainer.compress import CompressedModel
-    from trainer.pipeline import RunResult
-    from trainer.types import Evaluation, Extension, Rung, Variant, Verdict
+    from trainer.types import CompressedModel, Evaluation, Extension, Rung, RunResult, Variant, Verdict
 
 _SPLIT_NAMES = {"val": "validation", "test": "test"}
 

@@ -6,9 +6,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.artifacts import cache_folder, input_contract
+from trainer.data.cache import cache_folder
 from trainer.data.pixels import load_pixels
 from trainer.training.backbones import build_network
+from trainer.training.contract import input_contract
 
 if TYPE_CHECKING:
     from trainer.config import Recipe

@@ -12,13 +12,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer.artifacts import cache_folder, input_contract
-from trainer.data.cache import at_work
+from trainer.data.cache import at_work, cache_folder
 from trainer.data.pixels import load_pixels
 from trainer.errors import OutputFolderError
 from trainer.files import write_bytes
 from trainer.quiet import load_tensorflow
 from trainer.training.backbones import build_network
+from trainer.training.contract import input_contract
 from trainer.training.transfer import feature_extractor
 
 if TYPE_CHECKING:

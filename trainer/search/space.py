@@ -9,10 +9,10 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.artifacts import input_size
 from trainer.errors import RecipeError, SearchError
 from trainer.recipe import parse_setting, parse_toml, read_text
 from trainer.training.backbones import BACKBONES, get_backbone
+from trainer.training.contract import input_size
 
 if TYPE_CHECKING:
     import optuna

@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.artifacts import cache_folder, input_contract, training_contract
+from trainer.data.cache import cache_folder
 from trainer.data.pixels import load_pixels
 from trainer.errors import SearchError
 from trainer.quiet import load_tensorflow
 from trainer.search.features import cached_features
 from trainer.training.backbones import FEATURES_LAYER, HEAD_LAYER, build_network, scores_layer
+from trainer.training.contract import input_contract, training_contract
 from trainer.training.finetune import finetune
 from trainer.training.transfer import fit_head
 from trainer.types import Features, Split

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trainer.artifacts import input_size
 from trainer.quiet import load_tensorflow
 from trainer.search.cost import measure_cost
 from trainer.search.outcome import COSTS, Trial
@@ -14,6 +13,7 @@ from trainer.search.space import Space, with_values
 from trainer.search.study import ended_trials, grid_sampler
 from trainer.search.trial import kept_accuracy, train_trial
 from trainer.search.weights import Weights
+from trainer.training.contract import input_size
 from trainer.training.listening import listening
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer.artifacts import input_size
 from trainer.errors import WeightsError
 from trainer.training.backbones import get_backbone
+from trainer.training.contract import input_size
 from trainer.training.weights import resolve_weights
 
 if TYPE_CHECKING:

@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.artifacts import cache_folder, input_contract, input_size, training_contract
 from trainer.config import AugmentConfig, FinetuneConfig, LossConfig, Recipe
+from trainer.data.cache import cache_folder
 from trainer.errors import RecipeError
 from trainer.quiet import load_tensorflow
 from trainer.training.backbones import build_network, get_backbone
+from trainer.training.contract import input_contract, input_size, training_contract
 from trainer.training.finetune import finetune
 from trainer.training.mixed_precision import check_precision
 from trainer.training.transfer import train_head

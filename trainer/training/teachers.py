@@ -6,10 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.artifacts import input_contract, load_model, read_dataset, read_latest, read_pixels
+from trainer.artifacts import read_dataset, read_latest, read_pixels
 from trainer.errors import RecipeError
 from trainer.run import Run, load_run
 from trainer.training.backbones import BACKBONES, is_multi_label
+from trainer.training.contract import input_contract, load_model
 
 if TYPE_CHECKING:
     from edge_runtime import InputContract

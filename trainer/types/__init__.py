@@ -3,12 +3,14 @@
 from trainer.types.evaluation import MATRIX_CLASSES, ClassMetrics, Evaluation, Robustness, Verdict
 from trainer.types.models import NetworkCost, Rung, Variant
 from trainer.types.pictures import SPLITS, Dataset, Features, Photo, Pixels, Split
+from trainer.types.results import CompressedModel, QuantizedModel, RunResult, require_kept
 from trainer.types.training import Epoch, ExtendedClass, Extension
 
 __all__ = [
     "MATRIX_CLASSES",
     "SPLITS",
     "ClassMetrics",
+    "CompressedModel",
     "Dataset",
     "Epoch",
     "Evaluation",
@@ -18,9 +20,12 @@ __all__ = [
     "NetworkCost",
     "Photo",
     "Pixels",
+    "QuantizedModel",
     "Robustness",
+    "RunResult",
     "Rung",
     "Split",
     "Variant",
     "Verdict",
+    "require_kept",
 ]

@@ -17,10 +17,10 @@ from trainer.config.tracking import TrackConfig
 from trainer.errors import OutputFolderError, PackagesError, RecipeError
 from trainer.lock import locked
 from trainer.network_stages import fingerprint
-from trainer.pipeline import RunResult, resume, train
+from trainer.pipeline import resume, train
 from trainer.run import load_run
 from trainer.tracking.mlflow import MlflowFollower
-from trainer.types import Epoch
+from trainer.types import Epoch, RunResult
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -1,0 +1,3 @@
+"""The version of this distribution; its one place."""
+
+__version__ = "0.1.0"

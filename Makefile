@@ -56,7 +56,7 @@ bench: $(VENV)/dev.stamp
 	@$(VENV)/bin/python -m benchmarks
 
 matrix: $(VENV)/dev.stamp
-	@$(VENV)/bin/python -m tests.matrix $(if $(ONLY),--python $(ONLY))
+	@$(VENV)/bin/python -m tests.tools.matrix $(if $(ONLY),--python $(ONLY))
 
 LOCK := $(AUDIT)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-annotate \
 	--custom-compile-command "make lock" --python $(VENV)/bin/python
@@ -65,10 +65,10 @@ lock: $(AUDIT)/stamp
 	@$(LOCK) pyproject.toml --extra trainer --output-file requirements/trainer.txt
 	@$(LOCK) pyproject.toml --extra trainer --extra dev --extra litert --constraints requirements/trainer.txt --output-file requirements/dev.txt
 	@$(MAKE) --no-print-directory $(VENV)/dev.stamp
-	@$(VENV)/bin/python -m tests.licenses
+	@$(VENV)/bin/python -m tests.tools.licenses
 
 audit: $(AUDIT)/stamp
-	@$(AUDIT)/bin/python -m tests.audit
+	@$(AUDIT)/bin/python -m tests.tools.audit
 
 sbom: $(AUDIT)/stamp $(VENV)/trainer.stamp
 	@mkdir -p build

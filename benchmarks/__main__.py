@@ -10,39 +10,42 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 
-from benchmarks import answers, isolated
-from benchmarks import results as stored
-from benchmarks.figure import Figure, MissingInputError
+from benchmarks.harness import isolated
+from benchmarks.harness import results as stored
+from benchmarks.harness.figure import Figure, MissingInputError
+from benchmarks.subjects import answers
 from benchmarks.table import figures_table, render_pages
 
-MEASUREMENTS = (
-    "classify_overhead",
-    "startup",
-    "live",
-    "capture",
-    "server",
-    "int8_kernels",
-    "agreement",
-    "scaling",
-    "rivals",
-    "head_training",
-    "file_size",
-    "augmentation",
-    "seeds",
-    "seeds_large",
-    "transfer",
-    "wall_time",
-    "search",
-    "extension",
-    "distillation",
-    "edge_model",
-    "channel_pruning",
-    "weight_pruning",
-    "int8_ladder",
-    "unknown",
-    "training_scaling",
-    "arm_counts",
-)
+ROOM_OF = {
+    "classify_overhead": "runtime",
+    "startup": "runtime",
+    "live": "runtime",
+    "capture": "runtime",
+    "server": "runtime",
+    "int8_kernels": "runtime",
+    "agreement": "runtime",
+    "scaling": "runtime",
+    "rivals": "runtime",
+    "head_training": "training",
+    "file_size": "training",
+    "augmentation": "training",
+    "seeds": "training",
+    "seeds_large": "training",
+    "transfer": "training",
+    "wall_time": "training",
+    "search": "training",
+    "extension": "training",
+    "distillation": "training",
+    "edge_model": "training",
+    "channel_pruning": "training",
+    "weight_pruning": "training",
+    "int8_ladder": "training",
+    "unknown": "training",
+    "training_scaling": "training",
+    "arm_counts": "runtime",
+}
+"""The folder that each measurement's module lies in; in the order in which they are taken."""
+MEASUREMENTS = tuple(ROOM_OF)
 SLOW = MEASUREMENTS[MEASUREMENTS.index("augmentation") :]
 
 
@@ -60,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say(f"{name}: measuring")
         load, start = _load(), monotonic()
         try:
-            figures = isolated.measure(name, arguments.quick)
+            figures = isolated.measure(f"benchmarks.{ROOM_OF[name]}.{name}", arguments.quick)
         except MissingInputError as reason:
             _say(f"{name}: skipped, {reason}")
             continue

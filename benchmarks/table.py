@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from benchmarks.arm_counts import counts_table, is_count
-from benchmarks.figure import Figure
-from benchmarks.inputs import ROOT
-from benchmarks.results import FOLDER, Measurement, Results, read
+from benchmarks.harness.figure import Figure
+from benchmarks.harness.inputs import ROOT
+from benchmarks.harness.results import FOLDER, Measurement, Results, read
+from benchmarks.runtime.arm_counts import counts_table, is_count
 
 START, END = "<!-- results -->", "<!-- /results -->"
 _VERSIONS = ("python", "tflite-runtime", "ai-edge-litert", "opencv-python-headless", "tensorflow")

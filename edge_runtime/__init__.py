@@ -15,9 +15,6 @@ from typing import TYPE_CHECKING
 from edge_runtime.version import __version__
 
 if TYPE_CHECKING:
-    from edge_runtime.capture import CaptureRules as CaptureRules
-    from edge_runtime.classifier import Classifier as Classifier
-    from edge_runtime.decision import DecisionRules as DecisionRules
     from edge_runtime.errors import BackendError as BackendError
     from edge_runtime.errors import CameraError as CameraError
     from edge_runtime.errors import EdgeRuntimeError as EdgeRuntimeError
@@ -30,20 +27,23 @@ if TYPE_CHECKING:
     from edge_runtime.errors import ServerError as ServerError
     from edge_runtime.errors import SignatureError as SignatureError
     from edge_runtime.errors import SourceError as SourceError
-    from edge_runtime.gate import GateRules as GateRules
-    from edge_runtime.golden import verify_model as verify_model
-    from edge_runtime.isolation.limits import IsolationLimits as IsolationLimits
-    from edge_runtime.manifest import Calibration as Calibration
-    from edge_runtime.manifest import GoldenSample as GoldenSample
-    from edge_runtime.manifest import Manifest as Manifest
-    from edge_runtime.manifest import MeasuredAccuracy as MeasuredAccuracy
-    from edge_runtime.manifest import UnknownThreshold as UnknownThreshold
-    from edge_runtime.model_file import ModelFile as ModelFile
-    from edge_runtime.model_file import read_model_file as read_model_file
-    from edge_runtime.preprocess import pixel_table as pixel_table
-    from edge_runtime.preprocess import resize_frame as resize_frame
+    from edge_runtime.inference.classifier import Classifier as Classifier
+    from edge_runtime.inference.golden import verify_model as verify_model
+    from edge_runtime.inference.isolation.limits import IsolationLimits as IsolationLimits
+    from edge_runtime.live_loop.capture import CaptureRules as CaptureRules
+    from edge_runtime.live_loop.decision import DecisionRules as DecisionRules
+    from edge_runtime.live_loop.frame_gate import GateRules as GateRules
+    from edge_runtime.live_loop.loop import live as live
+    from edge_runtime.model.file import ModelFile as ModelFile
+    from edge_runtime.model.file import read_model_file as read_model_file
+    from edge_runtime.model.manifest import Calibration as Calibration
+    from edge_runtime.model.manifest import GoldenSample as GoldenSample
+    from edge_runtime.model.manifest import Manifest as Manifest
+    from edge_runtime.model.manifest import MeasuredAccuracy as MeasuredAccuracy
+    from edge_runtime.model.manifest import UnknownThreshold as UnknownThreshold
+    from edge_runtime.pixels.preprocess import pixel_table as pixel_table
+    from edge_runtime.pixels.preprocess import resize_frame as resize_frame
     from edge_runtime.sources import open_source as open_source
-    from edge_runtime.stream import live as live
     from edge_runtime.types import BackendInfo as BackendInfo
     from edge_runtime.types import Category as Category
     from edge_runtime.types import Counters as Counters
@@ -56,18 +56,18 @@ if TYPE_CHECKING:
     from edge_runtime.types import TensorSpec as TensorSpec
 
 _MODULE_OF = {
-    "Classifier": "classifier",
-    "live": "stream",
-    "CaptureRules": "capture",
-    "DecisionRules": "decision",
-    "GateRules": "gate",
-    "IsolationLimits": "isolation.limits",
+    "Classifier": "inference.classifier",
+    "live": "live_loop.loop",
+    "CaptureRules": "live_loop.capture",
+    "DecisionRules": "live_loop.decision",
+    "GateRules": "live_loop.frame_gate",
+    "IsolationLimits": "inference.isolation.limits",
     "open_source": "sources",
-    "verify_model": "golden",
-    "read_model_file": "model_file",
-    "ModelFile": "model_file",
-    "pixel_table": "preprocess",
-    "resize_frame": "preprocess",
+    "verify_model": "inference.golden",
+    "read_model_file": "model.file",
+    "ModelFile": "model.file",
+    "pixel_table": "pixels.preprocess",
+    "resize_frame": "pixels.preprocess",
     **dict.fromkeys(
         (
             "BackendInfo",
@@ -83,7 +83,9 @@ _MODULE_OF = {
         ),
         "types",
     ),
-    **dict.fromkeys(("Calibration", "GoldenSample", "Manifest", "MeasuredAccuracy", "UnknownThreshold"), "manifest"),
+    **dict.fromkeys(
+        ("Calibration", "GoldenSample", "Manifest", "MeasuredAccuracy", "UnknownThreshold"), "model.manifest"
+    ),
     **dict.fromkeys(
         (
             "BackendError",

@@ -2,6 +2,6 @@
 
 import sys
 
-from edge_runtime.cli import main
+from edge_runtime.cli.main import main
 
 sys.exit(main())

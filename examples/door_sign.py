@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 
 from edge_runtime import Classifier, live, open_source
-from edge_runtime.decision import DecisionRules
+from edge_runtime.live_loop.decision import DecisionRules
 
 WIDTH = 40
 CLEAR = "\033[2J\033[H" if sys.stdout.isatty() else ""

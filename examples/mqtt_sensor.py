@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 
 from edge_runtime import Classifier, live, open_source
-from edge_runtime.decision import DecisionRules
+from edge_runtime.live_loop.decision import DecisionRules
 from edge_runtime.sinks import Mqtt
 
 model, broker, source = [*sys.argv[1:], "0"][:3]

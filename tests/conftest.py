@@ -14,7 +14,7 @@ import trainer  # noqa: F401
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.tiny import TinyModels
+    from tests.support.tiny import TinyModels
 
 # The same examples in each run, as long as each takes: a shared machine is slow now and then.
 settings.register_profile("edge", deadline=None, derandomize=True)
@@ -48,7 +48,7 @@ def shared_keras() -> Path:
 @pytest.fixture(scope="session")
 def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> TinyModels:
     """A small network that tells blue, green and red pictures apart, exported by the trainer in every kind."""
-    from tests.tiny import make_models
+    from tests.support.tiny import make_models
 
     return make_models(tmp_path_factory.mktemp("tiny"))
 
@@ -66,7 +66,7 @@ def tiny_int8(tiny_models: TinyModels) -> Path:
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The distribution, built from this tree."""
-    from tests.wheel import build_wheel
+    from tests.support.wheel import build_wheel
 
     return build_wheel(tmp_path_factory.mktemp("wheel"))
 

@@ -15,17 +15,17 @@ import trainer.environment as _environment  # noqa: F401, first of all: it sets 
 
 if TYPE_CHECKING:
     from trainer.config import Recipe
+    from trainer.config.recipe_file import read_recipe
     from trainer.config.search import SearchConfig
-    from trainer.doctor.check import check as check_photos
     from trainer.errors import TrainerError
     from trainer.evaluation.evaluate import evaluate_photos
-    from trainer.external import quantize_keras_model
-    from trainer.pipeline import extend, resume, train
-    from trainer.recipe import read_recipe
-    from trainer.reports.preview import preview_photos
-    from trainer.search.search import search_recipe
-    from trainer.signing import new_key, sign_model
+    from trainer.export.signing import new_key, sign_model
     from trainer.types import RunResult
+    from trainer.workflows.check.check import check_photos
+    from trainer.workflows.check.preview import preview_photos
+    from trainer.workflows.external.quantize import quantize_keras_model
+    from trainer.workflows.search.search import search_recipe
+    from trainer.workflows.train.pipeline import extend, resume, train
 
 __all__ = [
     "Recipe",
@@ -50,24 +50,23 @@ _MODULE_OF = {
     "RunResult": "types",
     "SearchConfig": "config.search",
     "TrainerError": "errors",
+    "check_photos": "workflows.check.check",
     "evaluate_photos": "evaluation.evaluate",
-    "preview_photos": "reports.preview",
-    "extend": "pipeline",
-    "new_key": "signing",
-    "quantize_keras_model": "external",
-    "read_recipe": "recipe",
-    "resume": "pipeline",
-    "search_recipe": "search.search",
-    "sign_model": "signing",
-    "train": "pipeline",
+    "extend": "workflows.train.pipeline",
+    "new_key": "export.signing",
+    "preview_photos": "workflows.check.preview",
+    "quantize_keras_model": "workflows.external.quantize",
+    "read_recipe": "config.recipe_file",
+    "resume": "workflows.train.pipeline",
+    "search_recipe": "workflows.search.search",
+    "sign_model": "export.signing",
+    "train": "workflows.train.pipeline",
 }
 
 
 def __getattr__(name: str) -> object:
-    from importlib import import_module
-
-    if name == "check_photos":  # its module has a function `check`, which here would hide the module of that name
-        return import_module("trainer.doctor.check").check
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'trainer' has no attribute {name!r}")
+    from importlib import import_module
+
     return getattr(import_module(f"trainer.{_MODULE_OF[name]}"), name)

@@ -1,20 +1,26 @@
 """Measures models against one another on this machine.
 
-Each model is loaded in fresh processes first, for load time, cold start and peak memory (`edge_runtime.first_result`).
-Then, in each of some fresh processes (`heats`), all are loaded, warmed up until their latency is steady (`contender`),
-and take turns, round by round and in random order (`rounds`). Ratios are those of the quietest turns within a process,
-and their median over processes counts, with a bootstrap interval (`statistics`); a run on
-a machine that was throttled, overloaded or on its battery is marked invalid (`validity`).
+Each model is loaded in fresh processes first, for load time, cold start and peak memory (`measures.first_result`).
+Then, in each of some fresh processes (`timing.heats`), all are loaded, warmed up until their latency is steady
+(`timing.contender`), and take turns, round by round and in random order (`timing.rounds`). Ratios are those of the
+quietest turns within a process, and their median over processes counts, with a bootstrap interval
+(`timing.statistics`); a run on a machine that was throttled, overloaded or on its battery is marked invalid
+(`timing.validity`).
+
+Importing this package loads nothing: `measures.first_result` is itself what is measured.
 """
 
 from __future__ import annotations
 
-from edge_runtime.benchmark.picture import format_svg
-from edge_runtime.benchmark.result import BenchmarkReport, ModelResult, Speedup, Timing
-from edge_runtime.benchmark.runner import benchmark
-from edge_runtime.benchmark.tables import format_csv, format_markdown, format_operations, format_text
-from edge_runtime.benchmark.threads import sweep_threads
-from edge_runtime.benchmark.variations import variations
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edge_runtime.benchmark.formats.svg import format_svg
+    from edge_runtime.benchmark.formats.tables import format_csv, format_markdown, format_operations, format_text
+    from edge_runtime.benchmark.measures.threads import sweep_threads
+    from edge_runtime.benchmark.report import BenchmarkReport, ModelResult, Speedup, Timing
+    from edge_runtime.benchmark.rows import variations
+    from edge_runtime.benchmark.runner import benchmark
 
 __all__ = [
     "BenchmarkReport",
@@ -30,3 +36,20 @@ __all__ = [
     "sweep_threads",
     "variations",
 ]
+
+_MODULE_OF = {
+    **dict.fromkeys(("BenchmarkReport", "ModelResult", "Speedup", "Timing"), "report"),
+    "benchmark": "runner",
+    **dict.fromkeys(("format_csv", "format_markdown", "format_operations", "format_text"), "formats.tables"),
+    "format_svg": "formats.svg",
+    "sweep_threads": "measures.threads",
+    "variations": "rows",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'edge_runtime.benchmark' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"edge_runtime.benchmark.{_MODULE_OF[name]}"), name)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from edge_runtime.benchmark.result import SCHEMA_VERSION
+from edge_runtime.benchmark.report import SCHEMA_VERSION
 from edge_runtime.errors import ReportError
 
 Verdict = Literal["worse", "better", "same", "unclear"]

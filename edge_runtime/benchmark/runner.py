@@ -14,24 +14,30 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_runtime.benchmark.accuracy import Photos, find_photos, measure_accuracy
-from edge_runtime.benchmark.capture import measure_capture
-from edge_runtime.benchmark.contender import Contender, timer_ms
-from edge_runtime.benchmark.energy import find_meter, measure_energy
-from edge_runtime.benchmark.heats import run_heat
-from edge_runtime.benchmark.names import row_names
-from edge_runtime.benchmark.result import Accuracy, BenchmarkReport, Capture, Failure, ModelResult, OperationKind
-from edge_runtime.benchmark.rounds import FEWEST_ROUNDS_FOR_PRECISION, Rounds, StoppingRule, precision_of, run_rounds
-from edge_runtime.benchmark.starts import measure_starts
-from edge_runtime.benchmark.statistics import share_interval, summarize
-from edge_runtime.benchmark.sustained import sustain
-from edge_runtime.benchmark.validity import LoadMeter, invalid_reasons, machine_warnings, model_warnings
-from edge_runtime.classifier import Classifier
+from edge_runtime.benchmark.measures.accuracy import Photos, find_photos, measure_accuracy
+from edge_runtime.benchmark.measures.cold_start import measure_starts
+from edge_runtime.benchmark.measures.energy import find_meter, measure_energy
+from edge_runtime.benchmark.measures.source_speed import measure_capture
+from edge_runtime.benchmark.measures.sustained import sustain
+from edge_runtime.benchmark.progress import Progress
+from edge_runtime.benchmark.report import Accuracy, BenchmarkReport, Capture, Failure, ModelResult, OperationKind
+from edge_runtime.benchmark.rows import row_names
+from edge_runtime.benchmark.timing.contender import Contender, timer_ms
+from edge_runtime.benchmark.timing.heats import run_heat
+from edge_runtime.benchmark.timing.rounds import (
+    FEWEST_ROUNDS_FOR_PRECISION,
+    Rounds,
+    StoppingRule,
+    precision_of,
+    run_rounds,
+)
+from edge_runtime.benchmark.timing.statistics import share_interval, summarize
+from edge_runtime.benchmark.timing.validity import LoadMeter, invalid_reasons, machine_warnings, model_warnings
+from edge_runtime.device.machine import Machine, describe_machine
 from edge_runtime.errors import BackendError, EdgeRuntimeError, ModelError
-from edge_runtime.interpreter import Int8Kernels
-from edge_runtime.machine import Machine, describe_machine
-from edge_runtime.progress import Progress
-from edge_runtime.setup import Setup
+from edge_runtime.inference.classifier import Classifier
+from edge_runtime.inference.interpreter import Int8Kernels
+from edge_runtime.inference.options import Setup
 from edge_runtime.sources import open_source
 from edge_runtime.sources.synthetic import SyntheticSource
 
@@ -81,7 +87,7 @@ def benchmark(
             than this share of them, for example 0.02.
         warmup: Runs of each model before; None is until its latency is steady, 3 s at most.
         processes: How many fresh processes load each model, for load time, cold start and peak memory; and how many at
-            least the rounds are dealt out over (`edge_runtime.benchmark.heats`). 0: all is measured in this one.
+            least the rounds are dealt out over (`edge_runtime.benchmark.timing.heats`). 0: all is measured in this one.
         num_threads: For models given by path; as for `Classifier`.
         backend: The same.
         int8_kernels: The same.

@@ -20,22 +20,21 @@ from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect
 
-from edge_runtime.collect import check_label
 from edge_runtime.errors import OutputError
-from edge_runtime.server.answers import ClassCounts, CollectAnswer, CollectRequest, Detail, Health, PredictAnswer
 from edge_runtime.server.hub import message
-from edge_runtime.server.limits import Limits
 from edge_runtime.server.metrics import CONTENT_TYPE, render_metrics
-from edge_runtime.server.picture import decode_picture
-from edge_runtime.server.refusal import refusal
-from edge_runtime.server.security import Guard, Places, WatchResponse, client_in
-from edge_runtime.server.traffic import Traffic
+from edge_runtime.server.protection.guard import Guard, Places, WatchResponse, client_in
+from edge_runtime.server.protection.limits import Limits
+from edge_runtime.server.protection.traffic import Traffic, refusal
+from edge_runtime.server.schemas import ClassCounts, CollectAnswer, CollectRequest, Detail, Health, PredictAnswer
+from edge_runtime.server.uploads import decode_picture
+from edge_runtime.sinks.pictures.collector import check_label
 from edge_runtime.version import __version__
 
 if TYPE_CHECKING:
-    from edge_runtime.classifier import Classifier
-    from edge_runtime.collect import Collector
+    from edge_runtime.inference.classifier import Classifier
     from edge_runtime.server.hub import Hub
+    from edge_runtime.sinks.pictures.collector import Collector
     from edge_runtime.types import Region
 
 _PAGE = Path(__file__).with_name("page")

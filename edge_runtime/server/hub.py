@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from edge_runtime.machine import read_temperature_c
+from edge_runtime.device.machine import read_temperature_c
 from edge_runtime.sinks.json_lines import line_of
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Hub:
         self._picture_wanted = False
 
     def show(self, frame: Frame) -> None:
-        """Takes a frame, also one that isn't classified: ``on_frame`` of `edge_runtime.stream.live`."""
+        """Takes a frame, also one that isn't classified: ``on_frame`` of `edge_runtime.live_loop.loop.live`."""
         self.frame, self._seen_at = frame, time.monotonic()
         if self._picture_wanted:
             self._wake(self._arrived)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from edge_runtime.machine import read_temperature_c
+from edge_runtime.device.machine import read_temperature_c
 from edge_runtime.types import Counters
 
 if TYPE_CHECKING:
     from edge_runtime.server.hub import Hub
-    from edge_runtime.server.traffic import Traffic
+    from edge_runtime.server.protection.traffic import Traffic
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _FATES = ("classified", "dropped", "skipped", "repeated", "malformed")

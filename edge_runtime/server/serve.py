@@ -11,26 +11,26 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from edge_runtime.decision import DecisionRules
 from edge_runtime.errors import ServerError
-from edge_runtime.model_watch import ModelWatch
+from edge_runtime.live_loop.decision import DecisionRules
+from edge_runtime.live_loop.hot_swap import ModelWatch
+from edge_runtime.live_loop.loop import live
 from edge_runtime.server.app import create_app
-from edge_runtime.server.connection import Connection
 from edge_runtime.server.hub import Hub
-from edge_runtime.server.limits import Limits
-from edge_runtime.server.security import check_address
-from edge_runtime.server.traffic import Traffic
+from edge_runtime.server.protection.connection import Connection
+from edge_runtime.server.protection.guard import check_address
+from edge_runtime.server.protection.limits import Limits
+from edge_runtime.server.protection.traffic import Traffic
 from edge_runtime.sources.opencv import quiet_opencv
-from edge_runtime.stream import live
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from edge_runtime.capture import CaptureRules
-    from edge_runtime.classifier import Classifier
-    from edge_runtime.collect import Collector
-    from edge_runtime.gate import GateRules
+    from edge_runtime.inference.classifier import Classifier
+    from edge_runtime.live_loop.capture import CaptureRules
+    from edge_runtime.live_loop.frame_gate import GateRules
     from edge_runtime.sinks import Sink
+    from edge_runtime.sinks.pictures.collector import Collector
     from edge_runtime.sources.base import Source
     from edge_runtime.types import Region
 
@@ -72,14 +72,14 @@ def serve(
         port: 0 takes a free one.
         token: That requests must carry; an address that others can reach needs one.
         predictor: Answers ``/predict``; None is ``classifier``, for which it takes turns with the live loop then.
-        top_k: See `edge_runtime.stream.live`, as for the rest down to ``capture``.
+        top_k: See `edge_runtime.live_loop.loop.live`, as for the rest down to ``capture``.
         score_threshold: See there.
         region: See there.
         decision: See there; None is `DecisionRules()`.
         gate: See there.
         capture: See there.
         sinks: Take the results too. They are the caller's to close.
-        heartbeat: See `edge_runtime.stream.live`; without a source it is called by the web server.
+        heartbeat: See `edge_runtime.live_loop.loop.live`; without a source it is called by the web server.
         collector: Takes frames for training.
         limits: What is refused; None is `Limits()`.
         ready: Called with the page's address, as soon as it answers.

@@ -7,7 +7,7 @@ from edge_runtime.sinks.command import Command
 from edge_runtime.sinks.events import EventSink
 from edge_runtime.sinks.json_lines import JsonLines
 from edge_runtime.sinks.mqtt import Mqtt
-from edge_runtime.sinks.saved_frames import SavedFrames, SaveRules
+from edge_runtime.sinks.pictures.saved_frames import SavedFrames, SaveRules
 from edge_runtime.sinks.webhook import Webhook
 
 __all__ = [

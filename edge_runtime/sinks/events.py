@@ -22,7 +22,7 @@ class EventSink(Sink):
     """Takes the events of each result, one a call of `send`. A class of your own needs `send`.
 
     Where one class follows another, ``left``, ``entered`` and ``changed`` come at once: choose by ``kinds``. Without
-    decision rules for `edge_runtime.stream.live` there are no events.
+    decision rules for `edge_runtime.live_loop.loop.live` there are no events.
     """
 
     needs_pixels = False

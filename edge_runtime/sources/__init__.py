@@ -35,7 +35,7 @@ def open_source(
         fps: Frames per second to ask a camera for, or of the clock for ``"realtime"``.
 
     Returns:
-        An open source. Close it, or use it in a ``with`` statement; `edge_runtime.stream.live` closes it for you.
+        An open source. Close it, or use it in a ``with`` statement; `edge_runtime.live` closes it for you.
 
     Raises:
         SourceError: There is nothing to be read there.
@@ -63,11 +63,11 @@ def open_source(
     if size is not None:
         raise SourceError(f"A size can be chosen for a camera or the synthetic source, not for {name}: leave it out.")
     if " ! " in name:
-        from edge_runtime.sources.pipeline import PipelineSource
+        from edge_runtime.sources.gstreamer import PipelineSource
 
         return PipelineSource(name)
     if name.startswith(("rtsp://", "rtsps://", "http://", "https://")):
-        from edge_runtime.sources.stream import StreamSource
+        from edge_runtime.sources.network import StreamSource
 
         return StreamSource(name)
     return _open_path(name, pace=pace, loop=loop, fps=fps)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_runtime.errors import PictureError, SourceError
-from edge_runtime.picture_file import MAX_PIXELS, decode_picture
+from edge_runtime.pixels.decode import MAX_PIXELS, decode_picture
 from edge_runtime.sources.base import Pace, Pacer, Source
 from edge_runtime.sources.opencv import quiet_opencv
 from edge_runtime.types import Frame

@@ -33,7 +33,7 @@ class Prediction:
         inference_ms: The network alone.
         postprocess_ms: From network output to categories.
         scores: All of them, float32 (classes,), 0–1; None unless they were asked for.
-        certainty: How far the scores are from undecided, 0–1 (`edge_runtime.postprocess.certainty`); None where there
+        certainty: How far the scores are from undecided, 0–1 (`inference.postprocess.certainty`); None where there
             is no threshold for it.
         is_unknown: Whether that is below the threshold that the model carries or the caller gave, so that the picture
             may show none of the classes; the categories are the best guesses all the same. None where there is none.

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import answers, results
+from benchmarks.harness import results
+from benchmarks.subjects import answers
 
 
 @pytest.fixture(autouse=True)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.arm_counts import UNIT, WAYS, figure_name
-from benchmarks.figure import Figure
-from benchmarks.pairs import median_interval, ratio, take_turns
-from benchmarks.results import FOLDER, Measurement, Results, default_path, describe, read, write
+from benchmarks.harness.figure import Figure
+from benchmarks.harness.pairs import median_interval, ratio, take_turns
+from benchmarks.harness.results import FOLDER, Measurement, Results, default_path, describe, read, write
+from benchmarks.runtime.arm_counts import UNIT, WAYS, figure_name
 from benchmarks.table import END, START, figures_table, render, render_pages, render_runs, replace_between_markers
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.environments import environment, reason_of
-from benchmarks.figure import Figure, MissingInputError
+from benchmarks.harness.environments import environment, reason_of
+from benchmarks.harness.figure import Figure, MissingInputError
+from benchmarks.harness.workers import Worker, WorkerError
 from benchmarks.table import figures_table
-from benchmarks.workers import Worker, WorkerError
 
 _SCRIPTS = Path(__file__).resolve().parents[2] / "benchmarks/scripts/rivals"
 _BRIGHTEST = """

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import soak
-from benchmarks.faults import Holdings
+from benchmarks.runtime import soak
+from benchmarks.subjects.faults import Holdings
 
 
 @pytest.mark.slow

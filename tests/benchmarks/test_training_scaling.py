@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.training_scaling import ProcessLog, draw_photos
+from benchmarks.training.training_scaling import ProcessLog, draw_photos
 from trainer.config import DataConfig
 from trainer.data.dataset import scan
 

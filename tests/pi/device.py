@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.pi.debian import Release, unpack
-from tests.wheel import CLEAN
+from tests.support.wheel import CLEAN
 
 logger = logging.getLogger(__name__)
 

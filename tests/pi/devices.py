@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.pi import machine
 from tests.pi.debian import Release
 from tests.pi.device import Device, make_device
-from tests.wheel import ROOT
+from tests.support.wheel import ROOT
 
 RELEASES = (
     Release("bookworm", "3.11", (*machine.PACKAGES, "v4l-utils")),  # Debian 12, with what test_v4l2_camera.py boots

@@ -18,7 +18,7 @@ import pytest
 
 from edge_runtime import Classifier
 from tests.pi.device import PI_4, PI_5, Device
-from tests.tiny import LABELS, TinyModels, picture
+from tests.support.tiny import LABELS, TinyModels, picture
 
 logger = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.arm_counts import WAYS, figure_name
-from benchmarks.models import build_pair
-from benchmarks.results import default_path, read
+from benchmarks.harness.results import default_path, read
+from benchmarks.runtime.arm_counts import WAYS, figure_name
+from benchmarks.subjects.models import build_pair
 from tests.pi.device import PI_4, PI_5, Cpu, Device
 from tests.pi.instructions import build_plugin, count_instructions
 

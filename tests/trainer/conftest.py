@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.tiny import write_photos
+from tests.support.tiny import write_photos
 from trainer.config import Recipe
 
 if TYPE_CHECKING:
@@ -33,6 +33,6 @@ def tiny_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_run(tiny_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
     """Of these photos; leave its folder as it is."""
-    from trainer.pipeline import train
+    from trainer.workflows.train.pipeline import train
 
     return train(tiny_photos, tmp_path_factory.mktemp("runs") / "first", QUICK)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainer.compression.channels import ChannelGroup, channel_groups
+from trainer.compression.cost import layer_macs
 from trainer.compression.importance import channel_importance
-from trainer.compression.macs import layer_macs
 from trainer.errors import CompressionError
 
 if TYPE_CHECKING:

@@ -13,14 +13,14 @@ import numpy as np
 from trainer.compression.folding import kernel_name
 from trainer.errors import CompressionError
 from trainer.training.finetune import fit_augmented
-from trainer.training.fit import of_any_size
+from trainer.training.loop.fit import of_any_size
 
 if TYPE_CHECKING:
     import tf_keras
 
     from edge_runtime.types import InputContract
-    from trainer.compression.distillation import Teacher
     from trainer.config import AugmentConfig, ClusterConfig, FinetuneConfig
+    from trainer.training.distillation import Teacher
     from trainer.types import Epoch, Pixels
 
 _FEW_ZEROS = 0.01

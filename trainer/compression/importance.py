@@ -8,8 +8,8 @@ import numpy as np
 
 from trainer.compression.channels import ChannelGroup, followers
 from trainer.errors import CompressionError
-from trainer.training.augment import normalize
-from trainer.training.fit import batches
+from trainer.training.augmentation.augment import normalize
+from trainer.training.loop.fit import batches
 from trainer.types import Pixels
 
 if TYPE_CHECKING:

@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trainer.compression.allocation import layer_adaptive
 from trainer.compression.folding import kernel_name
 from trainer.errors import CompressionError
 from trainer.training.finetune import fit_augmented
-from trainer.training.fit import of_any_size
+from trainer.training.loop.fit import of_any_size
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import tf_keras
     from numpy.typing import NDArray
 
     from edge_runtime.types import InputContract
-    from trainer.compression.distillation import Teacher
     from trainer.config import AugmentConfig, FinetuneConfig, SparsifyConfig
+    from trainer.training.distillation import Teacher
     from trainer.types import Epoch, Pixels
 
 # Each update of a mask sorts a kernel; more of them make the growth no smoother.
@@ -55,7 +56,7 @@ def sparsify(
 
     Sparsity grows by Zhu & Gupta's cubic schedule in the first two thirds of the steps, and only epochs that end at
     full sparsity may be the best one. With ``"2by4"`` all zeros come at once, in the first step: TFMOT has no schedule
-    for it. Otherwise a layer loses as many weights as `trainer.compression.allocation` finds that it can spare.
+    for it. Otherwise a layer loses as many weights as `trainer.compression.sparsity` finds that it can spare.
 
     Args:
         model: A trained functional or sequential model. It is not changed.
@@ -136,7 +137,7 @@ def total_sparsity(model: tf_keras.Model) -> float:
 
 
 def zero_masks(model: tf_keras.Model, names: Collection[str] | None = None) -> dict[str, NDArray[np.bool_]]:
-    """Where a network's weights are zero, for `trainer.compression.qat.train_quantized` to keep them so.
+    """Where a network's weights are zero, for `trainer.quantization.qat.train.train_quantized` to keep them so.
 
     Args:
         model: Its layers' kernels are read.
@@ -304,3 +305,26 @@ def _expect_sparsity(model: Any, shares: Mapping[str, float], config: SparsifyCo
 def _listed(names: Sequence[str]) -> str:
     more = len(names) - _SHOWN_LAYERS
     return (", ".join(names[:_SHOWN_LAYERS]) or "none") + (f" and {more} more" if more > 0 else "")
+
+
+def layer_adaptive(magnitudes: Mapping[str, NDArray[np.float32]], sparsity: float) -> dict[str, float]:
+    """Divides a sparsity among layers.
+
+    Args:
+        magnitudes: By layer, how large its weights or blocks of weights are; none negative.
+        sparsity: Share of all of them that goes, from 0 to below 1.
+
+    Returns:
+        Each layer's own share, 0–1. Each layer keeps its largest.
+    """
+    scores = {name: _scores(values) for name, values in magnitudes.items()}
+    ordered = np.sort(np.concatenate(list(scores.values())))
+    least = ordered[min(round(sparsity * ordered.size), ordered.size - len(scores))]
+    return {name: float(np.mean(found < least)) for name, found in scores.items()}
+
+
+def _scores(magnitudes: NDArray[np.float32]) -> NDArray[np.float64]:
+    """In growing order; the last one is 1."""
+    squares = np.sort(magnitudes.ravel().astype(np.float64)) ** 2
+    remaining = np.cumsum(squares[::-1])[::-1]
+    return np.divide(squares, remaining, out=np.ones_like(squares), where=remaining > 0)

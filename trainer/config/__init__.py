@@ -12,7 +12,7 @@ from trainer.config.data import DataConfig
 from trainer.config.evaluation import RobustnessConfig, ScoresConfig
 from trainer.config.extension import ExtendConfig, KeepConfig
 from trainer.config.loss import LossConfig
-from trainer.config.photos import for_photos, head_for_photos
+from trainer.config.photo_count import for_photos, head_for_photos
 from trainer.config.quantization import GateConfig, QatConfig, QuantizeConfig
 from trainer.config.require import require, shown
 from trainer.config.tracking import TrackConfig
@@ -78,7 +78,7 @@ class Recipe:
         return replace(self, track=TrackConfig())
 
     def for_photos(self, count: int, *, multi_label: bool) -> Recipe:
-        """With what is left open decided, as `trainer.config.photos` says.
+        """With what is left open decided, as `trainer.config.photo_count` says.
 
         Args:
             count: Of the photos to train on.

@@ -53,7 +53,7 @@ SETS: dict[str, dict[str, Any]] = {
 }
 """All values of each ready-made set.
 
-A zoom of 2.2 makes up for training at 0.7 of the input size; at the full size it is less (`trainer.config.photos`).
+A zoom of 2.2 makes up for training at 0.7 of the input size; at the full size it is less (`config.photo_count`).
 ``"few"`` is for few photos, which are trained on at full size and for many epochs, ``"strong"`` for large networks and
 long training, ``"camera"`` for models that look through a webcam, ``"digits"`` for whatever can be read: it never
 mirrors.
@@ -75,7 +75,7 @@ class AugmentConfig:
 
     Attributes:
         set: A ready-made set, one of `SETS`; a name alone: with the same values, two configurations are equal. Empty:
-            ``"few"`` with few photos, ``"default"`` with many (`trainer.config.photos`); until that is decided, the
+            ``"few"`` with few photos, ``"default"`` with many (`config.photo_count`); until that is decided, the
             values are the default's.
         rotation: Degrees, to either side.
         shift: Share of the side, in either direction.

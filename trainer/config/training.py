@@ -13,7 +13,7 @@ class ModelConfig:
     """The network.
 
     Attributes:
-        backbone: A name from the table in `trainer.training.backbones`.
+        backbone: A name from the table in `trainer.training.networks.backbones`.
         input_size: Height and width in pixels; 0: the backbone's own.
         weights: ``"imagenet"`` (an error when they can't be had), ``"auto"`` (ImageNet or else none),
             ``"none"`` or a weights file.
@@ -40,7 +40,7 @@ class HeadConfig:
         solver: ``"adam"``, or ``"lbfgs"``: a logistic regression with an L2 penalty, solved to its end, in which all
             classes weigh the same. It needs no validation photos to stop, and so serves few photos; the settings below
             play no part in it. Empty: ``"lbfgs"`` with few photos, unless they or the loss ask for something
-            (`trainer.config.photos`).
+            (`trainer.config.photo_count`).
         epochs: 0 leaves the classifier as it is.
         patience: Epochs without a lower validation loss before stopping.
     """
@@ -64,12 +64,12 @@ class FinetuneConfig:
     """Training of the network itself, from its upper part to all of it.
 
     Attributes:
-        epochs: 0 skips the stage; -1: what suits the number of photos (`trainer.config.photos`).
+        epochs: 0 skips the stage; -1: what suits the number of photos (`trainer.config.photo_count`).
         unfreeze: Share of the backbone's layers, from the top, that is trained; from scratch it is all of them.
         train_size: Share of the input size at which it is trained (rounded to a multiple of 32 pixels). With pictures
             zoomed into by as much (``augment.scale``), things keep the size that they have in whole pictures at the
             full input size (Touvron et al., "FixRes", 2019), and an epoch takes half the time. 0: what suits the
-            number of photos (`trainer.config.photos`).
+            number of photos (`trainer.config.photo_count`).
         start_size: The share at which it begins, growing from there to ``train_size`` in equal parts of the epochs
             (progressive learning: Tan & Le, "EfficientNetV2", 2021); 0: ``train_size`` throughout.
         learning_rate: The peak, after the warm-up.

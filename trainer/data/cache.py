@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from trainer.files import PARTIAL
-from trainer.lock import locked, shared
+from trainer.storage import PARTIAL, locked, shared
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,7 @@ from trainer.data.formats import find_photos
 from trainer.data.formats.listing import Entry, Listing
 from trainer.data.grouping import group_photos
 from trainer.data.images import ImageFacts, inspect_image
-from trainer.data.multi_label_split import assign_multi_label_splits
-from trainer.data.split import assign_splits
+from trainer.data.split import assign_multi_label_splits, assign_splits
 from trainer.errors import DatasetError, RecipeError
 from trainer.types import Dataset, Photo, Split
 

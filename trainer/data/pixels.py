@@ -21,13 +21,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_runtime.preprocess import resize_frame
+from edge_runtime.pixels.preprocess import resize_frame
 from edge_runtime.types import InputContract
 from trainer.data.cache import at_work
 from trainer.data.images import decode_image, read_image
-from trainer.data.shards import is_packed, visit_photos
+from trainer.data.shards.shards import is_packed, visit_photos
 from trainer.errors import DatasetError, OutputFolderError
-from trainer.files import put_in_place, write_json
+from trainer.storage import put_in_place, write_json
 from trainer.types import Dataset, Photo, Pixels, Split
 
 if TYPE_CHECKING:

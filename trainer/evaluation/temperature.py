@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainer.evaluation.multi_label import MultiLabelEvaluation
-from trainer.training.backbones import HEAD_LAYER
+from trainer.training.networks.backbones import HEAD_LAYER
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,7 +52,7 @@ def scale_logits(network: Any, temperature: float) -> None:
     """Divides a network's logits by a temperature, in place: the last dense layer's kernel and bias.
 
     Args:
-        network: A Keras model that ends in the dense layer of `trainer.training.backbones.build_model` and softmax or
+        network: A Keras model that ends in the dense layer of `backbones.build_model` and softmax or
             sigmoid.
         temperature: From `fit_temperature`.
     """

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edge_runtime.manifest import UnknownThreshold
+    from edge_runtime.model.manifest import UnknownThreshold
     from trainer.types import Evaluation
 
 _DIGITS = 10**4
@@ -26,8 +26,8 @@ def fit_unknown(evaluation: Evaluation, keep: float) -> UnknownThreshold | None:
     Returns:
         None where nothing is to be kept, or where no answer is right.
     """
-    from edge_runtime.manifest import UnknownThreshold
-    from edge_runtime.postprocess import certainty
+    from edge_runtime.inference.postprocess import certainty
+    from edge_runtime.model.manifest import UnknownThreshold
 
     if not keep or evaluation.all_scores is None:
         return None
@@ -42,7 +42,7 @@ def fit_unknown(evaluation: Evaluation, keep: float) -> UnknownThreshold | None:
 
 def unknown_shares(evaluation: Evaluation, threshold: UnknownThreshold) -> tuple[float | None, float | None]:
     """Shares of the right and of the wrong answers that a threshold calls unknown, 0–1; None where there are none."""
-    from edge_runtime.postprocess import certainty
+    from edge_runtime.inference.postprocess import certainty
 
     if evaluation.all_scores is None:
         return None, None

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trainer.evaluation.pareto import pareto_front
-from trainer.files import write_bytes, write_json
-from trainer.reports.figures import inline_svg
+from trainer.reports.figures.scatter import Look, looks, scatter_svg
+from trainer.reports.figures.svg import inline_svg
 from trainer.reports.report_page import page_template
-from trainer.reports.scatter_figure import Look, looks, scatter_svg
 from trainer.reports.texts import (
     KIND_NAMES,
     SPLIT_NAMES,
@@ -22,6 +21,7 @@ from trainer.reports.texts import (
     signed_points,
     size_text,
 )
+from trainer.storage import write_bytes, write_json
 from trainer.types import Rung, Variant
 
 SCHEMA_VERSION = 1

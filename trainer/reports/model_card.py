@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.files import write_bytes
 from trainer.reports.report_page import frequent_confusions, worse_pictures
 from trainer.reports.texts import KIND_NAMES, SPLIT_NAMES, interval_text, number_text, percent, size_text
+from trainer.storage import write_bytes
 
 if TYPE_CHECKING:
     from edge_runtime import ModelFile

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trainer.reports.figures import HUES, LINE, MUTED, SETTINGS, inline_svg, page_svg
+from trainer.reports.figures.svg import HUES, LINE, MUTED, SETTINGS, inline_svg, page_svg
 from trainer.reports.report_content import Mistake
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from trainer.errors import OutputFolderError
 from trainer.evaluation.metrics import agreement, changed_answers, right_answers
 from trainer.evaluation.multi_label import MultiLabelEvaluation
 from trainer.evaluation.reliability import calibration_error
-from trainer.files import write_bytes
 from trainer.reports.report_content import ReportContent, Speed
 from trainer.reports.report_page import render_page
+from trainer.storage import write_bytes
 
 SCHEMA_VERSION = 1
 

@@ -12,10 +12,10 @@ from trainer.evaluation.metrics import agreement, changed_answers, right_answers
 from trainer.evaluation.multi_label import MultiLabelEvaluation
 from trainer.evaluation.reliability import calibration_error, reliability
 from trainer.evaluation.unknown import unknown_shares
-from trainer.reports.figures import confusion_svg, curve_svg, inline_svg
+from trainer.reports.figures.scores import reliability_svg, robustness_svg
+from trainer.reports.figures.svg import confusion_svg, curve_svg, inline_svg
 from trainer.reports.multi_label_page import multi_label_parts
 from trainer.reports.report_content import Mistake, ReportContent
-from trainer.reports.score_figures import reliability_svg, robustness_svg
 from trainer.reports.texts import (
     KIND_NAMES,
     SPLIT_NAMES,

@@ -19,7 +19,7 @@ from typing import Any
 
 from trainer.config.tracking import LOCAL, TrackConfig
 from trainer.errors import PackagesError
-from trainer.files import read_json, write_json
+from trainer.storage import read_json, write_json
 from trainer.tracking.follower import CURVES
 from trainer.types import Epoch
 

@@ -7,17 +7,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from trainer.config import AugmentConfig, FinetuneConfig, LossConfig
-from trainer.config.photos import for_photos
+from trainer.config.photo_count import for_photos
 from trainer.errors import RecipeError
-from trainer.training.augment import augment, changes_pictures, mix_targets, normalize
-from trainer.training.backbones import FEATURES_LAYER
-from trainer.training.checkpoint import Checkpoint
-from trainer.training.fit import batches, endless_batches, fit, growing_sizes, of_any_size
-from trainer.training.losses import accuracy_of, as_targets, make_loss
-from trainer.training.mixed_precision import in_mixed_precision
-from trainer.training.optimizers import make_optimizer
-from trainer.training.replicas import replicas, training_batches, validation_batches
-from trainer.training.schedules import make_schedule
+from trainer.training.augmentation.augment import augment, changes_pictures, mix_targets, normalize
+from trainer.training.distribution.replicas import replicas, training_batches, validation_batches
+from trainer.training.loop.checkpoint import Checkpoint
+from trainer.training.loop.fit import batches, endless_batches, fit, growing_sizes, of_any_size
+from trainer.training.loop.losses import accuracy_of, as_targets, make_loss
+from trainer.training.loop.mixed_precision import in_mixed_precision
+from trainer.training.loop.optimization import make_optimizer, make_schedule
+from trainer.training.networks.backbones import FEATURES_LAYER
 from trainer.types import Epoch, Pixels
 
 if TYPE_CHECKING:
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
     import tf_keras
 
     from edge_runtime.types import InputContract
-    from trainer.compression.distillation import Teacher
-    from trainer.training.distribution import Distribution
+    from trainer.training.distillation import Teacher
+    from trainer.training.distribution.strategy import Distribution
 
 _VALIDATION_BATCH = 64
 
@@ -53,11 +52,11 @@ def finetune(
     """Trains the model on augmented pictures and leaves the weights of its best epoch in it.
 
     Batch normalization is in training mode in every layer that is trained, with the momentum that
-    `trainer.training.backbones` sets. Frozen, it makes fine-tuning fragile: MobileNetV2 has channels of tiny variance,
+    `networks.backbones` sets. Frozen, it makes fine-tuning fragile: MobileNetV2 has channels of tiny variance,
     which turn a small step of a weight into a large one of the output.
 
     Args:
-        model: From `trainer.training.backbones.build_model`, its head trained already unless from scratch.
+        model: From `networks.backbones.build_model`, its head trained already unless from scratch.
         train: Pictures to train on.
         val: Pictures that choose the best epoch and end the training.
         config: How long and how fast.

@@ -11,7 +11,7 @@ from edge_runtime.benchmark import (
     BenchmarkReport,
     benchmark,
 )
-from edge_runtime.machine import Machine, describe_machine
+from edge_runtime.device.machine import Machine, describe_machine
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from edge_runtime.benchmark import benchmark
 from edge_runtime.benchmark.comparison import Estimate, compare_reports, factor_of, format_comparison, judge
-from edge_runtime.cli import main
+from edge_runtime.cli.main import main
 from edge_runtime.errors import ReportError
 
 Report = dict[str, Any]

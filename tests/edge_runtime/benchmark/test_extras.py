@@ -16,19 +16,19 @@ from edge_runtime.benchmark import (
     benchmark,
     format_text,
 )
-from edge_runtime.benchmark.accuracy import find_photos, measure_accuracy
-from edge_runtime.benchmark.capture import measure_capture
-from edge_runtime.benchmark.energy import find_meter, measure_energy
-from edge_runtime.benchmark.result import Capture, Sample, Sustained
-from edge_runtime.benchmark.statistics import summarize
-from edge_runtime.benchmark.sustained import sustain
-from edge_runtime.classifier import Classifier
+from edge_runtime.benchmark.measures.accuracy import find_photos, measure_accuracy
+from edge_runtime.benchmark.measures.energy import find_meter, measure_energy
+from edge_runtime.benchmark.measures.source_speed import measure_capture
+from edge_runtime.benchmark.measures.sustained import sustain
+from edge_runtime.benchmark.report import Capture, Sample, Sustained
+from edge_runtime.benchmark.timing.statistics import summarize
+from edge_runtime.device.machine import State
 from edge_runtime.errors import SourceError
-from edge_runtime.machine import State
+from edge_runtime.inference.classifier import Classifier
 from edge_runtime.sources import open_source
 from edge_runtime.sources.folder import read_picture
 from edge_runtime.sources.synthetic import SyntheticSource
-from tests.tiny import picture
+from tests.support.tiny import picture
 
 
 class TestCapture:
@@ -105,7 +105,7 @@ class TestAccuracy:
 
 class TestSustained:
     def test_watches_the_machine_while_one_model_runs(self, tiny_int8: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("edge_runtime.benchmark.sustained.SHORTEST_SAMPLE_S", 0.05)
+        monkeypatch.setattr("edge_runtime.benchmark.measures.sustained.SHORTEST_SAMPLE_S", 0.05)
         states = iter([State(1800 - 100 * n, 50.0 + n, ("throttled",) if n > 2 else ()) for n in range(100)])
         kept: list[Sustained] = []
         frame = np.zeros((48, 64, 3), np.uint8)

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_runtime.benchmark.contender import Contender, is_steady
-from edge_runtime.benchmark.rounds import StoppingRule, run_rounds
-from edge_runtime.classifier import Classifier
+from edge_runtime.benchmark.timing.contender import Contender, is_steady
+from edge_runtime.benchmark.timing.rounds import StoppingRule, run_rounds
+from edge_runtime.inference.classifier import Classifier
 
 
 class TestRounds:
@@ -77,7 +77,8 @@ class TestCommand:
         kept = tmp_path / "report.json"
         code = (
             "import edge_runtime.benchmark.runner as runner, sys\nrunner.KEEP_EVERY_S = 0.5\n"
-            f"from edge_runtime.cli import main\nsys.exit(main(['benchmark', {str(tiny_int8)!r}, '--num-threads', '1', "
+            "from edge_runtime.cli.main import main\n"
+            f"sys.exit(main(['benchmark', {str(tiny_int8)!r}, '--num-threads', '1', "
             f"'--seconds', '500', '--json', {str(kept)!r}]))"
         )
         child = subprocess.Popen(

@@ -17,12 +17,12 @@ from edge_runtime.benchmark import (
     format_operations,
     format_text,
 )
-from edge_runtime.benchmark.heats import run_heat
-from edge_runtime.benchmark.rounds import StoppingRule
-from edge_runtime.classifier import Classifier
+from edge_runtime.benchmark.measures.first_result import first_result
+from edge_runtime.benchmark.timing.heats import run_heat
+from edge_runtime.benchmark.timing.rounds import StoppingRule
 from edge_runtime.errors import BackendError, EdgeRuntimeError, ModelError
-from edge_runtime.first_result import first_result
-from edge_runtime.setup import Setup
+from edge_runtime.inference.classifier import Classifier
+from edge_runtime.inference.options import Setup
 
 
 class TestBenchmark:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from edge_runtime.benchmark import (
     Speedup,
 )
-from edge_runtime.benchmark.statistics import share_interval, speedup, summarize
+from edge_runtime.benchmark.timing.statistics import share_interval, speedup, summarize
 
 TIMES = st.lists(st.lists(st.floats(0.01, 1e4), min_size=1, max_size=4), min_size=1, max_size=12)
 

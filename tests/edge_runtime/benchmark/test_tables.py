@@ -15,7 +15,7 @@ from edge_runtime.benchmark import (
     format_svg,
     format_text,
 )
-from edge_runtime.benchmark.result import Failure
+from edge_runtime.benchmark.report import Failure
 
 
 class TestFormats:

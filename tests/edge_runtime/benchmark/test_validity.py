@@ -11,8 +11,8 @@ from edge_runtime.benchmark import (
     format_markdown,
     format_text,
 )
-from edge_runtime.benchmark.validity import invalid_reasons, machine_warnings, model_warnings
-from edge_runtime.machine import Machine
+from edge_runtime.benchmark.timing.validity import invalid_reasons, machine_warnings, model_warnings
+from edge_runtime.device.machine import Machine
 
 
 class TestValidity:

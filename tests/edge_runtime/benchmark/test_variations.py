@@ -7,19 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_runtime.benchmark import (
-    benchmark,
-    sweep_threads,
-    variations,
-)
-from edge_runtime.benchmark.result import ThreadTrial
-from edge_runtime.benchmark.statistics import summarize
-from edge_runtime.benchmark.threads import best_threads
-from edge_runtime.classifier import Classifier
-from edge_runtime.cli import main
-from edge_runtime.interpreter import installed_backends
-from edge_runtime.setup import Setup
-from edge_runtime.thread_memory import remember_threads, remembered_threads, usable_cores
+from edge_runtime.benchmark import benchmark, sweep_threads, variations
+from edge_runtime.benchmark.measures.threads import best_threads
+from edge_runtime.benchmark.report import ThreadTrial
+from edge_runtime.benchmark.timing.statistics import summarize
+from edge_runtime.cli.main import main
+from edge_runtime.inference.classifier import Classifier
+from edge_runtime.inference.device_cache import remember_threads, remembered_threads, usable_cores
+from edge_runtime.inference.interpreter import installed_backends
+from edge_runtime.inference.options import Setup
 
 
 class TestVariations:

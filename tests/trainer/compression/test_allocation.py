@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from trainer.compression.allocation import layer_adaptive
+from trainer.compression.sparsity import layer_adaptive
 
 LAYERS = st.dictionaries(
     st.sampled_from("abcd"),

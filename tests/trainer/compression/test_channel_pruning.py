@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from edge_runtime.types import InputContract
 from trainer.compression.channel_pruning import least_share, plan_widths, prune, rebuild
 from trainer.compression.channels import ChannelGroup, channel_groups
+from trainer.compression.cost import count_macs, layer_widths
 from trainer.compression.importance import channel_importance
-from trainer.compression.macs import count_macs, layer_widths
 from trainer.config import PruneConfig
-from trainer.conversion.preparation import prepare_for_int8
-from trainer.conversion.quantize import convert_fp32, convert_int8
 from trainer.errors import CompressionError
-from trainer.training.backbones import build_model, get_backbone
+from trainer.quantization.convert import convert_fp32, convert_int8
+from trainer.quantization.preparation.prepare import prepare_for_int8
+from trainer.training.networks.backbones import build_model, get_backbone
 from trainer.types import Pixels
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from tests.tiny import TinyModels
+    from tests.support.tiny import TinyModels
 
 # How many groups each family has: its convolutions, less those whose output is added to another or gated.
 BACKBONES = {

@@ -7,9 +7,9 @@ import pytest
 
 from tests.trainer.compression.test_sparsity import CONTRACT, INNER, SIZE, STILL, coloured, every_kind, kernel_of
 from trainer.compression.clustering import cluster, distinct_values
-from trainer.compression.distillation import Teacher
 from trainer.config import ClusterConfig, DistillConfig, FinetuneConfig
 from trainer.errors import CompressionError
+from trainer.training.distillation import Teacher
 
 if TYPE_CHECKING:
     from trainer.types import Pixels

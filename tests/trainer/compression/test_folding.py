@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from trainer.compression.folding import fold_batch_norms
-from trainer.training.backbones import BACKBONES, build_model, get_backbone
+from trainer.training.networks.backbones import BACKBONES, build_model, get_backbone
 
 RNG = np.random.default_rng(3)
 IMAGES = RNG.normal(size=(4, 32, 32, 3)).astype(np.float32)

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from trainer.compression.macs import count_macs, count_parameters, layer_macs, layer_widths
+from trainer.compression.cost import count_macs, count_parameters, layer_macs, layer_widths
 from trainer.errors import CompressionError
-from trainer.training.backbones import build_model, get_backbone
+from trainer.training.networks.backbones import build_model, get_backbone
 
 
 def network(size: int | None = 16) -> Any:

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from edge_runtime.types import InputContract
-from trainer.compression.distillation import Teacher
 from trainer.compression.sparsity import check_layers, layer_sparsity, sparsify, total_sparsity, zero_masks
 from trainer.config import AugmentConfig, DistillConfig, FinetuneConfig, SparsifyConfig
-from trainer.conversion.converted import read_flatbuffer
-from trainer.conversion.quantize import convert_int8
 from trainer.errors import CompressionError
+from trainer.quantization.convert import convert_int8
+from trainer.quantization.converted_graph import read_flatbuffer
+from trainer.training.distillation import Teacher
 from trainer.types import Pixels
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ def test_a_network_without_inner_layers_is_refused() -> None:
 
 
 def test_a_backbone_has_weights_to_prune_in_each_structure() -> None:
-    from trainer.training.backbones import build_model, get_backbone
+    from trainer.training.networks.backbones import build_model, get_backbone
 
     model = build_model(get_backbone("mobilenet_v2_0.35"), num_classes=3, input_size=32)
     for structure in ("unstructured", "2by4", "block"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.trainer.pictures import save, scene
+from tests.support.photos import save, scene
 from trainer.config import DataConfig
 from trainer.data.dataset import scan, survey
 from trainer.data.formats import find_photos

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.trainer.pictures import save, scene
+from tests.support.photos import save, scene
 from trainer.config import DataConfig
 from trainer.data.dataset import scan
 from trainer.data.grouping import bursts

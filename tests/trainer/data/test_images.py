@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.strange_pictures import smooth, write_bad, write_good
+from tests.support.strange_pictures import smooth, write_bad, write_good
 from trainer.data.images import inspect_image, read_image
 from trainer.errors import DatasetError
 

@@ -9,7 +9,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.data.multi_label_split import assign_multi_label_splits
+from trainer.data.split import assign_multi_label_splits
 
 SHARES = {"val": 0.2, "test": 0.1}
 

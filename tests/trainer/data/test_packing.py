@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from edge_runtime.types import InputContract
-from tests.trainer.pictures import photos, save, scene
-from trainer.cli import main
+from tests.support.photos import photos, save, scene
+from trainer.cli.main import main
 from trainer.config import DataConfig
 from trainer.data.dataset import scan
 from trainer.data.images import read_image
-from trainer.data.packing import pack
 from trainer.data.pixels import load_pixels
-from trainer.data.shards import deal, read_index, visit_photos
+from trainer.data.shards.packing import pack
+from trainer.data.shards.shards import deal, read_index, visit_photos
 from trainer.errors import DatasetError, OutputFolderError
 from trainer.types import SPLITS
 

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_runtime.preprocess import resize_frame
+from edge_runtime.pixels.preprocess import resize_frame
 from edge_runtime.types import InputContract
-from trainer.cli import main
+from trainer.cli.main import main
 from trainer.config import DataConfig
 from trainer.data.cache import at_work, clear
 from trainer.data.dataset import scan

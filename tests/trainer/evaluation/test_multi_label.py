@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score, average_precision_score, f1_score, h
 
 from trainer.config import GateConfig
 from trainer.errors import DatasetError
-from trainer.evaluation.gate import judge
+from trainer.evaluation.accuracy_gate import judge
 from trainer.evaluation.metrics import agreement
 from trainer.evaluation.multi_label import (
     MultiLabelEvaluation,

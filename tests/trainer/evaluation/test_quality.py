@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from edge_runtime import Classifier
-from edge_runtime.postprocess import certainty
-from tests.tiny import TinyModels, build_network, picture
+from edge_runtime.inference.postprocess import certainty
+from tests.support.tiny import TinyModels, build_network, picture
 from trainer.evaluation.evaluate import evaluate_pixels
 from trainer.evaluation.metrics import evaluation_from_answers
 from trainer.evaluation.multi_label import evaluation_from_scores

@@ -21,7 +21,7 @@ from trainer.reports.compression_page import (
     times_text,
     write_compression_report,
 )
-from trainer.reports.scatter_figure import _number_offsets, _ticks, looks, scatter_svg
+from trainer.reports.figures.scatter import _number_offsets, _ticks, looks, scatter_svg
 from trainer.types import Rung, Variant
 
 pytest.importorskip("matplotlib")

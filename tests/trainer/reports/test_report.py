@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from edge_runtime import UnknownThreshold
 from trainer.config import GateConfig, Recipe
 from trainer.errors import OutputFolderError
-from trainer.evaluation.gate import judge
+from trainer.evaluation.accuracy_gate import judge
 from trainer.evaluation.metrics import evaluation_from_answers
 from trainer.reports.report import report_to_dict, write_report
 from trainer.reports.report_content import (

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import pytest
 
-from tests.tiny import LABELS, picture
+from tests.support.tiny import LABELS, picture
 from trainer.config import Recipe
 from trainer.config.tracking import TrackConfig
 from trainer.errors import OutputFolderError, PackagesError, RecipeError
-from trainer.lock import locked
-from trainer.network_stages import fingerprint
-from trainer.pipeline import resume, train
-from trainer.run import load_run
+from trainer.runs.run import load_run
+from trainer.storage import locked
 from trainer.tracking.mlflow import MlflowFollower
 from trainer.types import Epoch, RunResult
+from trainer.workflows.train.pipeline import resume, train
+from trainer.workflows.train.stages.networks import fingerprint
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -9,11 +9,11 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
 
-from tests.tiny import CONTRACT, build_network, training_pixels
+from tests.support.tiny import CONTRACT, build_network, training_pixels
 from trainer.config import AugmentConfig, FinetuneConfig
+from trainer.environment import load_tensorflow
 from trainer.errors import RecipeError
-from trainer.quiet import load_tensorflow
-from trainer.training.distribution import Distribution, open_distribution
+from trainer.training.distribution.strategy import Distribution, open_distribution
 from trainer.training.finetune import finetune
 from trainer.types import Pixels
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from trainer.config import AugmentConfig
 from trainer.errors import RecipeError
-from trainer.training.augment import augment, changes_pictures, check_flip, mix_targets, normalize
+from trainer.training.augmentation.augment import augment, changes_pictures, check_flip, mix_targets, normalize
 
 NOTHING = AugmentConfig(set="none")
 

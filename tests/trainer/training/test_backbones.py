@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from trainer.errors import RecipeError, WeightsError
-from trainer.training.backbones import BACKBONES, FEATURES_LAYER, HEAD_LAYER, build_model, get_backbone
+from trainer.training.networks.backbones import BACKBONES, FEATURES_LAYER, HEAD_LAYER, build_model, get_backbone
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 

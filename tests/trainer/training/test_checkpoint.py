@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from tests.trainer.training.test_transfer import CONTRACT, QUIET, coloured, same, small_model
+from tests.trainer.training.test_head import CONTRACT, QUIET, coloured, same, small_model
 from trainer.config import AugmentConfig, ClusterConfig, DistillConfig, FinetuneConfig, SparsifyConfig
-from trainer.training.checkpoint import Checkpoint, checkpoints_in, countable_dropout
 from trainer.training.finetune import finetune
+from trainer.training.loop.checkpoint import Checkpoint, checkpoints_in, countable_dropout
 
 if TYPE_CHECKING:
     import tf_keras
@@ -35,7 +35,7 @@ def fine_tuning(**settings: Any) -> Training:
 
 
 def learning_a_feature_map() -> tuple[tf_keras.Model, list[Any]]:
-    from trainer.compression.distillation import Teacher
+    from trainer.training.distillation import Teacher
 
     teacher = Teacher(wide_model(), DistillConfig(feature_weight=1.0), contract=CONTRACT)
     model = small_model()
@@ -44,7 +44,7 @@ def learning_a_feature_map() -> tuple[tf_keras.Model, list[Any]]:
 
 def wide_model() -> tf_keras.Model:
     """With more channels than the student's, which are projected by a layer of random weights."""
-    from trainer.training.backbones import build_model, get_backbone
+    from trainer.training.networks.backbones import build_model, get_backbone
 
     return build_model(get_backbone("mobilenet_v1_0.25"), num_classes=3, input_size=32)
 
@@ -62,7 +62,7 @@ def clustering() -> tuple[tf_keras.Model, list[Any]]:
 
 
 def quantizing() -> tuple[tf_keras.Model, list[Any]]:
-    from trainer.compression.qat import train_quantized
+    from trainer.quantization.qat.train import train_quantized
 
     return train_quantized(
         small_model(), TRAIN, VAL, CONFIG, AUGMENT, calibration_images=TRAIN.images, masks=None, **QUIET

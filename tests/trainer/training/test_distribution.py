@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from tests.ports import HOST, free_ports
-from tests.tiny import write_photos
-from trainer.cli import main
+from tests.support.ports import HOST, free_ports
+from tests.support.tiny import write_photos
+from trainer.cli.main import main
+from trainer.config.recipe_file import read_recipe
 from trainer.errors import ClusterError
-from trainer.pipeline import STAGES
-from trainer.recipe import read_recipe
-from trainer.run import open_run, run_stages
-from trainer.training.cluster import Cluster, meet
-from trainer.training.distribution import open_distribution
+from trainer.runs.run import open_run, run_stages
+from trainer.training.distribution.cluster import Cluster, meet
+from trainer.training.distribution.strategy import open_distribution
+from trainer.workflows.train.pipeline import STAGES
 
 ROUNDING = 1e-4
 """Relative; sums over two halves are rounded otherwise than sums over the whole, and training carries it on."""

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.training.fit import batches, endless_batches
+from trainer.training.loop.fit import batches, endless_batches
 from trainer.types import Pixels
 
 

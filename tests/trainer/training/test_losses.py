@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.trainer.training.test_transfer import CONTRACT, accuracy, coloured, small_model
+from tests.trainer.training.test_head import CONTRACT, accuracy, coloured, small_model
 from trainer.config import DistillConfig, FinetuneConfig, HeadConfig, LossConfig, Recipe
 from trainer.errors import RecipeError
-from trainer.training.losses import class_weights, fitted_to, make_loss, picture_loss
+from trainer.training.loop.losses import class_weights, fitted_to, make_loss, picture_loss
 
 ONE = np.array([0] * 6 + [1] * 3 + [2])  # one label a photo, 6 : 3 : 1
 SEVERAL = np.array([[1, 0, 1], [1, 0, 0], [1, 1, 0], [0, 0, 0]], np.uint8)
@@ -102,10 +102,10 @@ def test_with_several_labels_a_weight_is_that_of_yes_against_no() -> None:
     ids=lambda loss: f"{loss.kind}-{loss.class_weights}",
 )
 def test_networks_learn_by_it_with_and_without_a_teacher(loss: LossConfig) -> None:
-    from trainer.compression.distillation import Teacher
     from trainer.config import AugmentConfig
+    from trainer.training.distillation import Teacher
     from trainer.training.finetune import finetune
-    from trainer.training.transfer import train_head
+    from trainer.training.head import train_head
 
     train, val, model = coloured(96, seed=0), coloured(48, seed=1), small_model()
     options = {"contract": CONTRACT, "seed": 0, "progress": False}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
-from tests.trainer.pictures import scene
+from tests.support.photos import scene
 from trainer.training.augmentation import rand_augment as module
 from trainer.training.augmentation.rand_augment import CHANGES, rand_augment
 

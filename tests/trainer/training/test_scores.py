@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge_runtime import InputContract
-from trainer.training.scores import network_accuracy, network_scores
+from trainer.training.loop.scores import network_accuracy, network_scores
 from trainer.types import Pixels
 
 COUNT = 70  # more than a batch
@@ -23,7 +23,7 @@ def pixels(images: np.ndarray, labels: np.ndarray) -> Pixels:
 
 @pytest.mark.parametrize("several", [False, True])
 def test_a_network_is_as_right_as_its_own_answers_say(images: np.ndarray, several: bool) -> None:
-    from trainer.training.backbones import build_model, get_backbone
+    from trainer.training.networks.backbones import build_model, get_backbone
 
     network = build_model(get_backbone("basic_cnn"), num_classes=3, input_size=32, dropout=0.5, multi_label=several)
     contract = InputContract(32, 32)

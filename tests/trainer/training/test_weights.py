@@ -7,8 +7,8 @@ from urllib.error import URLError
 import pytest
 
 from trainer.errors import WeightsError
-from trainer.training.backbones import Backbone, get_backbone
-from trainer.training.weights import resolve_weights
+from trainer.training.networks.backbones import Backbone, get_backbone
+from trainer.training.networks.weights import resolve_weights
 
 NAME = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"
 HDF5 = b"\x89HDF\r\n\x1a\n"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from trainer.data.formats.listing import Entry, Listing, Reader
-from trainer.data.shards import is_packed, read_index
+from trainer.data.shards.shards import is_packed, read_index
 from trainer.errors import DatasetError
-from trainer.files import address
+from trainer.storage import address
 
 
 def _read(source: Path) -> Listing:

@@ -1,1 +1,1 @@
-"""What `trainer.training.augment` changes: where things are, their colours, how well they are seen, what is beside."""
+"""What `augment` changes: where things are, their colours, how well they are seen, what is beside."""

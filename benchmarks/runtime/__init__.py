@@ -1,0 +1,1 @@
+"""Measurements of `edge_runtime`."""

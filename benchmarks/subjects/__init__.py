@@ -1,0 +1,1 @@
+"""What is measured: models, networks, runs, faulty cameras."""

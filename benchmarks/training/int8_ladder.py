@@ -1,0 +1,45 @@
+"""The ladder on MobileNetV3-Small, the network that plain INT8 costs most."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks.harness.figure import Figure
+from benchmarks.subjects.photo_runs import photo_run, variant_of
+
+if TYPE_CHECKING:
+    from trainer.config import Recipe
+
+_DATA = "clothing"
+
+
+def measure(quick: bool) -> list[Figure]:
+    result = photo_run("ladder", _DATA, recipe(), quick)
+    rungs = {rung.name: rung for rung in result.rungs}
+    chosen = next(rung for rung in result.rungs if rung.chosen)
+    fp32, int8 = (variant_of(result, f"student_{kind}") for kind in ("fp32", "int8"))
+    steps = "; ".join(f"{rung.title}: {-rung.drop:+.2f}" for rung in result.rungs)
+    return [
+        Figure(
+            "int8_ladder.drop",
+            f"What MobileNetV3-Small loses by INT8 on {_DATA} at the ladder's end",
+            100 * (fp32.accuracies["test"] - int8.accuracies["test"]),
+            "points",
+            f"test photos: {fp32.accuracies['test']:.1%} to {int8.accuracies['test']:.1%}; on validation {steps}",
+            at_most=1.0,
+        ),
+        Figure(
+            "int8_ladder.repaired",
+            "The model that the ladder chose, against plain INT8",
+            100 * (chosen.accuracy - rungs["plain"].accuracy),
+            "points",
+            f"validation photos; chosen: {chosen.title}",
+            at_least=-0.3,
+        ),
+    ]
+
+
+def recipe() -> Recipe:
+    from trainer.config.recipe_file import read_recipe
+
+    return read_recipe("default", ["model.backbone=mobilenet_v3_small", "finetune.epochs=12", "quantize.samples=256"])

@@ -1,0 +1,1 @@
+"""A benchmark report as text, Markdown, CSV and SVG."""

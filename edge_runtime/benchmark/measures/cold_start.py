@@ -1,0 +1,56 @@
+"""Each model in fresh processes of its own: load time, cold start and peak memory.
+
+What would crash an interpreter or fill the memory does so there, and is one model's failure.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from edge_runtime.benchmark.measures.first_result import FirstResult, first_result
+from edge_runtime.benchmark.report import Start
+from edge_runtime.errors import BackendError
+
+if TYPE_CHECKING:
+    import random
+
+    from edge_runtime.inference.options import Setup
+
+
+def measure_starts(
+    setups: Sequence[Setup], processes: int, *, height: int, width: int, order: random.Random
+) -> list[Start | BackendError | None]:
+    """Starts some processes for each model, round by round and in random order.
+
+    Args:
+        setups: The models.
+        processes: For each of them.
+        height: Of the frame that is classified.
+        width: Of the frame.
+        order: Shuffles each round.
+
+    Returns:
+        For each model what its processes took, or what went wrong in one; None where there were no processes.
+    """
+    found: list[list[FirstResult]] = [[] for _ in setups]
+    errors: dict[int, BackendError] = {}
+    for _ in range(processes):
+        for index in order.sample(range(len(setups)), len(setups)):
+            if index not in errors:
+                try:
+                    found[index].append(first_result(setups[index], height=height, width=width))
+                except BackendError as error:
+                    errors[index] = error
+    return [errors.get(index) or (_median(results) if results else None) for index, results in enumerate(found)]
+
+
+def _median(results: Sequence[FirstResult]) -> Start:
+    return Start(
+        processes=len(results),
+        load_ms=statistics.median(one.load_ms for one in results),
+        first_ms=statistics.median(one.first_ms for one in results),
+        cold_start_ms=statistics.median(one.cold_start_ms for one in results),
+        peak_bytes=round(statistics.median(one.peak_bytes for one in results)),
+    )

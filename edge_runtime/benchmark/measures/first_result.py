@@ -1,0 +1,108 @@
+"""What a fresh process takes to its first result: the process itself, and whoever starts it.
+
+The process imports what a user's script would, and nothing of the benchmark: it is the measured thing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_runtime.errors import BackendError
+
+if TYPE_CHECKING:
+    from edge_runtime.inference.options import Setup
+
+TIMEOUT_S = 300.0
+_MARK = "first result: "
+
+
+@dataclass(frozen=True)
+class FirstResult:
+    """Of one process; see `edge_runtime.benchmark.report.Start`."""
+
+    load_ms: float
+    first_ms: float
+    cold_start_ms: float
+    peak_bytes: int
+
+
+def first_result(setup: Setup, *, height: int, width: int) -> FirstResult:
+    """Classifies one grey frame in a process of its own.
+
+    Args:
+        setup: The model.
+        height: Of the frame.
+        width: Of the frame.
+
+    Raises:
+        BackendError: The process failed, was killed, or took longer than `TIMEOUT_S`.
+    """
+    job = json.dumps({"setup": setup.to_dict(), "height": height, "width": width})
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    started = time.monotonic()  # the same clock in all processes, since the machine's start
+    command = [sys.executable, "-m", "edge_runtime.benchmark.measures.first_result", repr(started)]
+    try:
+        child = subprocess.run(
+            command, input=job, capture_output=True, text=True, timeout=TIMEOUT_S, env=environment, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise BackendError(f"no first result within {TIMEOUT_S:.0f} s in a process of its own") from None
+    except OSError as error:
+        raise BackendError(f"no process of its own could be started ({error})") from error
+    for line in child.stdout.splitlines():
+        if line.startswith(_MARK):
+            return FirstResult(**json.loads(line.removeprefix(_MARK)))
+    if child.returncode < 0:
+        raise BackendError(
+            f"its process was killed by signal {-child.returncode}: the interpreter crashed, or memory ran out"
+        )
+    last = (child.stderr.strip().splitlines() or [f"exit status {child.returncode}, no message"])[-1]
+    raise BackendError(last.split("Error: ", 1)[-1])
+
+
+def peak_bytes() -> int:
+    """The most memory that this process held since it began to run its program."""
+    try:
+        # Not getrusage: on Linux it counts what the parent held when this process was made.
+        for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _main() -> None:
+    started = float(sys.argv[1])
+    job = json.loads(sys.stdin.read())
+    import numpy as np
+
+    from edge_runtime.inference.options import Setup
+
+    opening = time.monotonic()
+    classifier = Setup.from_dict(job["setup"]).open()
+    opened = time.monotonic()
+    frame = np.full((job["height"], job["width"], 3), 127, np.uint8)
+    classifying = time.monotonic()
+    classifier.classify(frame)
+    done = time.monotonic()
+    values = {
+        "load_ms": (opened - opening) * 1e3,
+        "first_ms": (done - classifying) * 1e3,
+        "cold_start_ms": (done - started) * 1e3,
+        "peak_bytes": peak_bytes(),
+    }
+    print(_MARK + json.dumps(values), flush=True)
+
+
+if __name__ == "__main__":
+    _main()

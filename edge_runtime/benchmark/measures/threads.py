@@ -1,0 +1,68 @@
+"""How many threads are best for a model here."""
+
+from __future__ import annotations
+
+import random
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from edge_runtime.benchmark.report import ThreadSweep, ThreadTrial
+from edge_runtime.benchmark.timing.contender import Contender
+from edge_runtime.benchmark.timing.rounds import StoppingRule, run_rounds
+from edge_runtime.benchmark.timing.statistics import summarize
+from edge_runtime.benchmark.timing.validity import LoadMeter, invalid_reasons
+from edge_runtime.device.machine import describe_machine
+from edge_runtime.inference.device_cache import remember_threads, usable_cores
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edge_runtime.inference.options import Setup
+
+MOST_THREADS = 8
+ENOUGH = 1.05
+"""The fewest threads that are at most so many times as slow as the best: the cores that they leave have other work."""
+
+
+def sweep_threads(setup: Setup, frame: NDArray[np.uint8], *, seconds: float = 5.0, seed: int = 0) -> ThreadSweep:
+    """Measures a model with each number of threads, in turns, and remembers the best for `Classifier`.
+
+    All the cores are measured, but never the best: the kernels' threads wait for one another by spinning, and with
+    capture or other work on the last core an inference can take many times as long.
+
+    Args:
+        setup: The model.
+        frame: uint8 (H, W, 3) BGR, to warm up with.
+        seconds: How long to measure.
+        seed: Of the order of turns.
+
+    Raises:
+        ModelError: The model can't be used.
+        BackendError: It can't be run.
+    """
+    cores = usable_cores()
+    numbers = range(1, min(cores, MOST_THREADS) + 1)
+    with ExitStack() as opened:
+        contenders = [Contender(opened.enter_context(replace(setup, num_threads=n).open())) for n in numbers]
+        for contender in contenders:
+            contender.warm_up(frame, None)
+        before, load = describe_machine(), LoadMeter.start()
+        run_rounds(contenders, frame, StoppingRule(seconds), random.Random(seed))
+        trials = tuple(
+            ThreadTrial(number, summarize(contender.times("inference"), seed=seed))
+            for number, contender in zip(numbers, contenders, strict=True)
+        )
+        best = best_threads(trials, cores)
+        problems = [*invalid_reasons(before, describe_machine(), load.others_cores(), best)]
+        model, backend = contenders[0].classifier.model, contenders[0].classifier.backend
+    remembered = not problems and remember_threads(model.sha256, backend.name, backend.version, best)
+    return ThreadSweep(model.path.name, f"{backend.name} {backend.version}", trials, best, remembered)
+
+
+def best_threads(trials: tuple[ThreadTrial, ...], cores: int) -> int:
+    """The fewest that are as good as the best, to within `ENOUGH`, and leave a core free."""
+    allowed = [trial for trial in trials if trial.num_threads <= max(1, cores - 1)]
+    fastest = min(trial.inference.p50_ms for trial in allowed)
+    return min(trial.num_threads for trial in allowed if trial.inference.p50_ms <= ENOUGH * fastest)

@@ -1,0 +1,68 @@
+"""One model in several rows: each backend, kernels on and off, several numbers of threads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_runtime.errors import ModelError
+from edge_runtime.inference.interpreter import Int8Kernels
+from edge_runtime.inference.options import Setup
+from edge_runtime.model.file import read_model_file
+
+if TYPE_CHECKING:
+    from edge_runtime.inference.classifier import Classifier
+
+
+def variations(
+    setup: Setup,
+    *,
+    backends: Sequence[str | None] = (None,),
+    int8_kernels: Sequence[Int8Kernels] = ("auto",),
+    num_threads: Sequence[int | None] = (None,),
+) -> tuple[Setup, ...]:
+    """All combinations that differ for this model: a float one has no INT8 kernels.
+
+    Args:
+        setup: The model; what the others vary is taken from them.
+        backends: As for `Classifier`.
+        int8_kernels: As for `Classifier`.
+        num_threads: As for `Classifier`.
+    """
+    return tuple(
+        replace(setup, backend=backend, int8_kernels=kernels, num_threads=threads)
+        for backend in backends
+        for kernels in (int8_kernels if len(int8_kernels) == 1 or _is_quantized(setup) else int8_kernels[:1])
+        for threads in num_threads
+    )
+
+
+def _is_quantized(setup: Setup) -> bool:
+    try:
+        return read_model_file(
+            setup.model, labels=setup.labels, contract=setup.contract, activation=setup.activation
+        ).is_quantized
+    except ModelError:
+        return False  # it fails once, as a row
+
+
+def row_names(classifiers: Sequence[Classifier]) -> list[str]:
+    """File names; where one comes twice, with whatever tells the two apart."""
+    paths = [Path(classifier.model.path) for classifier in classifiers]
+    names = [path.name for path in paths]
+    backends = [classifier.backend for classifier in classifiers]
+    for details in (
+        [f"in {path.parent.name}" for path in paths],
+        [f"{backend.name} {backend.version}" for backend in backends],
+        [f"threads {backend.num_threads}" for backend in backends],
+        [f"INT8 kernels {backend.int8_kernels}" for backend in backends],
+    ):
+        groups: dict[str, set[str]] = {}
+        for name, detail in zip(names, details, strict=True):
+            groups.setdefault(name, set()).add(detail)
+        names = [
+            f"{name}, {detail}" if len(groups[name]) > 1 else name for name, detail in zip(names, details, strict=True)
+        ]
+    return names

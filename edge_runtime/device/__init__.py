@@ -1,0 +1,1 @@
+"""The machine itself: what it is, systemd, and the doctor."""

@@ -1,0 +1,1 @@
+"""From a frame to a prediction: the interpreter, its kernels, and the classifier."""

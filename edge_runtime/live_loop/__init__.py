@@ -1,0 +1,1 @@
+"""The live loop: capture, frame gate, classify, decide."""

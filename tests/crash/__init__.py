@@ -1,1 +1,0 @@
-"""Runs of the trainer that are killed or find the disk full: ``python -m tests.crash.kill --count 200``."""

@@ -1,1 +1,0 @@
-"""Hostile inputs by the thousand: ``python -m tests.fuzz.models --count 100000``."""

@@ -1,0 +1,69 @@
+"""``edge-trainer``: the command line, a thin twin of the API. Results on stdout, progress and messages on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from edge_runtime.errors import EdgeRuntimeError
+from trainer.cli import (
+    backbones,
+    cache,
+    card,
+    check,
+    compress,
+    demo,
+    evaluate,
+    extend,
+    find_lr,
+    pack,
+    preview,
+    quantize,
+    resume,
+    search,
+    sign,
+    train,
+)
+from trainer.environment import check_packages
+from trainer.errors import TrainerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command; returns the exit status: 0, 1 for an error, 2 for wrong usage."""
+    arguments = _parser().parse_args(argv)
+    try:
+        check_packages()
+        return int(arguments.command(arguments))
+    except (TrainerError, EdgeRuntimeError) as error:
+        if arguments.traceback:
+            raise
+        print(f"edge-trainer: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader of our output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print(
+            "edge-trainer: stopped; a run goes on with the same command, or with edge-trainer resume RUN.",
+            file=sys.stderr,
+        )
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    from edge_runtime import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="edge-trainer", description="Turns a folder of photos into a full-INT8 TensorFlow Lite model."
+    )
+    parser.add_argument("--version", action="version", version=f"edge-trainer {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    photos, models = (check, preview, pack, find_lr), (evaluate, card, quantize, compress, sign)
+    for command in (train, resume, extend, search, *photos, *models, backbones, cache, demo):
+        command.add(commands)
+    return parser

@@ -1,0 +1,1 @@
+"""From model bytes to one file that explains itself; signing."""

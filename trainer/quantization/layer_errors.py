@@ -1,0 +1,135 @@
+"""Measures what INT8 costs each layer, with the debug models of TensorFlow Lite's quantizer.
+
+Beside each quantized operation such a model computes the float one from the same input, so that a layer answers for its
+own error and not for those before it. This is how ``tf.lite.experimental.QuantizationDebugger`` measures too; it can't
+be used here, since its interpreter has XNNPACK on, which refuses the debug models of MobileNetV3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trainer.quantization.converted_graph import operation_name, operations_of, read_flatbuffer
+from trainer.quantization.tflite_converter import (
+    Network,
+    calibrate,
+    normalized,
+    quantize_calibrated,
+    speaking_of_failure,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edge_runtime.types import InputContract
+
+_PICTURES = 32
+
+
+@dataclass(frozen=True)
+class LayerError:
+    """What INT8 costs one layer.
+
+    Attributes:
+        name: Of the layer, as ``trainer.quantization.convert.convert_int8(float_layers=…)`` takes it.
+        operation: Kind of TensorFlow Lite's operation, such as ``"CONV_2D"``.
+        rmse_over_scale: Root of the mean squared difference to the float operation, in steps of the output's scale.
+            Rounding alone gives √(1/12), about 0.29; TensorFlow's guide suspects layers from 0.7 on.
+        mean_over_scale: The mean difference in the same unit: a shift, which the layers behind can't average out.
+    """
+
+    name: str
+    operation: str
+    rmse_over_scale: float
+    mean_over_scale: float
+
+
+@dataclass(frozen=True)
+class _Verified:
+    """A quantized operation of a debug model, and the tensor that holds its difference to the float operation."""
+
+    name: str
+    operation: str
+    scale: float
+    difference: int
+
+
+def layer_errors(model: Network, images: NDArray[np.uint8], *, contract: InputContract) -> tuple[LayerError, ...]:
+    """Measures each layer of a network that is quantized to INT8.
+
+    Args:
+        model: As for `trainer.quantization.convert.convert_int8`.
+        images: The representative dataset, uint8 (N, height, width, channels), 0–255. All give the ranges, the first 32
+            the errors.
+        contract: Its mean and std.
+
+    Returns:
+        One for each layer, worst first; where a layer is several operations, its worst.
+
+    Raises:
+        ConversionError: There are no images, or the converter failed.
+    """
+    calibrated = calibrate(model, images, contract=contract)
+    debug_model = quantize_calibrated(calibrated, verify=True)
+    names = {operation.tensor: operation.name for operation in operations_of(calibrated)}
+    verified = list(_verified(debug_model, names))
+    with speaking_of_failure():
+        squares, means = _run(debug_model, [v.difference for v in verified], normalized(images[:_PICTURES], contract))
+    errors = [
+        LayerError(v.name, v.operation, float(np.sqrt(square)) / v.scale, float(mean) / v.scale)
+        for v, square, mean in zip(verified, squares, means, strict=True)
+    ]
+    errors.sort(key=lambda error: error.rmse_over_scale)
+    worst = {error.name: error for error in errors}
+    return tuple(sorted(worst.values(), key=lambda error: -error.rmse_over_scale))
+
+
+def format_layer_errors(errors: Sequence[LayerError], limit: int = 8) -> str:
+    """The worst layers as a table for the terminal."""
+    rows = [("layer", "operation", "error, steps")]
+    rows += [(error.name, error.operation, f"{error.rmse_over_scale:.2f}") for error in errors[:limit]]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    return "\n".join(f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows)
+
+
+def _verified(debug_model: bytes, names: dict[str, str]) -> Iterator[_Verified]:
+    """The operations that a debug model compares; ``names`` are the layers' by the calibrated model's tensors."""
+    model = read_flatbuffer(debug_model)
+    graph = model.subgraphs[0]
+    makers = {index: operation for operation in graph.operators for index in operation.outputs}
+    for operation in graph.operators:
+        if operation_name(model, operation) == "NumericVerify":
+            quantized = graph.tensors[operation.inputs[0]]
+            tensor = quantized.name.decode()
+            yield _Verified(
+                # The quantizer appends a digit where the name is taken, as by the float output of the network.
+                name=names.get(tensor) or names[tensor[:-1]],
+                operation=operation_name(model, makers[operation.inputs[0]]),
+                scale=float(quantized.quantization.scale[0]),
+                difference=int(operation.outputs[0]),
+            )
+
+
+def _run(
+    debug_model: bytes, differences: list[int], pictures: Iterator[NDArray[np.float32]]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean square and mean of each difference, over the pictures."""
+    import tensorflow as tf
+
+    interpreter: Any = tf.lite.Interpreter(
+        model_content=debug_model,
+        experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    interpreter.allocate_tensors()
+    squares, means = [], []
+    for picture in pictures:
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], picture)
+        interpreter.invoke()
+        tensors = [interpreter.get_tensor(index).astype(np.float64) for index in differences]
+        squares.append([np.square(tensor).mean() for tensor in tensors])
+        means.append([tensor.mean() for tensor in tensors])
+    return np.mean(squares, axis=0), np.mean(means, axis=0)

@@ -1,0 +1,1 @@
+"""Changes to float weights that make them lose less in INT8."""

@@ -1,0 +1,1 @@
+"""What every fit shares: batches, losses, optimization, checkpoints."""

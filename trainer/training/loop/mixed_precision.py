@@ -1,0 +1,53 @@
+"""Training with half the bits where they are enough: layers compute in float16, weights stay float32.
+
+Micikevicius et al., "Mixed Precision Training", 2018. It is for GPUs, which compute several times as fast so.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from trainer.config import FinetuneConfig
+from trainer.environment import load_tensorflow
+from trainer.errors import RecipeError
+
+if TYPE_CHECKING:
+    import tf_keras
+
+
+def check_precision(config: FinetuneConfig) -> None:
+    """Checks, before any training, that this machine can train as precisely as asked.
+
+    Raises:
+        RecipeError: It has no GPU for mixed precision.
+    """
+    if not config.mixed_precision:
+        return
+    load_tensorflow()
+    import tensorflow as tf
+
+    if not tf.config.list_physical_devices("GPU"):
+        raise RecipeError(
+            "Expected a GPU for finetune.mixed_precision, found none. Set it to false: a CPU computes no faster in "
+            "float16."
+        )
+
+
+def in_mixed_precision(model: tf_keras.Model) -> tf_keras.Model:
+    """A copy of a network that computes in float16; its weights and its scores are float32.
+
+    Its gradients want `tf_keras.mixed_precision.LossScaleOptimizer`: small ones are zero in float16.
+    """
+    import tf_keras
+
+    half = tf_keras.mixed_precision.Policy("mixed_float16")
+
+    def copy(layer: Any) -> Any:
+        config = layer.get_config()
+        if layer.name != model.output_names[0]:
+            config["dtype"] = half
+        return layer.__class__.from_config(config)
+
+    network = tf_keras.models.clone_model(model, clone_function=copy)
+    network.set_weights(model.get_weights())
+    return network

@@ -1,0 +1,1 @@
+"""Backbones, their weights, and the input contract that follows from a recipe."""

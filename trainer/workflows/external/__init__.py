@@ -1,0 +1,1 @@
+"""A network trained elsewhere: quantize it, compress it."""

@@ -1,0 +1,1 @@
+"""Train a run, resume it, extend it."""

@@ -1,0 +1,1 @@
+"""Classes added to a finished run."""

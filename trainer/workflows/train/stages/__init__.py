@@ -1,0 +1,1 @@
+"""The work of each stage in `trainer.workflows.train.pipeline.STAGES`."""

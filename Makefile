@@ -49,7 +49,7 @@ test-pi: $(VENV)/dev.stamp
 	@$(VENV)/bin/pytest -vv -o log_cli=true -o log_cli_level=INFO -o log_cli_format='%(asctime)s %(message)s' -o log_cli_date_format=%T tests/pi
 
 check: $(VENV)/dev.stamp
-	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy && $(VENV)/bin/lint-imports --no-logo
 	@$(VENV)/bin/bandit --quiet --recursive --configfile pyproject.toml edge_runtime trainer benchmarks examples
 
 bench: $(VENV)/dev.stamp

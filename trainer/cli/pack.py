@@ -29,7 +29,7 @@ def add(commands: Any) -> None:
 
 
 def _pack(arguments: argparse.Namespace) -> int:
-    from trainer.data.shards.packing import pack
+    from trainer.data.packing import pack
 
     index, unreadable = pack(arguments.photos, arguments.to, shards=arguments.shards, size=arguments.size)
     for path, reason in unreadable:

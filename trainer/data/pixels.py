@@ -25,7 +25,7 @@ from edge_runtime.pixels.preprocess import resize_frame
 from edge_runtime.types import InputContract
 from trainer.data.cache import at_work
 from trainer.data.images import decode_image, read_image
-from trainer.data.shards.shards import is_packed, visit_photos
+from trainer.data.shards import is_packed, visit_photos
 from trainer.errors import DatasetError, OutputFolderError
 from trainer.storage import put_in_place, write_json
 from trainer.types import Dataset, Photo, Pixels, Split

@@ -60,7 +60,7 @@ def read_pixels(run: Run, dataset: Dataset, split: Split, contract: InputContrac
     Packed training photos are dealt to the machines that train together, a set of shards each.
     """
     from trainer.data.pixels import load_pixels
-    from trainer.data.shards.shards import deal, is_packed
+    from trainer.data.shards import deal, is_packed
 
     whole, machines = len(dataset.split(split)), run.distribution
     dealt = split == "train" and machines is not None and machines.workers > 1 and is_packed(dataset.root)

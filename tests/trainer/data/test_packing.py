@@ -17,9 +17,9 @@ from trainer.cli.main import main
 from trainer.config import DataConfig
 from trainer.data.dataset import scan
 from trainer.data.images import read_image
+from trainer.data.packing import pack
 from trainer.data.pixels import load_pixels
-from trainer.data.shards.packing import pack
-from trainer.data.shards.shards import deal, read_index, visit_photos
+from trainer.data.shards import deal, read_index, visit_photos
 from trainer.errors import DatasetError, OutputFolderError
 from trainer.types import SPLITS
 

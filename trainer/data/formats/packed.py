@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from trainer.data.formats.listing import Entry, Listing, Reader
-from trainer.data.shards.shards import is_packed, read_index
+from trainer.data.shards import is_packed, read_index
 from trainer.errors import DatasetError
 from trainer.storage import address
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from trainer.data.dataset import FoundPhoto, survey
 from trainer.data.formats.packed import require_files
 from trainer.data.images import inspect_bytes, read_image
-from trainer.data.shards.shards import INDEX, Index, PackedPhoto, Shard
+from trainer.data.shards import INDEX, Index, PackedPhoto, Shard
 from trainer.environment import load_tensorflow
 from trainer.errors import DatasetError, OutputFolderError, RecipeError
 from trainer.storage import absolute, address

@@ -1,1 +1,0 @@
-"""Data sets larger than a disk, packed into shards."""

@@ -80,11 +80,11 @@ def _threads(model: Path, quick: bool) -> Figure:
     """All cores against one; no more than that many times as fast."""
     from edge_runtime.benchmark import benchmark
     from edge_runtime.inference.device_cache import usable_cores
-    from edge_runtime.inference.options import Setup
+    from edge_runtime.inference.options import ClassifierOptions
 
-    setups = [Setup(str(model), num_threads=number) for number in range(1, usable_cores() + 1)]
+    models = [ClassifierOptions(str(model), num_threads=number) for number in range(1, usable_cores() + 1)]
     report = benchmark(
-        setups, baseline=setups[0], seconds=_seconds(len(setups), quick), processes=1 if quick else _PROCESSES
+        models, baseline=models[0], seconds=_seconds(len(models), quick), processes=1 if quick else _PROCESSES
     )
     best = max(report.models[1:] or report.models, key=lambda one: one.inference.fps)
     times = ", ".join(f"{one.backend.num_threads}: {one.inference.p50_ms:.2f} ms" for one in report.models)

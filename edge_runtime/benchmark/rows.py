@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from edge_runtime.errors import ModelError
 from edge_runtime.inference.interpreter import Int8Kernels
-from edge_runtime.inference.options import Setup
+from edge_runtime.inference.options import ClassifierOptions
 from edge_runtime.model.file import read_model_file
 
 if TYPE_CHECKING:
@@ -17,32 +17,32 @@ if TYPE_CHECKING:
 
 
 def variations(
-    setup: Setup,
+    options: ClassifierOptions,
     *,
     backends: Sequence[str | None] = (None,),
     int8_kernels: Sequence[Int8Kernels] = ("auto",),
     num_threads: Sequence[int | None] = (None,),
-) -> tuple[Setup, ...]:
+) -> tuple[ClassifierOptions, ...]:
     """All combinations that differ for this model: a float one has no INT8 kernels.
 
     Args:
-        setup: The model; what the others vary is taken from them.
+        options: The model; what the others vary is taken from them.
         backends: As for `Classifier`.
         int8_kernels: As for `Classifier`.
         num_threads: As for `Classifier`.
     """
     return tuple(
-        replace(setup, backend=backend, int8_kernels=kernels, num_threads=threads)
+        replace(options, backend=backend, int8_kernels=kernels, num_threads=threads)
         for backend in backends
-        for kernels in (int8_kernels if len(int8_kernels) == 1 or _is_quantized(setup) else int8_kernels[:1])
+        for kernels in (int8_kernels if len(int8_kernels) == 1 or _is_quantized(options) else int8_kernels[:1])
         for threads in num_threads
     )
 
 
-def _is_quantized(setup: Setup) -> bool:
+def _is_quantized(options: ClassifierOptions) -> bool:
     try:
         return read_model_file(
-            setup.model, labels=setup.labels, contract=setup.contract, activation=setup.activation
+            options.model, labels=options.labels, contract=options.contract, activation=options.activation
         ).is_quantized
     except ModelError:
         return False  # it fails once, as a row

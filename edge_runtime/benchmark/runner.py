@@ -37,7 +37,7 @@ from edge_runtime.device.machine import Machine, describe_machine
 from edge_runtime.errors import BackendError, EdgeRuntimeError, ModelError
 from edge_runtime.inference.classifier import Classifier
 from edge_runtime.inference.interpreter import Int8Kernels
-from edge_runtime.inference.options import Setup
+from edge_runtime.inference.options import ClassifierOptions
 from edge_runtime.sources import open_source
 from edge_runtime.sources.synthetic import SyntheticSource
 
@@ -51,7 +51,7 @@ KEEP_EVERY_S = 10.0
 PRECISE_HEAT_S = 2.0
 """Between heats, a run that is to be precise looks whether it is."""
 
-Model = str | os.PathLike[str] | Setup | Classifier
+Model = str | os.PathLike[str] | ClassifierOptions | Classifier
 
 
 def benchmark(
@@ -79,7 +79,7 @@ def benchmark(
     the first round ends the rounds; the report then tells of those that there were.
 
     Args:
-        models: Paths, setups or classifiers (to compare settings of one model, or of models that need labels).
+        models: Paths, options or classifiers (to compare settings of one model, or of models that need labels).
         baseline: What the others are compared with; it may be one of ``models``.
         seconds: How long the rounds may take, at least five of them.
         rounds: Exactly so many rounds instead.
@@ -116,14 +116,16 @@ def benchmark(
         frame = its_frame if frame is None else frame
     run = _Run(frame=SyntheticSource().draw(0) if frame is None else frame, seed=seed, capture=captured)
     given = [*models] if baseline is None or any(_same(model, baseline) for model in models) else [*models, baseline]
-    setups = [
-        Setup(os.fspath(model), num_threads, backend, int8_kernels) if isinstance(model, (str, os.PathLike)) else model
+    opening = [
+        ClassifierOptions(os.fspath(model), num_threads, backend, int8_kernels)
+        if isinstance(model, (str, os.PathLike))
+        else model
         for model in given
     ]
     order = random.Random(seed)
     with ExitStack() as opened:
         is_baseline = [baseline is not None and _same(model, baseline) for model in given]
-        run.open(setups, is_baseline, opened, processes, order)
+        run.open(opening, is_baseline, opened, processes, order)
         labelled = None if photos is None else find_photos([one.classifier for one in run.contenders], photos)
         rule, keeper = StoppingRule(seconds, rounds, precision), _keeper(run, keep)
         done = run.heats(rule, processes, warmup, keeper) if processes else run.rounds(rule, warmup, order, keeper)
@@ -152,7 +154,7 @@ class _Run:
 
     def open(
         self,
-        models: Sequence[Setup | Classifier],
+        models: Sequence[ClassifierOptions | Classifier],
         is_baseline: Sequence[bool],
         opened: ExitStack,
         processes: int,
@@ -160,17 +162,19 @@ class _Run:
     ) -> None:
         """Fresh processes first, then all in this one; only what worked there is let in."""
         height, width = self.frame.shape[:2]
-        setups = [Setup.of(model) if isinstance(model, Classifier) else model for model in models]
-        starts = measure_starts(setups, processes, height=height, width=width, order=order)
+        every = [model.resolved_options if isinstance(model, Classifier) else model for model in models]
+        starts = measure_starts(every, processes, height=height, width=width, order=order)
         first_error: EdgeRuntimeError | None = None
-        for model, setup, start, is_reference in zip(models, setups, starts, is_baseline, strict=True):
+        for model, options, start, is_reference in zip(models, every, starts, is_baseline, strict=True):
             try:
                 if isinstance(start, BackendError):
                     raise start
-                classifier = model if isinstance(model, Classifier) else opened.enter_context(model.open())
+                classifier = (
+                    model if isinstance(model, Classifier) else opened.enter_context(Classifier.from_options(model))
+                )
             except EdgeRuntimeError as error:
                 first_error = first_error or error
-                self.failures.append(Failure(Path(setup.model).name, setup.model, str(error)))
+                self.failures.append(Failure(Path(options.model).name, options.model, str(error)))
                 continue
             contender = Contender(classifier, start)
             self.contenders.append(contender)
@@ -195,7 +199,7 @@ class _Run:
             KeyboardInterrupt: Before the first round had ended.
         """
         self.machine, self.load = describe_machine(), LoadMeter.start()
-        setups = [Setup.of(contender.classifier) for contender in self.contenders]
+        models = [contender.classifier.resolved_options for contender in self.contenders]
         longest = KEEP_EVERY_S if rule.precision is None else PRECISE_HEAT_S
         planned = min(rule.rounds, fewest) if rule.rounds else max(fewest, math.ceil(rule.seconds / longest))
         try:
@@ -205,7 +209,7 @@ class _Run:
                     # Of N rounds over k processes each gets N/k, and the first ones what is left over.
                     rounds = None if rule.rounds is None else len(range(number, rule.rounds, planned))
                     share = StoppingRule(rule.seconds / planned, rounds)
-                    heat = run_heat(setups, self.frame, share, warmup=warmup, seed=self.seed + number)
+                    heat = run_heat(models, self.frame, share, warmup=warmup, seed=self.seed + number)
                     self.heat_count = number + 1
                     for index, contender in enumerate(self.contenders):
                         contender.join(number, heat.turns[index], heat.warmup_runs[index], heat.steady[index])
@@ -371,4 +375,4 @@ def _stated_accuracy(classifier: Classifier) -> Accuracy | None:
 def _same(one: Model, other: Model) -> bool:
     if isinstance(one, (str, os.PathLike)) and isinstance(other, (str, os.PathLike)):
         return Path(one).resolve() == Path(other).resolve()
-    return one is other or (isinstance(one, Setup) and one == other)
+    return one is other or (isinstance(one, ClassifierOptions) and one == other)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_runtime.cli.options.model import add_model, setup_of
+from edge_runtime.cli.options.model import add_model, options_of
 from edge_runtime.cli.options.values import add_command, positive, positive_float, write_text
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from edge_runtime.benchmark import BenchmarkReport
     from edge_runtime.benchmark.report import ThreadSweep
     from edge_runtime.inference.interpreter import Int8Kernels
-    from edge_runtime.inference.options import Setup
+    from edge_runtime.inference.options import ClassifierOptions
 
 PROCESSES = 6
 LIMIT_S = 120.0
@@ -84,10 +84,10 @@ def _benchmark(arguments: argparse.Namespace) -> int:
     _check_threads(arguments.num_threads)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the rounds, and what was measured is told
     paths = dict.fromkeys([*arguments.models, *([arguments.baseline] if arguments.baseline else [])])
-    setups, sweeps = _setups(arguments, list(paths))
+    models, sweeps = _models(arguments, list(paths))
     report = benchmark(
-        [setup for path in paths for setup in setups[path]],
-        baseline=setups[arguments.baseline][0] if arguments.baseline else None,
+        [options for path in paths for options in models[path]],
+        baseline=models[arguments.baseline][0] if arguments.baseline else None,
         source=arguments.source,
         seconds=arguments.seconds or (LIMIT_S if arguments.precision else 10.0),
         rounds=arguments.rounds,
@@ -128,9 +128,9 @@ def _check_threads(numbers: tuple[int | None, ...] | str) -> None:
         raise BackendError(f"Expected no more threads than the {usable_cores()} cores that may be used, got {most}.")
 
 
-def _setups(
+def _models(
     arguments: argparse.Namespace, paths: Sequence[str]
-) -> tuple[dict[str, tuple[Setup, ...]], tuple[ThreadSweep, ...]]:
+) -> tuple[dict[str, tuple[ClassifierOptions, ...]], tuple[ThreadSweep, ...]]:
     """The rows of each model, and the sweeps over threads that were asked for."""
     from edge_runtime.benchmark import sweep_threads, variations
     from edge_runtime.errors import EdgeRuntimeError
@@ -141,9 +141,9 @@ def _setups(
     kernels: tuple[Int8Kernels, ...] = ("on", "off") if arguments.int8_kernels == "both" else (arguments.int8_kernels,)
     found, sweeps = {}, []
     for path in paths:
-        setup, automatic = setup_of(arguments, path), arguments.num_threads == "auto"
+        options, automatic = options_of(arguments, path), arguments.num_threads == "auto"
         numbers = (None,) if automatic else arguments.num_threads
-        rows = variations(setup, backends=backends, int8_kernels=kernels, num_threads=numbers)
+        rows = variations(options, backends=backends, int8_kernels=kernels, num_threads=numbers)
         for number, row in enumerate(rows if automatic else ()):
             try:
                 sweeps.append(sweep_threads(row, SyntheticSource().draw(0)))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from time import perf_counter
@@ -9,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from edge_runtime.errors import FrameError, ModelError
 from edge_runtime.inference.interpreter import Int8Kernels, Interpreter
+from edge_runtime.inference.options import ClassifierOptions
 from edge_runtime.inference.postprocess import Postprocessor, to_scores
 from edge_runtime.model.file import ModelFile, read_model_content, read_model_file
 from edge_runtime.pixels.preprocess import Preprocessor
 from edge_runtime.types import Activation, BackendInfo, Color, InputContract, Prediction
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from os import PathLike
 
     import numpy as np
@@ -40,6 +44,7 @@ class Classifier:
         labels: Names of the classes, by index.
         contract: How a frame becomes the network's input.
         unknown_threshold: Certainty below which a picture is unknown; None: none is.
+        options: The arguments below, as they were given.
         require_signature: The public key that the model had to be signed with; None where none was asked for.
         isolation: The limits of the process of its own that runs the model; None where this one does.
 
@@ -79,9 +84,19 @@ class Classifier:
         require_signature: str | PathLike[str] | None = None,
         isolation: IsolationLimits | None = None,
     ) -> None:
-        self._said: dict[str, Any] = {"labels": labels, "contract": contract, "activation": activation}
-        self._wished: dict[str, Any] = {"num_threads": num_threads, "backend": backend, "int8_kernels": int8_kernels}
-        self._wished_threshold = unknown_threshold
+        self.options = ClassifierOptions(
+            os.fspath(model),
+            num_threads=num_threads,
+            backend=backend,
+            int8_kernels=int8_kernels,
+            labels=None if labels is None else tuple(labels),
+            contract=contract,
+            activation=activation,
+            unknown_threshold=unknown_threshold,
+            require_signature=None if require_signature is None else os.fspath(require_signature),
+            isolation=isolation,
+        )
+        self.require_signature, self.isolation = self.options.require_signature, isolation
         # Read once: what is checked is what runs, whatever becomes of the file.
         if require_signature is None:
             content = read_model_content(model)
@@ -89,16 +104,8 @@ class Classifier:
             from edge_runtime.model.signature import read_signed_content
 
             content = read_signed_content(model, require_signature)
-        self.require_signature = require_signature
-        self.isolation = isolation
-        self.model: ModelFile = read_model_file(model, content=content, **self._said)
-        self._interpreter: Interpreter | IsolatedInterpreter | None
-        if isolation is None:
-            self._interpreter = Interpreter(self.model, content, **self._wished)
-        else:
-            from edge_runtime.inference.isolation.isolated_interpreter import IsolatedInterpreter
-
-            self._interpreter = IsolatedInterpreter(self.model, content, isolation, **self._wished)
+        self.model: ModelFile = _read(self.options, content)
+        self._interpreter: Interpreter | IsolatedInterpreter | None = _start(self.options, self.model, content)
         self.labels: tuple[str, ...] = self.model.labels
         self.contract: InputContract = self.model.contract
         self._preprocessor = Preprocessor(self.contract, self.model.input_tensor)
@@ -107,6 +114,32 @@ class Classifier:
         )
         self.unknown_threshold: float | None = _unknown_threshold(self.model, unknown_threshold)
         self._lock = Lock()
+
+    @classmethod
+    def from_options(cls, options: ClassifierOptions) -> Classifier:
+        """Open the classifier that options describe.
+
+        Raises:
+            ModelError: The file can't be used as it is, or the threshold can't be used with it.
+            SignatureError: It isn't signed as is asked for.
+            BackendError: No interpreter can be had, or it refuses the model.
+        """
+        return cls(**options.as_arguments())
+
+    @property
+    def resolved_options(self) -> ClassifierOptions:
+        """The options with every default decided: they open the same classifier in another process."""
+        backend = self.backend
+        return replace(
+            self.options,
+            num_threads=backend.num_threads,
+            backend=backend.name,
+            int8_kernels="off" if backend.int8_kernels == "off" else "auto",
+            labels=self.labels,
+            contract=self.contract,
+            activation=self.model.activation,
+            unknown_threshold=self.unknown_threshold or 0.0,
+        )
 
     @property
     def backend(self) -> BackendInfo:
@@ -185,17 +218,9 @@ class Classifier:
             ModelError: As for a new classifier.
             BackendError: As for a new classifier.
         """
-        path = self.model.path
-        if read_model_file(path, **self._said) == self.model:
+        if _read(self.options) == self.model:
             return None
-        return Classifier(
-            path,
-            **self._said,
-            **self._wished,
-            unknown_threshold=self._wished_threshold,
-            require_signature=self.require_signature,
-            isolation=self.isolation,
-        )
+        return Classifier.from_options(self.options)
 
     def take_over(self, other: Classifier) -> None:
         """Answers with another one's model from the next call on; the other can't be used afterwards.
@@ -238,6 +263,31 @@ class Classifier:
         if self._interpreter is None:
             raise FrameError(f"Expected an open classifier, got one that was closed ({self.model.path.name}).")
         return self._interpreter
+
+
+def _read(options: ClassifierOptions, content: bytes | None = None) -> ModelFile:
+    return read_model_file(
+        options.model,
+        content=content,
+        labels=options.labels,
+        contract=options.contract,
+        activation=options.activation,
+    )
+
+
+def _start(options: ClassifierOptions, model: ModelFile, content: bytes) -> Interpreter | IsolatedInterpreter:
+    open_interpreter: Callable[..., Interpreter | IsolatedInterpreter] = Interpreter
+    if options.isolation is not None:
+        from edge_runtime.inference.isolation.isolated_interpreter import IsolatedInterpreter
+
+        open_interpreter = partial(IsolatedInterpreter, limits=options.isolation)
+    return open_interpreter(
+        model,
+        content,
+        backend=options.backend,
+        num_threads=options.num_threads,
+        int8_kernels=options.int8_kernels,
+    )
 
 
 def _unknown_threshold(model: ModelFile, given: float | None) -> float | None:

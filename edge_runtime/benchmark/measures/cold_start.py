@@ -16,16 +16,16 @@ from edge_runtime.errors import BackendError
 if TYPE_CHECKING:
     import random
 
-    from edge_runtime.inference.options import Setup
+    from edge_runtime.inference.options import ClassifierOptions
 
 
 def measure_starts(
-    setups: Sequence[Setup], processes: int, *, height: int, width: int, order: random.Random
+    models: Sequence[ClassifierOptions], processes: int, *, height: int, width: int, order: random.Random
 ) -> list[Start | BackendError | None]:
     """Starts some processes for each model, round by round and in random order.
 
     Args:
-        setups: The models.
+        models: The models.
         processes: For each of them.
         height: Of the frame that is classified.
         width: Of the frame.
@@ -34,13 +34,13 @@ def measure_starts(
     Returns:
         For each model what its processes took, or what went wrong in one; None where there were no processes.
     """
-    found: list[list[FirstResult]] = [[] for _ in setups]
+    found: list[list[FirstResult]] = [[] for _ in models]
     errors: dict[int, BackendError] = {}
     for _ in range(processes):
-        for index in order.sample(range(len(setups)), len(setups)):
+        for index in order.sample(range(len(models)), len(models)):
             if index not in errors:
                 try:
-                    found[index].append(first_result(setups[index], height=height, width=width))
+                    found[index].append(first_result(models[index], height=height, width=width))
                 except BackendError as error:
                     errors[index] = error
     return [errors.get(index) or (_median(results) if results else None) for index, results in enumerate(found)]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from edge_runtime.errors import BackendError
 
 if TYPE_CHECKING:
-    from edge_runtime.inference.options import Setup
+    from edge_runtime.inference.options import ClassifierOptions
 
 TIMEOUT_S = 300.0
 _MARK = "first result: "
@@ -33,18 +33,18 @@ class FirstResult:
     peak_bytes: int
 
 
-def first_result(setup: Setup, *, height: int, width: int) -> FirstResult:
+def first_result(options: ClassifierOptions, *, height: int, width: int) -> FirstResult:
     """Classifies one grey frame in a process of its own.
 
     Args:
-        setup: The model.
+        options: The model.
         height: Of the frame.
         width: Of the frame.
 
     Raises:
         BackendError: The process failed, was killed, or took longer than `TIMEOUT_S`.
     """
-    job = json.dumps({"setup": setup.to_dict(), "height": height, "width": width})
+    job = json.dumps({"options": options.to_dict(), "height": height, "width": width})
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
     started = time.monotonic()  # the same clock in all processes, since the machine's start
     command = [sys.executable, "-m", "edge_runtime.benchmark.measures.first_result", repr(started)]
@@ -86,10 +86,11 @@ def _main() -> None:
     job = json.loads(sys.stdin.read())
     import numpy as np
 
-    from edge_runtime.inference.options import Setup
+    from edge_runtime.inference.classifier import Classifier
+    from edge_runtime.inference.options import ClassifierOptions
 
     opening = time.monotonic()
-    classifier = Setup.from_dict(job["setup"]).open()
+    classifier = Classifier.from_options(ClassifierOptions.from_dict(job["options"]))
     opened = time.monotonic()
     frame = np.full((job["height"], job["width"], 3), 127, np.uint8)
     classifying = time.monotonic()

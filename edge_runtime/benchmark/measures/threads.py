@@ -13,27 +13,30 @@ from edge_runtime.benchmark.timing.rounds import StoppingRule, run_rounds
 from edge_runtime.benchmark.timing.statistics import summarize
 from edge_runtime.benchmark.timing.validity import LoadMeter, invalid_reasons
 from edge_runtime.device.machine import describe_machine
+from edge_runtime.inference.classifier import Classifier
 from edge_runtime.inference.device_cache import remember_threads, usable_cores
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edge_runtime.inference.options import Setup
+    from edge_runtime.inference.options import ClassifierOptions
 
 MOST_THREADS = 8
 ENOUGH = 1.05
 """The fewest threads that are at most so many times as slow as the best: the cores that they leave have other work."""
 
 
-def sweep_threads(setup: Setup, frame: NDArray[np.uint8], *, seconds: float = 5.0, seed: int = 0) -> ThreadSweep:
+def sweep_threads(
+    options: ClassifierOptions, frame: NDArray[np.uint8], *, seconds: float = 5.0, seed: int = 0
+) -> ThreadSweep:
     """Measures a model with each number of threads, in turns, and remembers the best for `Classifier`.
 
     All the cores are measured, but never the best: the kernels' threads wait for one another by spinning, and with
     capture or other work on the last core an inference can take many times as long.
 
     Args:
-        setup: The model.
+        options: The model.
         frame: uint8 (H, W, 3) BGR, to warm up with.
         seconds: How long to measure.
         seed: Of the order of turns.
@@ -45,7 +48,8 @@ def sweep_threads(setup: Setup, frame: NDArray[np.uint8], *, seconds: float = 5.
     cores = usable_cores()
     numbers = range(1, min(cores, MOST_THREADS) + 1)
     with ExitStack() as opened:
-        contenders = [Contender(opened.enter_context(replace(setup, num_threads=n).open())) for n in numbers]
+        classifiers = (Classifier.from_options(replace(options, num_threads=number)) for number in numbers)
+        contenders = [Contender(opened.enter_context(classifier)) for classifier in classifiers]
         for contender in contenders:
             contender.warm_up(frame, None)
         before, load = describe_machine(), LoadMeter.start()

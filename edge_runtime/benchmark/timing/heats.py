@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edge_runtime.inference.options import Setup
+    from edge_runtime.inference.options import ClassifierOptions
 
 _MARK = "heat: "
 _CODE = "from edge_runtime.benchmark.timing.heats import serve; serve()"
@@ -52,14 +52,14 @@ class Heat:
 
 
 def run_heat(
-    setups: Sequence[Setup], frame: NDArray[np.uint8], rule: StoppingRule, *, warmup: int | None, seed: int
+    models: Sequence[ClassifierOptions], frame: NDArray[np.uint8], rule: StoppingRule, *, warmup: int | None, seed: int
 ) -> Heat:
     """Lets all models take turns in a process of their own.
 
     An interrupt ends its rounds; it then tells of those that there were.
 
     Args:
-        setups: The models; they are opened in random order.
+        models: The models; they are opened in random order.
         frame: uint8 (H, W, 3) BGR.
         rule: When there have been enough rounds.
         warmup: Runs of each model before; None: until its latency is steady.
@@ -72,7 +72,7 @@ def run_heat(
     import numpy as np
 
     job = {
-        "setups": [setup.to_dict() for setup in setups],
+        "models": [options.to_dict() for options in models],
         "rule": asdict(rule),
         "warmup": warmup,
         "seed": seed,
@@ -133,16 +133,18 @@ def serve() -> None:
 
     import numpy as np
 
-    from edge_runtime.inference.options import Setup
+    from edge_runtime.inference.classifier import Classifier
+    from edge_runtime.inference.options import ClassifierOptions
 
     # A program that was started in the background is deaf to it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     job = json.loads(sys.stdin.read())
     frame = np.load(Path(sys.argv[1]) / "frame.npy")
     order = random.Random(job["seed"])
-    setups = [Setup.from_dict(setup) for setup in job["setups"]]
-    opened = {index: Contender(setups[index].open()) for index in order.sample(range(len(setups)), len(setups))}
-    contenders = [opened[index] for index in range(len(setups))]
+    models = [ClassifierOptions.from_dict(options) for options in job["models"]]
+    in_turn = order.sample(range(len(models)), len(models))
+    opened = {index: Contender(Classifier.from_options(models[index])) for index in in_turn}
+    contenders = [opened[index] for index in range(len(models))]
     try:
         for contender in contenders:
             contender.warm_up(frame, job["warmup"])

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import argparse
 
     from edge_runtime.inference.classifier import Classifier
-    from edge_runtime.inference.options import Setup
+    from edge_runtime.inference.options import ClassifierOptions
     from edge_runtime.types import InputContract
 
 
@@ -97,22 +97,22 @@ def open_classifier(arguments: argparse.Namespace) -> Classifier:
 
     from edge_runtime.inference.isolation.limits import IsolationLimits
 
-    setup = replace(
-        setup_of(arguments, arguments.model),
+    options = replace(
+        options_of(arguments, arguments.model),
         num_threads=arguments.num_threads,
         backend=arguments.backend,
         int8_kernels=arguments.int8_kernels,
         isolation=IsolationLimits() if arguments.isolated else None,
     )
-    return setup.open()
+    return Classifier.from_options(options)
 
 
-def setup_of(arguments: argparse.Namespace, model: str) -> Setup:
+def options_of(arguments: argparse.Namespace, model: str) -> ClassifierOptions:
     """A model with what the options say of it, not yet of how it runs."""
-    from edge_runtime.inference.options import Setup
+    from edge_runtime.inference.options import ClassifierOptions
     from edge_runtime.model.file import read_labels
 
-    return Setup(
+    return ClassifierOptions(
         model,
         labels=read_labels(arguments.labels) if arguments.labels else None,
         contract=_contract(arguments, model),

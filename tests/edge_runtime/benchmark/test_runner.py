@@ -22,7 +22,7 @@ from edge_runtime.benchmark.timing.heats import run_heat
 from edge_runtime.benchmark.timing.rounds import StoppingRule
 from edge_runtime.errors import BackendError, EdgeRuntimeError, ModelError
 from edge_runtime.inference.classifier import Classifier
-from edge_runtime.inference.options import Setup
+from edge_runtime.inference.options import ClassifierOptions
 
 
 class TestBenchmark:
@@ -54,9 +54,9 @@ class TestBenchmark:
         assert "in 2 processes" in format_text(report)
 
     def test_a_heat_that_fails_says_why(self, tmp_path: Path) -> None:
-        frame, setups = np.zeros((8, 8, 3), np.uint8), [Setup(str(tmp_path / "missing.tflite"))]
+        frame, models = np.zeros((8, 8, 3), np.uint8), [ClassifierOptions(str(tmp_path / "missing.tflite"))]
         with pytest.raises(BackendError, match=r"missing\.tflite"):
-            run_heat(setups, frame, StoppingRule(seconds=1.0), warmup=0, seed=0)
+            run_heat(models, frame, StoppingRule(seconds=1.0), warmup=0, seed=0)
 
     def test_starts_each_model_in_a_process_of_its_own(self, report: BenchmarkReport) -> None:
         for model in report.models:
@@ -123,7 +123,7 @@ class TestBenchmark:
         assert "--int8-kernels on would change it" in warning
 
     def test_models_for_different_classes_are_a_warning(self, tiny_int8: Path, tiny_fp32: Path) -> None:
-        other = Setup(str(tiny_fp32), labels=("a", "b", "c"), num_threads=1)
+        other = ClassifierOptions(str(tiny_fp32), labels=("a", "b", "c"), num_threads=1)
         report = benchmark([tiny_int8, other], rounds=1, warmup=0, num_threads=1)
         (warning,) = (one for one in report.warnings if "don't know the same classes" in one)
         assert "blue, green, red against a, b, c" in warning
@@ -177,12 +177,14 @@ class TestBadModels:
         with pytest.MonkeyPatch.context() as patch:
             patch.syspath_prepend(str(tmp_path))
             with pytest.raises(BackendError, match=f"signal {signal.SIGSEGV:d}"):
-                first_result(Setup(str(tiny_int8)), height=48, width=64)
+                first_result(ClassifierOptions(str(tiny_int8)), height=48, width=64)
 
-    def test_a_setup_survives_the_way_to_another_process(self, tiny_int8: Path) -> None:
+    def test_options_survive_the_way_to_another_process(self, tiny_int8: Path) -> None:
         with Classifier(tiny_int8, num_threads=1, labels=["a", "b", "c"]) as classifier:
-            setup = Setup.of(classifier)
-        again = Setup.from_dict(json.loads(json.dumps(setup.to_dict())))
-        assert again == setup
+            options = classifier.resolved_options
+        again = ClassifierOptions.from_dict(json.loads(json.dumps(options.to_dict())))
+        assert again == options
         assert again.labels == ("a", "b", "c")
-        assert Setup.from_dict(json.loads(json.dumps(Setup("m.tflite").to_dict()))) == Setup("m.tflite")
+        assert ClassifierOptions.from_dict(
+            json.loads(json.dumps(ClassifierOptions("m.tflite").to_dict()))
+        ) == ClassifierOptions("m.tflite")

@@ -15,22 +15,25 @@ from edge_runtime.cli.main import main
 from edge_runtime.inference.classifier import Classifier
 from edge_runtime.inference.device_cache import remember_threads, remembered_threads, usable_cores
 from edge_runtime.inference.interpreter import installed_backends
-from edge_runtime.inference.options import Setup
+from edge_runtime.inference.options import ClassifierOptions
 
 
 class TestVariations:
     def test_each_combination_that_differs_is_a_row(self, tiny_int8: Path, tiny_fp32: Path) -> None:
         options = {"backends": installed_backends(), "int8_kernels": ("on", "off"), "num_threads": (1, 2)}
         count = len(installed_backends())
-        int8 = variations(Setup(str(tiny_int8)), **options)
+        int8 = variations(ClassifierOptions(str(tiny_int8)), **options)
         assert len(int8) == len(set(int8)) == 4 * count
-        assert len(variations(Setup(str(tiny_fp32)), **options)) == 2 * count
-        assert variations(Setup("missing.tflite")) == (Setup("missing.tflite"),)
-        assert len(variations(Setup("missing.tflite"), int8_kernels=("on", "off"))) == 1
+        assert len(variations(ClassifierOptions(str(tiny_fp32)), **options)) == 2 * count
+        assert variations(ClassifierOptions("missing.tflite")) == (ClassifierOptions("missing.tflite"),)
+        assert len(variations(ClassifierOptions("missing.tflite"), int8_kernels=("on", "off"))) == 1
 
     def test_every_backend_and_kernel_is_measured(self, tiny_int8: Path) -> None:
         rows = variations(
-            Setup(str(tiny_int8)), backends=installed_backends(), int8_kernels=("auto", "off"), num_threads=(1,)
+            ClassifierOptions(str(tiny_int8)),
+            backends=installed_backends(),
+            int8_kernels=("auto", "off"),
+            num_threads=(1,),
         )
         report = benchmark(rows, baseline=rows[0], rounds=1, warmup=0)
         assert report.failures == ()
@@ -53,7 +56,7 @@ class TestThreads:
         return tmp_path / "cache"
 
     def test_a_sweep_measures_all_and_is_remembered_where_it_can_be_relied_on(self, tiny_int8: Path) -> None:
-        sweep = sweep_threads(Setup(str(tiny_int8)), np.zeros((48, 64, 3), np.uint8), seconds=0.1)
+        sweep = sweep_threads(ClassifierOptions(str(tiny_int8)), np.zeros((48, 64, 3), np.uint8), seconds=0.1)
         assert [trial.num_threads for trial in sweep.trials] == [*range(1, min(usable_cores(), 8) + 1)]
         assert 1 <= sweep.best <= max(1, usable_cores() - 1)
         with Classifier(tiny_int8) as classifier:

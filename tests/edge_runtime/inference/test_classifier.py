@@ -12,7 +12,7 @@ import pytest
 
 from edge_runtime.errors import FrameError, ModelError
 from edge_runtime.inference.classifier import Classifier
-from edge_runtime.inference.options import Setup
+from edge_runtime.inference.options import ClassifierOptions
 from edge_runtime.live_loop.decision import DecisionRules
 from edge_runtime.live_loop.loop import live
 from edge_runtime.model.file import read_model_file
@@ -372,8 +372,8 @@ class TestUnknown:
     def test_another_process_has_the_same_threshold(self, undecided: Path) -> None:
         for threshold in (None, 0.0, 0.4):
             with Classifier(undecided, unknown_threshold=threshold) as classifier:
-                setup = Setup.from_dict(Setup.of(classifier).to_dict())
-            with setup.open() as again:
+                options = ClassifierOptions.from_dict(classifier.resolved_options.to_dict())
+            with Classifier.from_options(options) as again:
                 assert again.unknown_threshold == classifier.unknown_threshold
 
     def test_a_live_decision_leaves_unknown_frames_out(self, undecided: Path) -> None:

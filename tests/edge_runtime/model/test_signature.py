@@ -13,7 +13,7 @@ import edge_runtime.model.signature
 from edge_runtime.cli.main import main
 from edge_runtime.errors import ModelError, SignatureError
 from edge_runtime.inference.classifier import Classifier
-from edge_runtime.inference.options import Setup
+from edge_runtime.inference.options import ClassifierOptions
 from edge_runtime.model.file import read_model_content
 from edge_runtime.model.signature import read_signed_content, signature_path
 from tests.support.tiny import TinyModels, picture
@@ -148,10 +148,10 @@ def test_without_the_package_the_command_is_named(signed: Path, key: Path, monke
 
 def test_other_processes_check_it_too(signed: Path, key: Path) -> None:
     with Classifier(signed, require_signature=key) as classifier:
-        setup = Setup.from_dict(Setup.of(classifier).to_dict())
+        options = ClassifierOptions.from_dict(classifier.resolved_options.to_dict())
     signature_path(signed).unlink()
     with pytest.raises(SignatureError, match="there is none"):
-        setup.open()
+        Classifier.from_options(options)
 
 
 @pytest.mark.parametrize("command", ["info", "verify", "classify", "run", "serve", "benchmark"])

@@ -27,7 +27,7 @@ from edge_runtime.inference.interpreter import installed_backends
 from edge_runtime.inference.isolation.channel import Channel
 from edge_runtime.inference.isolation.isolated_interpreter import IsolatedInterpreter
 from edge_runtime.inference.isolation.limits import IsolationLimits
-from edge_runtime.inference.options import Setup
+from edge_runtime.inference.options import ClassifierOptions
 from tests.support.tiny import LABELS, TinyModels, picture, write_photos
 from trainer.export.signing import new_key, sign_model
 
@@ -334,9 +334,9 @@ class TestOtherWays:
     def test_other_processes_isolate_it_too(self, tiny_int8: Path) -> None:
         limits = IsolationLimits(memory_mib=300, invoke_s=5)
         with Classifier(tiny_int8, isolation=limits) as classifier:
-            setup = Setup.from_dict(json.loads(json.dumps(Setup.of(classifier).to_dict())))
-        assert setup.isolation == limits
-        with setup.open() as classifier:
+            options = ClassifierOptions.from_dict(json.loads(json.dumps(classifier.resolved_options.to_dict())))
+        assert options.isolation == limits
+        with Classifier.from_options(options) as classifier:
             assert process_of(classifier) != os.getpid()
 
     @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), "1"])

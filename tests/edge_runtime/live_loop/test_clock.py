@@ -30,11 +30,11 @@ HOUR_S = 3600.0
 PACKAGE = Path(edge_runtime.__file__).parent
 # Where the time of day is wanted: it is shown or stored, and never subtracted.
 WALL_CLOCK = {
-    "stream.py": "of results and events",
-    "collect.py": "names of pictures",
-    "sinks/saved_frames.py": "names of pictures",
+    "live_loop/loop.py": "of results and events",
+    "sinks/pictures/collector.py": "names of pictures",
+    "sinks/pictures/saved_frames.py": "names of pictures",
     "sources/recording.py": "when a recording began",
-    "doctor/board.py": "whether the clock is right",
+    "device/doctor/board.py": "whether the clock is right",
     "benchmark/runner.py": "when a benchmark ran",
 }
 

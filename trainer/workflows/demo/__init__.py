@@ -1,1 +1,1 @@
-"""The demo on handwritten digits: the photos it draws, and the run."""
+"""The demo: the whole journey on handwritten digits."""

@@ -1,8 +1,8 @@
-"""The embedded data set: real handwritten digits, set into pictures as a camera would take them.
+"""The embedded data set: real handwritten digits, drawn into pictures as a camera would take them.
 
-The digits are scikit-learn's `load_digits`: 1,797 scans of 8×8 cells, by 43 writers (Alpaydin & Kaynak, "Optical
-Recognition of Handwritten Digits", UCI, 1998). The scans are split before any picture is made, so that no scan is in
-two splits; train has several pictures of each scan, val and test have one.
+The digits are scikit-learn's `load_digits`: 1,797 scans of 8×8 cells by 43 writers (Alpaydin & Kaynak, "Optical
+Recognition of Handwritten Digits", UCI, 1998). The scans are split before any picture is drawn, so no scan is in two
+splits. The training set has several pictures of each scan, the validation and test sets have one.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from trainer.data.split import assign_splits
 from trainer.errors import OutputFolderError
 from trainer.storage import PARTIAL, write_json
 from trainer.types import SPLITS, Split
-from trainer.workflows.demo.scene import View, drifting, random_view, render
-from trainer.workflows.demo.sheet import draw_sheet, trace_strokes
+from trainer.workflows.demo.scene import View, draw_sheet, drifting, random_view, render, trace_strokes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,9 +29,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Test is the larger of the two, because its accuracy is what the demo tells: 359 scans say it to within 2 points.
+# The test set is the larger one because the demo reports its accuracy: 359 scans give it to within 2 points.
 _SHARES: dict[Split, float] = {"val": 0.1, "test": 0.2}
-_VERSION = 2  # of the pictures; raise it when they change
+_VERSION = 3  # of the drawn pictures: raise it when they change
 _MARKER = ".digits.json"
 _HEIGHT, _WIDTH = 120, 160
 _CLIP_HEIGHT, _CLIP_WIDTH, _CLIP_RATE = 240, 320, 30
@@ -40,18 +39,18 @@ _HOLD_S, _SLIDE_S = 0.8, 0.2
 
 
 def write_digit_photos(folder: str | Path, *, seed: int = 0, scenes_per_scan: int = 4) -> Path:
-    """Writes ``folder/{train,val,test}/<digit>/*.jpg``, or leaves them where they are already.
+    """Write ``folder/{train,val,test}/<digit>/*.jpg`` unless they are there already.
 
     Args:
-        folder: A new or empty folder, or one that this function wrote.
-        seed: The same seed gives the same pictures.
-        scenes_per_scan: Pictures of each training scan.
+        folder: New or empty folder, or one that this function wrote.
+        seed: Random seed; the same seed gives the same pictures.
+        scenes_per_scan: Number of pictures of each training scan.
 
     Returns:
         The folder.
 
     Raises:
-        OutputFolderError: The folder holds something else, or can't be written.
+        OutputFolderError: The folder contains other files or can't be written.
     """
     folder = Path(folder)
     settings = {"version": _VERSION, "seed": seed, "scenes_per_scan": scenes_per_scan, "size": [_HEIGHT, _WIDTH]}
@@ -63,22 +62,22 @@ def write_digit_photos(folder: str | Path, *, seed: int = 0, scenes_per_scan: in
         if isinstance(error, OutputFolderError):
             raise
         raise OutputFolderError(
-            f"Expected to write the demo's photos to {folder}, got: {error.strerror or error}. "
-            "Make room, or name another folder."
+            f"Cannot write the demo's photos to {folder}: {error.strerror or error}. "
+            "Free some space or choose another folder with --to."
         ) from error
     return folder
 
 
 def write_digit_clip(path: str | Path, *, seed: int = 0, digits: int = 10) -> list[tuple[str, int, int]]:
-    """Writes a short video, Motion JPEG in an .avi: test scans on cards, held before a moving camera one by one.
+    """Write a short video (Motion JPEG in .avi): cards from the test set, shown to a moving camera one by one.
 
     Args:
-        path: The file.
-        seed: As for `write_digit_photos`; the scans are of its test split.
-        digits: Number of cards; 0 to 9 in mixed order, then again.
+        path: The file to write.
+        seed: Random seed; must be that of `write_digit_photos` for the scans to come from its test set.
+        digits: Number of cards: 0 to 9 in random order, then again.
 
     Returns:
-        For each card, its digit and the first and last frame in which it lies there alone.
+        For each card, its digit and the first and last frame in which it is the only card on top.
 
     Raises:
         OutputFolderError: The file can't be written.
@@ -96,8 +95,8 @@ def write_digit_clip(path: str | Path, *, seed: int = 0, digits: int = 10) -> li
     sheets = [replace(sheet, turn=rng.uniform(-6, 6)) for sheet in sheets]
 
     slide, card = round(_SLIDE_S * _CLIP_RATE), round((_SLIDE_S + _HOLD_S) * _CLIP_RATE)
-    start = View(light=200, falloff=0.25, shadow=0.28, shadow_at=0.3, shadow_angle=30, exposure=0.88, noise=3.5)
-    start = replace(start, cast=(0.96, 1.0, 1.04), zoom=0.66, defocus=2.0)
+    start = View(light=200, falloff=0.25, shadow=0.28, shadow_at=0.3, exposure=0.88, noise=3.5)
+    start = replace(start, warmth=0.04, zoom=0.66, defocus=0.002)
     views = drifting(start, rng, seconds=card * digits / _CLIP_RATE, rate=_CLIP_RATE)
     table = int(rng.integers(3))
 
@@ -116,7 +115,7 @@ def write_digit_clip(path: str | Path, *, seed: int = 0, digits: int = 10) -> li
     )
     try:
         if not writer.isOpened():
-            raise OutputFolderError(f"Expected to write a video to {path}, but it can't be opened. Check the folder.")
+            raise OutputFolderError(f"Cannot write a video to {path}. Check that the folder exists and is writable.")
         writer.set(cv2.VIDEOWRITER_PROP_QUALITY, 85)
         for picture in _in_parallel(frame, len(views), "Filming the clip", " frames"):
             writer.write(picture)
@@ -126,7 +125,7 @@ def write_digit_clip(path: str | Path, *, seed: int = 0, digits: int = 10) -> li
 
 
 def _prepare(folder: Path, settings: dict[str, object]) -> bool:
-    """Makes the folder ready. Returns False where it already holds these pictures."""
+    """Prepare the folder. Return False if it already holds these pictures."""
     marker = folder / _MARKER
     if marker.is_file():
         if json.loads(marker.read_text(encoding="utf-8") or "null") == {**settings, "finished": True}:
@@ -135,7 +134,7 @@ def _prepare(folder: Path, settings: dict[str, object]) -> bool:
             shutil.rmtree(folder / split, ignore_errors=True)
     elif folder.exists() and set(folder.iterdir()) - set(folder.glob(PARTIAL)):
         raise OutputFolderError(
-            f"Expected an empty folder for the demo's photos, got {folder} with other files in it. Name another folder."
+            f"The demo's photos need an empty folder, but {folder} contains other files. Choose another one with --to."
         )
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.glob(PARTIAL):
@@ -172,14 +171,22 @@ def _write_photos(folder: Path, seed: int, scenes_per_scan: int) -> None:
 
 
 def photograph(strokes: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """One picture of one scan: uint8 (120, 160, 3) BGR."""
+    """Draw one picture of one scan.
+
+    Args:
+        strokes: float32 (n, n) from `trace_strokes`.
+        rng: Random generator.
+
+    Returns:
+        uint8 (120, 160, 3) BGR.
+    """
     sheet = draw_sheet(strokes, rng, pixels_per_unit=_HEIGHT * 4 // 5)
     table = int(rng.integers(1 << 16))
     return render([sheet], random_view(rng), rng, table=table, height=_HEIGHT, width=_WIDTH)
 
 
 def _scans(seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64], list[Split]]:
-    """Returns the scans (1797, 8, 8) with coverage 0–1, their digits, and their splits."""
+    """Return the scans, float32 (1797, 8, 8) with coverage 0–1, their digits, and their splits."""
     import numpy as np
     from sklearn.datasets import load_digits
 
@@ -191,7 +198,7 @@ def _scans(seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64], list[Spli
 
 
 def _in_parallel(function: Callable[[int], T], count: int, title: str, unit: str) -> Iterator[T]:
-    """Calls it with each number below count, with a progress bar; OpenCV lets other threads run while it works."""
+    """Call the function with 0 to count - 1 behind a progress bar; OpenCV releases the GIL while it works."""
     from tqdm import tqdm
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:

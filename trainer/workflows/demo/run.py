@@ -1,4 +1,4 @@
-"""The whole main job on an embedded default: handwritten digits in camera-like scenes, in a few minutes."""
+"""Run the full pipeline on an embedded data set, handwritten digits in camera-like scenes, in a few minutes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ CLIP_SEED = 0
 
 
 def run_demo(folder: Path) -> str:
-    """Makes the photos, trains, quantizes, verifies, benchmarks and plays a clip.
+    """Draw the photos, train, quantize, verify, benchmark and play a clip.
 
     Args:
-        folder: Where everything is written; run again on the same folder, it goes on or shows the result again.
+        folder: Output folder. With the folder of an earlier demo, the run continues or shows its result again.
 
     Returns:
-        The outcome as a short table.
+        The result as a short table.
+
+    Raises:
+        TrainerError: The folder can't be used, the accuracy gate failed, or a golden sample did.
     """
     from trainer.config.recipe_file import read_recipe
     from trainer.reports.summary import format_result
@@ -31,7 +34,7 @@ def run_demo(folder: Path) -> str:
     from trainer.workflows.train.pipeline import train
 
     start = perf_counter()
-    print("Setting scikit-learn's 1,797 scans of handwritten digits into photo-like scenes", file=sys.stderr)
+    print("Drawing scikit-learn's 1,797 scans of handwritten digits into photo-like scenes", file=sys.stderr)
     photos = write_digit_photos(folder / "photos")
     result = train(photos, folder / "run", read_recipe("demo")).require_kept()
     verified = _verify([result.fp32, result.int8])
@@ -61,13 +64,13 @@ def _verify(models: Sequence[Path]) -> str:
         with Classifier(model) as classifier:
             checks = verify_model(classifier)
         if not all_passed(checks):
-            raise TrainerError(f"Expected the golden samples of {model} to come out as recorded, they don't: {checks}.")
+            raise TrainerError(f"Golden samples of {model} differ from the recorded outputs: {checks}.")
         count += len(checks)
-    return f"{count} golden samples of both files give the recorded pixels and scores"
+    return f"{count} golden samples of both files reproduce the recorded pixels and scores"
 
 
 def _play(model: Path, clip: Path, shown: Sequence[tuple[str, int, int]]) -> str:
-    """Plays the clip at its own pace through the live loop, as a camera would deliver it."""
+    """Play the clip in real time through the live loop, as a camera would deliver it."""
     from edge_runtime import Classifier, live, open_source
 
     votes: dict[int, Counter[str]] = {number: Counter() for number in range(len(shown))}

@@ -1,8 +1,8 @@
-"""Draws a handwritten character on a sheet of paper on a table, as a cheap camera would see it.
+"""Draw a handwritten character on a sheet of paper on a table, as a cheap camera would see it.
 
-Everything lies in one plane, measured in heights of the character, and is brought into the picture by one homography
-(a pinhole camera turned a little). Light, lens and sensor follow in the order in which a real camera has them:
-shading and shadow, blur, exposure and colour cast, shot and read noise.
+Everything lies in one plane, measured in heights of the character, and enters the picture through one homography
+(a pinhole camera turned a little). Light, lens and sensor follow in the order of a real camera: falloff and shadow,
+exposure and color cast, defocus and motion blur, noise.
 """
 
 from __future__ import annotations
@@ -11,64 +11,59 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from trainer.workflows.demo.sheet import Sheet, cloud, color_planes, noise_stock
-
 if TYPE_CHECKING:
     import numpy as np
     from numpy.random import Generator
     from numpy.typing import NDArray
 
-_TABLES = 20
-_TABLE_PIXELS = 96  # of a table's texture, for each unit of the plane
-_FOCAL = 4.0  # distance of the camera, in units of the plane
+_INKS = ((38, 32, 30), (96, 44, 28), (120, 58, 24), (52, 40, 44), (44, 36, 110), (40, 62, 34))  # BGR
+_PAPERS = ((246, 248, 249), (238, 244, 247), (222, 238, 246), (214, 232, 244), (160, 226, 246))
+_TABLES = (  # dark and light tone of the grain, BGR: woods, laminates, a cutting mat
+    ((40, 66, 104), (84, 132, 178)),
+    ((28, 40, 62), (58, 82, 118)),
+    ((98, 142, 176), (150, 190, 214)),
+    ((70, 88, 104), (118, 138, 150)),
+    ((52, 50, 48), (64, 62, 60)),
+    ((144, 148, 150), (156, 160, 162)),
+    ((66, 76, 30), (82, 94, 44)),
+)
+_TABLE_PIXELS = 96  # per unit of the plane
+_FOCAL = 4.0  # distance from the camera to the plane, in units of the plane
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A sheet of paper with a character on it."""
+
+    texture: NDArray[np.uint8]  # (height, width, 4) BGRA; alpha is the outline of the sheet
+    pixels_per_unit: float  # of the texture
+    x: float = 0.0  # position of the character in the plane
+    turn: float = 0.0  # degrees
 
 
 @dataclass(frozen=True)
 class View:
-    """The camera and the light of one picture.
+    """Camera and light of one picture. Angles are in degrees, lengths in shares of the picture's height."""
 
-    Attributes:
-        x: Where the middle of the plane appears, from the middle of the picture, in shares of its height.
-        y: The same, downwards.
-        zoom: Height of the character as a share of the picture's.
-        roll: Degrees.
-        pitch: Degrees, the plane leaning back.
-        yaw: Degrees, the plane turned aside.
-        light: Direction that the light comes from, degrees.
-        falloff: Share of brightness lost across the picture.
-        shadow: Share of brightness lost in the shadow of somebody's arm.
-        shadow_at: Where its edge is, in picture heights from the middle.
-        shadow_angle: Direction of the edge, degrees.
-        exposure: Factor.
-        cast: Factors for blue, green, red.
-        defocus: Standard deviation of the blur, in thousandths of the picture's height.
-        motion: Length of the motion blur, in the same unit.
-        motion_angle: Degrees.
-        noise: Of the sensor, standard deviation at mid grey, in grey levels.
-    """
-
-    x: float = 0.0
-    y: float = 0.0
-    zoom: float = 0.68
+    x: float = 0.0  # where the center of the plane appears, from the picture's center
+    y: float = 0.0  # the same, downwards
+    zoom: float = 0.68  # height of the character
     roll: float = 0.0
     pitch: float = 0.0
     yaw: float = 0.0
-    light: float = 0.0
-    falloff: float = 0.2
-    shadow: float = 0.0
-    shadow_at: float = 0.0
-    shadow_angle: float = 0.0
-    exposure: float = 0.9
-    cast: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    defocus: float = 3.0
-    motion: float = 0.0
-    motion_angle: float = 0.0
-    noise: float = 3.0
+    light: float = 0.0  # direction that it comes from
+    falloff: float = 0.2  # share of brightness lost across the picture
+    shadow: float = 0.0  # share of brightness lost in the shadow
+    shadow_at: float = 0.0  # position of its edge along the light
+    exposure: float = 0.9  # brightness factor
+    warmth: float = 0.0  # red gains this share, blue loses it
+    defocus: float = 0.003  # standard deviation of the blur
+    motion: float = 0.0  # length of the motion blur
+    noise: float = 3.0  # standard deviation at mid gray, in gray levels
 
 
 def random_view(rng: Generator) -> View:
-    """A snapshot: the character in the middle third, upright within 15 degrees."""
-    warmth = rng.normal(0, 0.055)
+    """Draw the view of a snapshot: the character in the middle third, upright within 15 degrees."""
     moved = rng.random() < 0.25
     return View(
         x=rng.uniform(-0.07, 0.07),
@@ -81,28 +76,114 @@ def random_view(rng: Generator) -> View:
         falloff=rng.uniform(0.05, 0.45),
         shadow=rng.uniform(0.15, 0.45) if rng.random() < 0.5 else 0.0,
         shadow_at=rng.uniform(-0.5, 0.5),
-        shadow_angle=rng.uniform(0, 360),
         exposure=rng.uniform(0.68, 1.02),
-        cast=(1 - warmth, 1 + rng.normal(0, 0.015), 1 + warmth),
-        defocus=rng.uniform(1.5, 4) if moved else rng.uniform(1.5, 8),
-        motion=rng.uniform(12, 32) if moved else 0.0,
-        motion_angle=rng.uniform(0, 180),
+        warmth=rng.normal(0, 0.055),
+        defocus=rng.uniform(0.0015, 0.004) if moved else rng.uniform(0.0015, 0.008),
+        motion=rng.uniform(0.012, 0.032) if moved else 0.0,
         noise=rng.uniform(1, 4.5),
     )
+
+
+def drifting(view: View, rng: Generator, *, seconds: float, rate: int) -> list[View]:
+    """Move a view as a hand-held camera would: slow swings, a tremor, and light that comes and goes.
+
+    Args:
+        view: The view to start from.
+        rng: Random generator.
+        seconds: Length of the clip.
+        rate: Frames per second.
+
+    Returns:
+        The view of each frame.
+    """
+    import numpy as np
+
+    time = np.arange(int(seconds * rate)) / rate
+
+    def swing(amount: float, *periods: float) -> NDArray[np.float64]:
+        waves = [np.sin(2 * np.pi * (time / period + rng.random())) for period in periods]
+        return np.asarray(amount * np.mean(waves, axis=0))
+
+    x, y = swing(0.05, 3.1, 1.7) + swing(0.004, 0.23), swing(0.04, 2.6, 1.3) + swing(0.004, 0.19)
+    path = {
+        "x": x,
+        "y": y,
+        "zoom": view.zoom * (1 + swing(0.06, 4.1, 2.1)),
+        "roll": view.roll + swing(7, 4.3, 1.9),
+        "pitch": view.pitch + swing(10, 5.1, 2.3),
+        "yaw": view.yaw + swing(10, 4.7, 2.9),
+        "exposure": view.exposure * (1 + swing(0.08, 5.3, 1.1)),
+        "shadow_at": view.shadow_at + swing(0.35, 6.1, 3.7),
+        "defocus": view.defocus * (1 + swing(0.5, 3.3, 2.2)),
+        "motion": np.hypot(np.gradient(x), np.gradient(y)) / 2,  # the shutter is open for half of the frame
+    }
+    return [replace(view, **{name: float(values[i]) for name, values in path.items()}) for i in range(len(time))]
+
+
+def trace_strokes(scan: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Find strokes of a pen that a coarse scan may have come from.
+
+    Each cell of a scan tells which share of it was inked. Enlarging that and cutting it at half height closes the
+    loops of small eights. So the outline is corrected until its own coverage of the cells equals the scan (iterative
+    back-projection, Irani & Peleg, 1991).
+
+    Args:
+        scan: float32 (n, n), coverage 0–1.
+
+    Returns:
+        float32 (9 n, 9 n): the scan with a margin of a quarter on each side; ink is where it exceeds about a half.
+    """
+    import cv2
+    import numpy as np
+
+    cells = np.pad(scan, len(scan) // 4)
+    small, large = cells.shape, (6 * cells.shape[0], 6 * cells.shape[1])
+    guess = cv2.resize(cells, large, interpolation=cv2.INTER_CUBIC)
+    for _ in range(12):
+        smooth = cv2.GaussianBlur(guess, (0, 0), 2.0)
+        covered = cv2.resize(np.clip(smooth * 3 - 1, 0, 1), small, interpolation=cv2.INTER_AREA)
+        guess += cv2.resize(cells - covered, large, interpolation=cv2.INTER_CUBIC)
+    return np.asarray(cv2.GaussianBlur(guess, (0, 0), 2.0), np.float32)
+
+
+def draw_sheet(strokes: NDArray[np.float32], rng: Generator, *, pixels_per_unit: int) -> Sheet:
+    """Write a character on a sheet of its own with a felt pen.
+
+    Args:
+        strokes: float32 (n, n) from `trace_strokes`.
+        rng: Chooses paper, ink and the width of the pen.
+        pixels_per_unit: Height of the character on the texture, in pixels.
+    """
+    import cv2
+    import numpy as np
+
+    side = pixels_per_unit * 3 // 2
+    rows, columns = (int(rng.integers(side, most * pixels_per_unit // 10)) for most in (21, 23))
+    smooth = cv2.resize(strokes, (side, side), interpolation=cv2.INTER_CUBIC) + 0.03 * _cloud(rng, side, side, 30)
+    ink = np.clip((smooth - rng.uniform(0.33, 0.41)) * 6 + 0.5, 0, 1) * (0.95 + 0.03 * _cloud(rng, side, side, 8))
+    texture = np.full((rows, columns, 4), 255, np.float32)
+    texture[:, :, :3] = _PAPERS[rng.integers(len(_PAPERS))]
+    texture[:, :, :3] += 3 * _cloud(rng, rows, columns, 6)[:, :, None]
+    top, left = (rows - side) // 2, (columns - side) // 2
+    place = texture[top : top + side, left : left + side, :3]
+    place += (np.array(_INKS[rng.integers(len(_INKS))]) - place) * np.clip(ink, 0, 1)[:, :, None]
+    rim = max(1, pixels_per_unit // 60)  # transparent, so that the edge is smooth wherever it is sampled
+    texture = cv2.copyMakeBorder(texture, rim, rim, rim, rim, cv2.BORDER_CONSTANT, value=(255, 255, 255, 0))
+    return Sheet(np.clip(texture, 0, 255).astype(np.uint8), float(pixels_per_unit))
 
 
 def render(
     sheets: list[Sheet], view: View, rng: Generator, *, table: int, height: int, width: int
 ) -> NDArray[np.uint8]:
-    """Takes the picture.
+    """Take the picture.
 
     Args:
-        sheets: From the lowest to the topmost.
+        sheets: Sheets from the lowest to the topmost.
         view: Camera and light.
-        rng: The sensor's noise.
-        table: Which of the tables, any number.
-        height: Of the picture.
-        width: Of the picture.
+        rng: Draws the sensor noise.
+        table: Number of the table, any integer.
+        height: Height of the picture in pixels.
+        width: Width of the picture in pixels.
 
     Returns:
         uint8 (height, width, 3) BGR.
@@ -111,226 +192,82 @@ def render(
     import numpy as np
 
     camera = _homography(view, height, width)
-    scene = _draw_table(table, camera, height, width)
+    turn, offset = (90 * (table % 2), (table % 5) / 5)
+    ground = camera @ _placed(_table_texture(table % len(_TABLES)), _TABLE_PIXELS, offset, -offset, turn)
+    scene = cv2.warpPerspective(
+        _table_texture(table % len(_TABLES)), ground, (width, height), borderMode=cv2.BORDER_REFLECT_101
+    ).astype(np.float32)
     for sheet in sheets:
-        warped = cv2.warpPerspective(sheet.texture, camera @ _placed(sheet), (width, height), flags=cv2.INTER_LINEAR)
-        planes = _planes(warped)
-        alpha = planes[3] * np.float32(1 / 255)
-        scene *= 1 - 0.45 * _cast_shadow(alpha, view, height)
-        scene += (planes[:3] - scene) * alpha
-    scene *= _shade(view, height, width) * np.float32(view.exposure)
-    scene *= color_planes(view.cast)
-    _blur(scene, view, height)
-    grain = _grain(rng, height, width)
-    sigma = np.sqrt(np.maximum(scene, 0) * (0.8 / 128) + 0.2) * np.float32(view.noise)  # shot and read noise
-    scene += sigma * (0.8 * grain[3] + 0.6 * grain[:3])
-    # A camera's tone curve rolls off towards white instead of clipping.
-    over = np.clip(scene - 200, 0, 110)
-    picture: NDArray[np.uint8] = cv2.merge(
-        list(np.clip(scene - over * over * (1 / 220) + 0.5, 0, 255).astype(np.uint8))
-    )
-    return picture
+        onto = camera @ _placed(sheet.texture, sheet.pixels_per_unit, sheet.x, 0, sheet.turn)
+        paper = cv2.warpPerspective(sheet.texture, onto, (width, height)).astype(np.float32)
+        scene += (paper[:, :, :3] - scene) * (paper[:, :, 3:] / 255)
+    cast = np.array([1 - view.warmth, 1, 1 + view.warmth], np.float32)
+    scene *= view.exposure * cast * _shade(view, height, width)[:, :, None]
+    scene = cv2.GaussianBlur(scene, (0, 0), max(0.3, view.defocus * height))
+    if (length := round(view.motion * height)) > 1:
+        scene = cv2.filter2D(scene, -1, np.eye(length, dtype=np.float32) / length)
+    sigma = view.noise * np.sqrt(np.maximum(scene, 0) * (0.8 / 128) + 0.2)  # shot and read noise
+    scene += sigma * rng.standard_normal(scene.shape, dtype=np.float32)
+    over = np.clip(scene - 200, 0, 110)  # the tone curve of a camera rolls off towards white instead of clipping
+    return np.asarray(np.clip(scene - over * over / 220 + 0.5, 0, 255), np.uint8)
 
 
-def drifting(view: View, rng: Generator, *, seconds: float, rate: int) -> list[View]:
-    """The view of each frame of a hand-held camera, from slow swings, a tremor, and light that comes and goes."""
-    import numpy as np
-
-    time = np.arange(int(seconds * rate)) / rate
-
-    def swing(amount: float, *periods: float) -> NDArray[np.float64]:
-        waves = [np.sin(2 * np.pi * (time / period + rng.random())) for period in periods]
-        mean: NDArray[np.float64] = amount * np.sum(waves, axis=0) / len(waves)
-        return mean
-
-    x, y = swing(0.05, 3.1, 1.7) + swing(0.004, 0.23), swing(0.04, 2.6, 1.3) + swing(0.004, 0.19)
-    speed = np.hypot(np.gradient(x), np.gradient(y)) * 1000
-    heading = np.degrees(np.arctan2(np.gradient(y), np.gradient(x)))
-    roll, pitch, yaw = swing(7, 4.3, 1.9), swing(10, 5.1, 2.3), swing(10, 4.7, 2.9)
-    zoom, exposure = view.zoom * (1 + swing(0.06, 4.1, 2.1)), view.exposure * (1 + swing(0.08, 5.3, 1.1))
-    shadow_at, focus = view.shadow_at + swing(0.35, 6.1, 3.7), view.defocus * (1 + swing(0.5, 3.3, 2.2))
-    return [
-        replace(
-            view,
-            x=x[i], y=y[i], zoom=zoom[i], roll=view.roll + roll[i], pitch=view.pitch + pitch[i],
-            yaw=view.yaw + yaw[i], exposure=exposure[i], shadow_at=shadow_at[i], defocus=focus[i],
-            motion=0.5 * speed[i], motion_angle=heading[i],  # the shutter is open for half of the frame
-        )
-        for i in range(len(time))
-    ]  # fmt: skip
-
-
-def _grain(rng: Generator, height: int, width: int) -> NDArray[np.float32]:
-    """Independent noise for each pixel: (4, height, width)."""
-    import numpy as np
-
-    noise = noise_stock()
-    if height >= noise.shape[1] or width >= noise.shape[2]:
-        return rng.standard_normal((4, height, width), dtype=np.float32)
-    top, left = rng.integers(noise.shape[1] - height), rng.integers(noise.shape[2] - width)
-    return noise[:, top : top + height, left : left + width]
-
-
-def _planes(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """From uint8 (H, W, channels) to float32 (channels, H, W)."""
+def _cloud(rng: Generator, rows: int, columns: int, cells: int) -> NDArray[np.float32]:
+    """Return smooth noise (rows, columns) of about unit variance, with that many cells across."""
     import cv2
     import numpy as np
 
-    return np.array(cv2.split(picture), np.float32)
+    noise = rng.standard_normal((max(2, cells * rows // columns), cells), dtype=np.float32)
+    return np.asarray(cv2.resize(noise, (int(columns), int(rows)), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
-@lru_cache(maxsize=_TABLES)
+@lru_cache(maxsize=len(_TABLES))
 def _table_texture(number: int) -> NDArray[np.uint8]:
-    """One of the tables: wood in several tones, laminate, a cutting mat, cloth. uint8 BGR."""
-    import cv2
+    """Return one of the table tops, uint8 (rows, columns, 3) BGR: grain between a dark and a light tone."""
     import numpy as np
 
     rng = np.random.default_rng((20, number))
     rows, columns = 5 * _TABLE_PIXELS, 6 * _TABLE_PIXELS
-    grain = cloud(rng, rows, columns, cells=90)
-    kind = ("wood", "wood", "wood", "plain", "mat", "cloth")[number % 6]
-    if kind == "wood":
-        dark, light = _WOODS[number % len(_WOODS)]
-        warp = cv2.resize(cloud(rng, 24, 6, cells=3), (columns, rows), interpolation=cv2.INTER_CUBIC)
-        fibres = cv2.resize(rng.standard_normal((rows // 2, 9), dtype=np.float32), (columns, rows))
-        rings = np.sin(np.arange(rows, dtype=np.float32)[:, None] / 15 + 5 * warp)
-        tone = 0.5 + 0.22 * rings + 0.13 * fibres + 0.03 * grain
-        plank = rng.integers(110, 190)
-        for at in range(int(rng.integers(0, plank)), rows, plank):
-            tone[at : at + plank] += rng.normal(0, 0.12)
-            tone[at : at + 2] -= 0.7
-        tone = np.clip(tone, -0.3, 1.2)[:, :, None]
-        texture = np.array(dark, np.float32) * (1 - tone) + np.array(light, np.float32) * tone
-    else:
-        base = {"plain": _PLAINS, "mat": _MATS, "cloth": _CLOTHS}[kind][number // 6 % 3]
-        texture = np.empty((rows, columns, 3), np.float32)
-        texture[:] = base
-        texture += 3 * grain[:, :, None] + 4 * cloud(rng, rows, columns, cells=5)[:, :, None]
-        if kind == "mat":
-            for at in range(10, max(rows, columns), 36):
-                texture[at : at + 1] += 38
-                texture[:, at : at + 1] += 38
-        if kind == "cloth":
-            weave = np.add.outer(np.arange(rows) % 4 < 2, np.arange(columns) % 4 < 2) % 2
-            texture += 12 * weave[:, :, None] - 6 + 7 * rng.standard_normal((rows, columns, 1), dtype=np.float32)
-    pixels: NDArray[np.uint8] = np.clip(texture, 0, 255).astype(np.uint8)
-    return pixels
+    rings = np.sin(np.arange(rows, dtype=np.float32)[:, None] / 15 + 5 * _cloud(rng, rows, columns, 3))
+    tone = 0.5 + 0.25 * rings + 0.1 * _cloud(rng, rows, columns, 90)
+    for at in range(0, rows, int(rng.integers(110, 190))):  # seams between planks
+        tone[at : at + 2] -= 0.7
+    dark, light = (np.array(color, np.float32) for color in _TABLES[number])
+    return np.asarray(np.clip(dark + (light - dark) * tone[:, :, None], 0, 255), np.uint8)
 
 
-_WOODS = (
-    ((40, 66, 104), (84, 132, 178)),
-    ((28, 40, 62), (58, 82, 118)),
-    ((98, 142, 176), (150, 190, 214)),
-    ((52, 84, 130), (112, 158, 196)),
-    ((70, 88, 104), (118, 138, 150)),
-)  # dark and light, BGR
-_PLAINS = ((92, 88, 84), (150, 154, 156), (58, 54, 52))
-_MATS = ((74, 84, 36), (92, 60, 40), (62, 62, 64))
-_CLOTHS = ((112, 84, 62), (72, 66, 128), (120, 138, 150))
-
-
-def _draw_table(number: int, camera: NDArray[np.float64], height: int, width: int) -> NDArray[np.float32]:
-    import cv2
+def _placed(texture: NDArray[np.uint8], pixels_per_unit: float, x: float, y: float, turn: float) -> NDArray[np.float64]:
+    """Return the 3×3 map from a texture's pixels to the plane, its center at (x, y)."""
     import numpy as np
 
-    texture = _table_texture(number % _TABLES)
-    rng = np.random.default_rng((21, number))
-    placed = _similarity(
-        1 / _TABLE_PIXELS, rng.uniform(-0.5, 0.5), rng.uniform(-0.5, 0.5), 90 * rng.integers(2) + rng.normal(0, 8)
-    )
-    middle = np.array([[1, 0, -texture.shape[1] / 2], [0, 1, -texture.shape[0] / 2], [0, 0, 1]])
-    picture = cv2.warpPerspective(
-        texture, camera @ placed @ middle, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
-    )
-    return _planes(picture)
-
-
-def _similarity(scale: float, x: float, y: float, turn: float) -> NDArray[np.float64]:
-    import numpy as np
-
-    cos, sin = scale * np.cos(np.radians(turn)), scale * np.sin(np.radians(turn))
-    return np.array([[cos, -sin, x], [sin, cos, y], [0, 0, 1]])
-
-
-def _placed(sheet: Sheet) -> NDArray[np.float64]:
-    """From the sheet's texture to the plane."""
-    import numpy as np
-
-    rows, columns = sheet.texture.shape[:2]
-    middle = np.array([[1, 0, -columns / 2], [0, 1, -rows / 2], [0, 0, 1]])
-    placed: NDArray[np.float64] = _similarity(1 / sheet.pixels_per_unit, sheet.x, sheet.y, sheet.turn) @ middle
-    return placed
+    cos, sin = np.cos(np.radians(turn)) / pixels_per_unit, np.sin(np.radians(turn)) / pixels_per_unit
+    to_center = np.array([[1, 0, -texture.shape[1] / 2], [0, 1, -texture.shape[0] / 2], [0, 0, 1]])
+    return np.asarray(np.array([[cos, -sin, x], [sin, cos, y], [0, 0, 1]]) @ to_center)
 
 
 def _homography(view: View, height: int, width: int) -> NDArray[np.float64]:
-    """From the plane to the picture: a pinhole camera (Hartley & Zisserman, 2004, 8.1)."""
+    """Return the 3×3 map from the plane to the picture: a pinhole camera (Hartley & Zisserman, 2004, 8.1)."""
     import numpy as np
 
-    pitch, yaw = np.radians(view.pitch), np.radians(view.yaw)
-    about_x = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
-    about_y = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
-    turned = about_x @ about_y @ _similarity(1, 0, 0, view.roll)
+    (sr, sp, sy), (cr, cp, cy) = (f(np.radians([view.roll, view.pitch, view.yaw])) for f in (np.sin, np.cos))
+    about_x, about_y = (
+        np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]]),
+        np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]]),
+    )
+    turned = about_x @ about_y @ np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
     turned[:, 2] = (0, 0, _FOCAL)
     focal = view.zoom * height * _FOCAL
     lens = np.array([[focal, 0, width / 2 + view.x * height], [0, focal, height / 2 + view.y * height], [0, 0, 1]])
-    camera: NDArray[np.float64] = lens @ turned
-    return camera
-
-
-def _cast_shadow(alpha: NDArray[np.float32], view: View, height: int) -> NDArray[np.float32]:
-    """The soft shadow of a sheet on what lies below it, away from the light."""
-    import cv2
-    import numpy as np
-
-    away = np.radians(view.light + 180)
-    shift = np.array([[1, 0, 0.012 * height * np.cos(away)], [0, 1, 0.012 * height * np.sin(away)]])
-    moved = cv2.warpAffine(alpha, shift, alpha.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
-    soft: NDArray[np.float32] = cv2.GaussianBlur(moved, (0, 0), 0.014 * height)
-    return soft
+    return np.asarray(lens @ turned)
 
 
 def _shade(view: View, height: int, width: int) -> NDArray[np.float32]:
-    """Brightness across the picture: falloff from the light, the lens's vignette, and a shadow's soft edge."""
+    """Return brightness factors (height, width): falloff of the light, the lens's vignette, a soft shadow."""
     import numpy as np
 
     rows = (np.arange(height, dtype=np.float32)[:, None] - height / 2) / height
     columns = (np.arange(width, dtype=np.float32)[None, :] - width / 2) / height
-
-    def along(angle: float) -> NDArray[np.float32]:
-        return columns * np.float32(np.cos(np.radians(angle))) + rows * np.float32(np.sin(np.radians(angle)))
-
-    shade = 1 + view.falloff * along(view.light)
-    shade -= 0.14 * (rows * rows + columns * columns)
-    if view.shadow:
-        wavy = 0.03 * np.sin(9 * along(view.shadow_angle + 90))
-        inside = 1 / (1 + np.exp(-(along(view.shadow_angle) + wavy - view.shadow_at) / 0.035))
-        shade *= 1 - view.shadow * inside
-    return np.maximum(shade, 0.1).astype(np.float32)
-
-
-def _blur(scene: NDArray[np.float32], view: View, height: int) -> None:
-    """The lens and the movement while the shutter is open; in place, plane by plane."""
-    import cv2
-
-    kernel = _motion_kernel(view, height)
-    sigma = max(0.3, view.defocus / 1000 * height)
-    for plane in scene:
-        plane[:] = cv2.GaussianBlur(plane, (0, 0), sigma)
-        if kernel.size > 1:
-            plane[:] = cv2.filter2D(plane, -1, kernel)
-
-
-def _motion_kernel(view: View, height: int) -> NDArray[np.float32]:
-    import numpy as np
-
-    length = view.motion / 1000 * height
-    if length <= 1:
-        return np.ones((1, 1), np.float32)
-    half = int(np.ceil(length / 2))
-    kernel = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
-    angle = np.radians(view.motion_angle)
-    for offset in range(-half, half + 1):
-        row, column = half + round(offset * np.sin(angle)), half + round(offset * np.cos(angle))
-        kernel[row, column] += np.clip(length / 2 + 0.5 - abs(offset), 0, 1)
-    even: NDArray[np.float32] = kernel / kernel.sum()
-    return even
+    along = columns * np.cos(np.radians(view.light)) + rows * np.sin(np.radians(view.light))
+    inside = 1 / (1 + np.exp(-(along - view.shadow_at) / 0.035))
+    shade = (1 + view.falloff * along - 0.14 * (rows**2 + columns**2)) * (1 - view.shadow * inside)
+    return np.asarray(np.maximum(shade, 0.1), np.float32)

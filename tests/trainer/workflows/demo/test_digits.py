@@ -15,7 +15,7 @@ import pytest
 from trainer.errors import OutputFolderError
 from trainer.workflows.demo import digits
 from trainer.workflows.demo.digits import write_digit_clip, write_digit_photos
-from trainer.workflows.demo.sheet import trace_strokes
+from trainer.workflows.demo.scene import trace_strokes
 
 ALL_SCANS = digits._scans
 SCANS = 240  # of 1,797, to be quick
@@ -118,14 +118,14 @@ def test_other_settings_replace_the_photos(tmp_path):
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path):
     (tmp_path / "holiday.jpg").write_bytes(b"mine")
-    with pytest.raises(OutputFolderError, match=r"with other files in it. Name another folder"):
+    with pytest.raises(OutputFolderError, match="contains other files. Choose another one"):
         write_digit_photos(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
 
 
 def test_a_folder_that_can_not_be_made(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OutputFolderError, match="Expected to write the demo's photos"):
+    with pytest.raises(OutputFolderError, match="Cannot write the demo's photos"):
         write_digit_photos(tmp_path / "file" / "digits")
 
 
@@ -147,5 +147,5 @@ def test_the_clip_shows_each_card_while_it_says_so(tmp_path):
 
 
 def test_a_clip_that_can_not_be_written(tmp_path):
-    with pytest.raises(OutputFolderError, match="Expected to write a video"):
+    with pytest.raises(OutputFolderError, match="Cannot write a video"):
         write_digit_clip(tmp_path, digits=1)

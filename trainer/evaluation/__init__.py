@@ -1,1 +1,1 @@
-"""What the model files are worth: accuracy through the runtime, the gate, variants beside each other."""
+"""Measure model files through the runtime and apply the accuracy gate."""

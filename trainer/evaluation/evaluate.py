@@ -1,4 +1,4 @@
-"""Measures a model file on pictures, through the runtime that ships it."""
+"""Measure a model file on pictures, through the runtime that ships it."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
     from edge_runtime import BackendInfo, Classifier
     from trainer.evaluation.multi_label import MultiLabelEvaluation
 
-_MOST_SCORES = 1 << 26  # of all classes, 256 MiB: with more, only those of the answers are kept
+_MOST_SCORES = 1 << 26  # 256 MiB; with more, only the top-1 scores are kept
 
 
 def evaluate_pixels(
     model: Path, pixels: Pixels, split: str, *, thresholds: Sequence[float] = (), **options: Any
 ) -> Evaluation:
-    """Measures a model on cached pictures.
+    """Measure a model on cached pictures.
 
     Args:
-        model: The ``.tflite`` file, whose classes are those of the pictures.
-        pixels: The pictures, at the size of the network's input.
-        split: Their name.
-        thresholds: For pictures with several labels, the least score of each class; empty: those that serve these
-            pictures best, which is for the validation split to say.
-        **options: Of `edge_runtime.Classifier`.
+        model: The ``.tflite`` file. Its classes are those of the pictures.
+        pixels: Pictures, resized to the network's input.
+        split: Name of the split, stored in the result.
+        thresholds: Score threshold of each class, for multi-label pictures. Empty: the thresholds with the best F1 on
+            these pictures, which is only right for the validation split.
+        **options: Further arguments for `edge_runtime.Classifier`.
     """
     from edge_runtime import Classifier
 
-    with Classifier(model, **{"num_threads": 1, **options}) as classifier:  # any number gives the same answers
+    with Classifier(model, **{"num_threads": 1, **options}) as classifier:  # does not change the predictions
         if pixels.labels.ndim == 2:
             return _evaluate_each_class(classifier, pixels.images, pixels.labels.tolist(), split, thresholds)
         return _evaluate(classifier, pixels.images, pixels.labels.tolist(), split)
@@ -49,22 +49,22 @@ def evaluate_pixels(
 def evaluate_folder(
     classifier: Classifier, root: Path, photos: Iterable[tuple[str, Sequence[str]]], split: str
 ) -> tuple[Evaluation, tuple[tuple[str, str], ...]]:
-    """Measures a model on photos whose classes are known.
+    """Measure a model on labeled photos.
 
-    A model that answers each class by itself, with a threshold for each, is asked for each class.
+    A multi-label model (one with a threshold for each class) is measured on every class of every photo.
 
     Args:
         classifier: The model.
         root: The data set's folder.
-        photos: Path relative to it and class names of each.
-        split: Their name.
+        photos: Path relative to the folder and class names of each photo.
+        split: Name of the split, stored in the result.
 
     Returns:
-        The evaluation, and path and reason of the photos that can't be decoded.
+        The evaluation, and path and reason of each photo that can't be decoded.
 
     Raises:
-        DatasetError: A class is not one of the model's labels, photos have several and the model gives one, or no photo
-            can be decoded.
+        DatasetError: A class isn't one of the model's labels, a photo has several labels and the model predicts only
+            one, or no photo can be decoded.
     """
     from trainer.data.images import read_image
 
@@ -75,8 +75,8 @@ def evaluate_folder(
     several = next((path for path, labels in photos if len(labels) != 1), None)
     if several is not None and not thresholds:
         raise DatasetError(
-            f"Expected one label for each photo, as {classifier.model.path.name} gives one answer, got another number "
-            f"for {several}. Evaluate a model that was trained on photos with several labels."
+            f"{several} doesn't have exactly one label, and {classifier.model.path.name} predicts one class per photo. "
+            "Evaluate a multi-label model instead."
         )
     readable: list[Any] = []
     unreadable: list[tuple[str, str]] = []
@@ -91,7 +91,7 @@ def evaluate_folder(
             readable.append([int(name in labels) for name in index] if thresholds else index[labels[0]])
             yield frame
 
-    # `readable` grows while the frames are drawn, so it is complete when it is read.
+    # `readable` grows as the frames are consumed, so it is complete when it is read.
     evaluation: Evaluation
     if thresholds:
         evaluation = _evaluate_each_class(classifier, frames(), readable, split, thresholds, total=len(photos))
@@ -103,20 +103,21 @@ def evaluate_folder(
 def evaluate_photos(
     model: str | Path, photos: str | Path, *, split: str | None = None, **options: Any
 ) -> tuple[Evaluation, tuple[tuple[str, str], ...]]:
-    """Measures any ``.tflite`` classifier on a folder of photos.
+    """Measure any ``.tflite`` classifier on a folder of photos.
 
     Args:
-        model: The file.
-        photos: ``<class>/*`` or ``{train,val,test}/<class>/*``, with classes named like the model's labels.
-        split: ``"train"``, ``"val"``, ``"test"`` (where the folder holds it) or ``"all"``; None: test where the folder
-            holds it, else all.
-        **options: Of `edge_runtime.Classifier`.
+        model: The model file.
+        photos: Folder laid out as ``<class>/*`` or ``{train,val,test}/<class>/*``, with classes named like the model's
+            labels.
+        split: ``"train"``, ``"val"``, ``"test"`` (if the folder has it) or ``"all"``. Default: the test split if there
+            is one, else all photos.
+        **options: Further arguments for `edge_runtime.Classifier`.
 
     Returns:
-        The evaluation, and path and reason of the photos that can't be decoded.
+        The evaluation, and path and reason of each photo that can't be decoded.
 
     Raises:
-        DatasetError: The folder holds no photos, no such split, or a class that the model doesn't know.
+        DatasetError: The folder holds no photos or no such split, or a class isn't one of the model's labels.
     """
     from edge_runtime import Classifier
     from trainer.data.formats.packed import require_files
@@ -130,23 +131,23 @@ def evaluate_photos(
 def read_rgb_pixels(
     model: str | Path, photos: str | Path, *, split: str | None = None, limit: int, seed: int = 0
 ) -> Pixels:
-    """Some of the photos that `evaluate_photos` measures a model on, at the size of its input, as RGB.
+    """Read some of the photos that `evaluate_photos` would use, as RGB at the size of the model's input.
 
     Args:
-        model: The file.
-        photos: As there.
-        split: As there.
-        limit: How many at most, drawn with the seed; what can't be decoded is left out.
-        seed: Of the draw.
+        model: The model file.
+        photos: Folder of photos, as for `evaluate_photos`.
+        split: Split to read, as for `evaluate_photos`.
+        limit: Maximum number of photos, drawn at random; those that can't be decoded are skipped.
+        seed: Random seed of the draw.
 
     Raises:
-        DatasetError: As there, or nothing can be decoded.
+        DatasetError: The folder is unsuitable (see `evaluate_photos`), or no photo can be decoded.
     """
     from edge_runtime import read_model_file, resize_frame
     from trainer.data.images import read_image
 
     found = read_model_file(model)
-    # One mean and std fit any number of channels, and neither counts for pixels.
+    # A single mean and std fit any number of channels; resizing uses neither.
     contract = replace(found.contract, color="rgb", mean=(0.0,), std=(1.0,))
     root, split, chosen = _photos_of(photos, split)
     _require_known(chosen, found.labels)
@@ -164,12 +165,12 @@ def read_rgb_pixels(
         labels.append(found.labels.index(shown[0]))
         paths.append(path)
     if not images:
-        raise DatasetError(f"Expected photos in {photos} that can be read, got none.")
+        raise DatasetError(f"None of the photos in {photos} can be read. Check the files with `edge-trainer check`.")
     return Pixels(np.stack(images), np.array(labels, np.int64), tuple(paths))
 
 
 def _photos_of(photos: str | Path, split: str | None) -> tuple[Path, str, list[tuple[str, tuple[str, ...]]]]:
-    """A folder, the split that is meant, and path and classes of its photos."""
+    """Return the folder, the split's name, and path and classes of its photos."""
     from trainer.data.dataset import survey
 
     found = survey(photos)
@@ -177,21 +178,21 @@ def _photos_of(photos: str | Path, split: str | None) -> tuple[Path, str, list[t
     if split is None:
         split = "test" if "test" in given else "all"
     if split != "all" and split not in given:
-        raise DatasetError(f"Expected a folder {split} in {photos}, there is none. Use --split all.")
+        raise DatasetError(f"{photos} has no {split} folder. Choose the split 'all' to use every photo.")
     return found.root, split, [(photo.path, photo.labels) for photo in found.photos if split in ("all", photo.given)]
 
 
 def _require_known(photos: Iterable[tuple[str, Sequence[str]]], labels: Sequence[str]) -> None:
-    strangers = sorted({label for _, shown in photos for label in shown} - set(labels))
-    if strangers:
+    unknown = sorted({label for _, shown in photos for label in shown} - set(labels))
+    if unknown:
         raise DatasetError(
-            f"Expected class folders named like the model's labels ({_some(list(labels))}), got {_some(strangers)}. "
-            "Rename the folders, or evaluate another model."
+            f"The model has no class {_some(unknown)}; its labels are {_some(list(labels))}. "
+            "Rename the class folders, or evaluate another model."
         )
 
 
 def describe_kernels(backend: BackendInfo) -> str:
-    """What ran a model, in words."""
+    """Describe the backend, threads and kernels that ran a model, for reports."""
     kernels = {
         "on": ", XNNPACK INT8 kernels on",
         "off": f", XNNPACK INT8 kernels off ({backend.int8_kernels_reason})",
@@ -243,7 +244,7 @@ def _evaluate_each_class(
     times: list[float] = []
     for frame in _counted(classifier, frames, split, total or len(labels)):
         prediction = classifier.classify(frame, color="rgb", all_scores=True)
-        assert prediction.scores is not None  # they were asked for
+        assert prediction.scores is not None  # requested above
         scores.append(prediction.scores)
         times.append(prediction.inference_ms)
     classes = len(classifier.labels)

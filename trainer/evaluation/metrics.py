@@ -1,4 +1,4 @@
-"""Figures of a model on a split, from its answers."""
+"""Metrics of a model on one split, computed from its predictions."""
 
 from __future__ import annotations
 
@@ -26,60 +26,59 @@ def evaluation_from_answers(
     kernels: str,
     all_scores: NDArray[np.float32] | None = None,
 ) -> Evaluation:
-    """Counts a model's answers (scikit-learn's precision_recall_fscore_support).
+    """Compute a model's metrics from its predictions (scikit-learn's precision_recall_fscore_support).
 
-    Every class has its row, also one without a picture in the split (zeros). The macro F1 is the mean over the classes
-    that occur, as true class or as answer, which is scikit-learn's convention: a class that the split doesn't have says
-    nothing about the model.
+    Every class gets a row, with zeros if the split has no picture of it. As in scikit-learn, the macro F1 is the mean
+    over the classes that occur as a true or a predicted class.
 
     Args:
-        model: File name.
+        model: File name of the model.
         split: Name of the split.
-        labels: (N,) true class indices.
-        predicted: (N,) top-1 class indices, in the same order.
-        scores: (N,) scores of the top-1 answers, 0–1.
-        label_names: Of the classes, in index order.
-        latency_ms: Median time of inference alone.
-        kernels: What ran the model, for the reader.
-        all_scores: float32 (N, classes), where they are kept.
+        labels: True class indices, length N.
+        predicted: Top-1 class indices, length N, in the same order.
+        scores: Scores of the top-1 predictions, 0–1, length N.
+        label_names: Names of the classes, in index order.
+        latency_ms: Median inference time in milliseconds.
+        kernels: Description of what ran the model, for reports.
+        all_scores: Scores of all classes, float32 (N, classes), 0–1; None if they weren't kept.
 
     Raises:
-        DatasetError: No pictures, sequences of different lengths, or an index that is no class.
+        DatasetError: There are no pictures, the lengths differ, or an index is out of range.
     """
     from sklearn.metrics import precision_recall_fscore_support
 
     true = tuple(int(index) for index in labels)
-    answers = tuple(int(index) for index in predicted)
+    given = tuple(int(index) for index in predicted)
     count, classes = len(true), range(len(label_names))
     if not count:
-        raise DatasetError(f"Expected at least one picture in {split} to measure {model} on, got none.")
-    if not count == len(answers) == len(scores):
+        raise DatasetError(f"The {split} split has no pictures to measure {model} on.")
+    if not count == len(given) == len(scores):
         raise DatasetError(
-            f"Expected as many answers and scores as the {count} pictures of {split}, "
-            f"got {len(answers)} and {len(scores)} from {model}."
+            f"Expected {count} predictions and scores for the pictures of {split}, "
+            f"got {len(given)} and {len(scores)} from {model}."
         )
-    # scikit-learn would leave such an answer out without a word, and the accuracy would be too high.
-    if strangers := sorted(set(true + answers) - set(classes)):
+    # scikit-learn would silently drop such a prediction, and the accuracy would be too high.
+    if outside := sorted(set(true + given) - set(classes)):
         raise DatasetError(
-            f"Expected class indices from 0 to {len(label_names) - 1}, got {strangers[0]} from {model} on {split}. "
-            "The model's labels are not those of the photos."
+            f"Class index {outside[0]} from {model} on {split} is not within 0 and {len(label_names) - 1}. "
+            "The model's labels don't match those of the photos."
         )
     precision, recall, f1, support = precision_recall_fscore_support(
-        true, answers, labels=list(classes), average=None, zero_division=0
+        true, given, labels=list(classes), average=None, zero_division=0
     )
-    occurring = sorted(set(true) | set(answers))
+    occurring = sorted(set(true) | set(given))
     return Evaluation(
         model=model,
         split=split,
         count=count,
-        accuracy=sum(t == a for t, a in zip(true, answers, strict=True)) / count,
+        accuracy=sum(t == a for t, a in zip(true, given, strict=True)) / count,
         macro_f1=math.fsum(float(f1[index]) for index in occurring) / len(occurring),
         classes=tuple(
             ClassMetrics(name, float(precision[i]), float(recall[i]), float(f1[i]), int(support[i]))
             for i, name in enumerate(label_names)
         ),
         labels=true,
-        predicted=answers,
+        predicted=given,
         scores=tuple(float(score) for score in scores),
         latency_ms=float(latency_ms),
         kernels=kernels,
@@ -88,46 +87,50 @@ def evaluation_from_answers(
 
 
 def right_answers(evaluation: Evaluation) -> int:
-    """Number of pictures whose top-1 answer is right."""
+    """Return the number of correct top-1 predictions."""
     return sum(true == answer for true, answer in zip(evaluation.labels, evaluation.predicted, strict=True))
 
 
 def accuracy_interval(evaluation: Evaluation, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of the accuracy (Wilson, 1927), 0–1: what the number of pictures lets one say."""
+    """Return Wilson's score interval of the accuracy (Wilson, 1927), as low and high, 0–1."""
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     n, p = evaluation.count, right_answers(evaluation) / evaluation.count
-    centre = p + z * z / (2 * n)
+    center = p + z * z / (2 * n)
     margin = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    # Rounding may leave the ends of a perfect score a hair beside 0, 1 or the score itself.
-    low, high = (centre - margin) / (1 + z * z / n), (centre + margin) / (1 + z * z / n)
+    # Rounding may push the ends of a perfect score slightly past 0, 1 or the score itself.
+    low, high = (center - margin) / (1 + z * z / n), (center + margin) / (1 + z * z / n)
     return max(0.0, min(low, p)), min(1.0, max(high, p))
 
 
 def agreement(a: Evaluation, b: Evaluation) -> float:
-    """Share of pictures that two models answer alike, right or wrong, in percent.
+    """Return the share of equal predictions of two models, right or wrong, in percent.
 
     Raises:
-        DatasetError: They were measured on different pictures.
+        DatasetError: The two were measured on different pictures.
     """
     require_same_pictures(a, b)
     return 100 * sum(x == y for x, y in zip(a.predicted, b.predicted, strict=True)) / a.count
 
 
 def changed_answers(before: Evaluation, after: Evaluation) -> tuple[int, int]:
-    """Numbers of pictures that only ``before`` has right (lost), and that only ``after`` has right (gained).
+    """Count the pictures that only ``before`` gets right (lost) and those that only ``after`` gets right (gained).
 
     Raises:
-        DatasetError: They were measured on different pictures.
+        DatasetError: The two were measured on different pictures.
     """
     require_same_pictures(before, after)
-    answers = list(zip(before.labels, before.predicted, after.predicted, strict=True))
-    return sum(t == x != y for t, x, y in answers), sum(t == y != x for t, x, y in answers)
+    pairs = list(zip(before.labels, before.predicted, after.predicted, strict=True))
+    return sum(t == x != y for t, x, y in pairs), sum(t == y != x for t, x, y in pairs)
 
 
 def require_same_pictures(a: Evaluation, b: Evaluation) -> None:
-    """Raises a DatasetError unless two evaluations can be compared picture by picture."""
+    """Check that two evaluations can be compared picture by picture.
+
+    Raises:
+        DatasetError: They were measured on different pictures, or in another order.
+    """
     if a.split != b.split or a.labels != b.labels:
         raise DatasetError(
-            f"Expected {a.model} and {b.model} to be measured on the same pictures in the same order, "
-            f"got {a.count} of {a.split} and {b.count} of {b.split}. Evaluate both on one split."
+            f"{a.model} and {b.model} were not measured on the same pictures in the same order "
+            f"({a.count} of {a.split}, {b.count} of {b.split}). Evaluate both on one split."
         )

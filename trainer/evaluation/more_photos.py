@@ -1,8 +1,8 @@
-"""What more photos would bring: how the accuracy of a head grows with the photos that it learns from.
+"""Learning curve over the number of photos: how much more accuracy would more photos bring?
 
-Photos are held out at random, class by class, and a logistic regression on the frozen backbone's features learns from a
-quarter, half and all of the others; the mean over several draws. The backbone has seen none of them, so the accuracy is
-an honest one, of many more photos than a small test split holds.
+In each of several random draws, a quarter of each class's photos is held out, and a logistic regression on the frozen
+backbone's features learns from a quarter, half and all of the rest. The backbone has seen none of the photos, so the
+mean accuracy is unbiased, and it rests on far more photos than a small test split has.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 _DRAWS = 8
 _HELD_OUT = 0.25
 _SHARES = (0.25, 0.5, 1.0)
-_STRENGTH = 0.03  # inverse, of the L2 penalty; from 0.003 to 10 it made a point of difference on clothing
+_STRENGTH = 0.03  # inverse L2 penalty; 0.003 to 10 differ by a point on the clothing data set
 
 
 def accuracy_by_photos(features: Features, *, seed: int) -> tuple[tuple[float, float], ...]:
-    """Learns from more and more photos.
+    """Measure the accuracy of a head that learns from more and more photos.
 
     Args:
-        features: Of a backbone that was trained on other pictures, two photos of each class at least.
-        seed: Of the draws.
+        features: Features from a backbone that wasn't trained on these photos, with at least two photos per class.
+        seed: Random seed of the draws.
 
     Returns:
-        Mean number of photos of a class and accuracy, 0–1, growing; shares that come to the same number once.
+        Mean number of photos per class and accuracy (0–1), by rising number; equal numbers appear once.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -44,8 +44,8 @@ def accuracy_by_photos(features: Features, *, seed: int) -> tuple[tuple[float, f
             chosen = np.concatenate([one[: max(1, round(share * len(one)))] for one in rest])
             model = LogisticRegression(C=_STRENGTH, max_iter=100, tol=1e-3)
             model.fit(features.values[chosen], features.labels[chosen])
-            answers = model.predict(features.values[held_out])
+            predicted = model.predict(features.values[held_out])
             right.setdefault(len(chosen) / len(members), []).append(
-                float((answers == features.labels[held_out]).mean())
+                float((predicted == features.labels[held_out]).mean())
             )
     return tuple((photos, float(np.mean(found))) for photos, found in sorted(right.items()))

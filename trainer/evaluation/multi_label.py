@@ -1,4 +1,4 @@
-"""Figures of a model that answers each class by itself, and the score from which it says that a class is there."""
+"""Metrics of multi-label models, and the score threshold of each class."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelMetrics(ClassMetrics):
-    """One class's figures, 0–1 (scikit-learn's).
+    """Metrics of one class, 0–1 (scikit-learn's).
 
     Attributes:
-        threshold: From this score on it counts as there.
-        average_precision: Area under the precision-recall curve; None where no picture shows the class.
-        roc_auc: Area under the ROC curve; None where all pictures or none show it.
+        threshold: Score from which the class is predicted.
+        average_precision: Area under the precision-recall curve; None if no picture shows the class.
+        roc_auc: Area under the ROC curve; None if all pictures or none show the class.
     """
 
     threshold: float
@@ -32,16 +32,16 @@ class LabelMetrics(ClassMetrics):
 
 @dataclass(frozen=True, kw_only=True)
 class MultiLabelEvaluation(Evaluation):
-    """A model that is asked of each picture for each class: is it there?
+    """Evaluation of a model that predicts each class on its own.
 
-    Each such question is one of the ``count`` answers, picture by picture in the classes' order: ``labels`` and
-    ``predicted`` are 1 for yes and 0 for no, ``scores`` are the class's. ``accuracy`` is the share of right answers
-    (1 minus the Hamming loss).
+    Each class of each picture counts as one of the ``count`` predictions, picture by picture in the order of the
+    classes: ``labels`` and ``predicted`` are 1 (present) or 0, ``scores`` are the class's scores. ``accuracy`` is the
+    share of correct ones (1 minus the Hamming loss).
 
     Attributes:
-        classes: Per class.
-        mean_average_precision: Mean of the classes' average precision (mAP); None where no class occurs.
-        subset_accuracy: Share of pictures whose classes are all right, none missing and none too many.
+        classes: Metrics of each class.
+        mean_average_precision: Mean of the classes' average precision (mAP); None if no class occurs.
+        subset_accuracy: Share of pictures whose classes are all correct, none missing and none extra.
     """
 
     classes: tuple[LabelMetrics, ...]
@@ -50,25 +50,29 @@ class MultiLabelEvaluation(Evaluation):
 
     @property
     def pictures(self) -> int:
-        """Number of pictures that were asked about."""
+        """Number of pictures that were measured."""
         return self.count // len(self.classes)
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """From which score on each class counts as there."""
+        """Score threshold of each class."""
         return tuple(metrics.threshold for metrics in self.classes)
 
     def by_picture(self, answers: Sequence[Any]) -> NDArray[Any]:
-        """``labels``, ``predicted`` or ``scores`` as (pictures, classes)."""
+        """Reshape ``labels``, ``predicted`` or ``scores``.
+
+        Returns:
+            int64 or float64 (pictures, classes).
+        """
         return np.asarray(answers).reshape(self.pictures, len(self.classes))
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return a JSON-serializable dict."""
         return {name: value for name, value in super().to_dict().items() if name != "confusion"}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> MultiLabelEvaluation:
-        """From what `to_dict` gave."""
+        """Restore an evaluation from the dict of `to_dict`."""
         tuples = {name: tuple(values[name]) for name in ("labels", "predicted", "scores")}
         classes = tuple(LabelMetrics(**metrics) for metrics in values["classes"])
         return cls(**{**values, **tuples, "classes": classes})
@@ -84,41 +88,40 @@ def evaluation_from_scores(
     kernels: str,
     thresholds: Sequence[float] = (),
 ) -> MultiLabelEvaluation:
-    """Counts a model's answers.
+    """Compute a multi-label model's metrics from its scores.
 
-    The macro F1 and the mean average precision are means over the classes that some picture shows.
+    The macro F1 and the mean average precision are means over the classes that at least one picture shows.
 
     Args:
-        model: File name.
+        model: File name of the model.
         split: Name of the split.
-        truth: (N, classes), 1 for what is in the picture, else 0.
-        scores: (N, classes), 0–1.
-        label_names: Of the classes, in index order.
-        latency_ms: Median time of inference alone.
-        kernels: What ran the model, for the reader.
-        thresholds: From which score on a class counts as there; empty: those that serve these pictures best.
+        truth: Integers (N, classes), 1 if the picture shows the class, else 0.
+        scores: float32 or float64 (N, classes), 0–1.
+        label_names: Names of the classes, in index order.
+        latency_ms: Median inference time in milliseconds.
+        kernels: Description of what ran the model, for reports.
+        thresholds: Score threshold of each class. Empty: those with the best F1 on these pictures.
 
     Raises:
-        DatasetError: No pictures, or scores of another shape.
+        DatasetError: There are no pictures, or the shapes differ.
     """
     from sklearn.metrics import average_precision_score, precision_recall_fscore_support, roc_auc_score
 
     if not len(truth) or truth.shape != scores.shape or truth.shape[1] != len(label_names):
         raise DatasetError(
-            f"Expected scores of {len(label_names)} classes for at least one picture of {split}, got "
-            f"{scores.shape[0]} × {scores.shape[-1]} from {model} for {len(truth)} pictures. "
-            "The model's labels are not those of the photos."
+            f"Expected scores of {len(label_names)} classes for {len(truth) or 'at least one'} pictures of {split}, "
+            f"got {scores.shape[0]} × {scores.shape[-1]} from {model}. Its labels don't match those of the photos."
         )
     thresholds = tuple(thresholds) or fit_thresholds(truth, scores)
     truth = np.asarray(truth, np.int64)
     predicted = np.asarray(scores >= np.asarray(thresholds), np.int64)
-    columns = range(len(label_names))  # one by one: scikit-learn takes a table of one column for something else
+    columns = range(len(label_names))  # one by one: scikit-learn reads a one-column table differently
     each = [
         precision_recall_fscore_support(truth[:, i], predicted[:, i], pos_label=1, average="binary", zero_division=0)
         for i in columns
     ]
     shown = [i for i in columns if truth[:, i].any()]
-    # Both are sums of many parts: rounded, so that what is perfect is 1.
+    # Both are sums of many parts; rounding makes a perfect score exactly 1.
     precisions = {i: round(float(average_precision_score(truth[:, i], scores[:, i])), 9) for i in shown}
     areas = {i: round(float(roc_auc_score(truth[:, i], scores[:, i])), 9) for i in shown if not truth[:, i].all()}
     right = truth == predicted
@@ -152,14 +155,14 @@ def evaluation_from_scores(
 
 
 def fit_thresholds(truth: NDArray[Any], scores: NDArray[np.floating[Any]]) -> tuple[float, ...]:
-    """The score of each class from which F1 is greatest; of equal ones, the nearest to 0.5.
+    """Find the score threshold of each class that maximizes its F1; of equal ones, the nearest to 0.5.
 
-    A threshold lies halfway between two scores that occur, where neither rounding nor the next picture tips it. A class
+    A threshold lies halfway between two scores that occur, so neither rounding nor the next picture tips it. A class
     that no picture shows gets 0.5.
 
     Args:
-        truth: (N, classes), 1 for what is in the picture, else 0.
-        scores: (N, classes), 0–1.
+        truth: Integers (N, classes), 1 if the picture shows the class, else 0.
+        scores: float32 or float64 (N, classes), 0–1.
     """
     from sklearn.metrics import precision_recall_curve
 
@@ -170,7 +173,7 @@ def fit_thresholds(truth: NDArray[Any], scores: NDArray[np.floating[Any]]) -> tu
             continue
         precision, recall, occurring = precision_recall_curve(shown, column)
         total = precision + recall
-        f1 = (2 * precision * recall / np.where(total > 0, total, 1))[:-1]  # the last one is of no threshold
+        f1 = (2 * precision * recall / np.where(total > 0, total, 1))[:-1]  # the last value has no threshold
         halfway = (occurring + np.concatenate([[0.0], occurring[:-1]])) / 2
         best = np.flatnonzero(f1 >= f1.max() - 1e-12)
         thresholds.append(float(halfway[best[np.abs(halfway[best] - 0.5).argmin()]]))
@@ -178,10 +181,10 @@ def fit_thresholds(truth: NDArray[Any], scores: NDArray[np.floating[Any]]) -> tu
 
 
 def thresholds_of(evaluation: Evaluation | None) -> tuple[float, ...]:
-    """Those that an evaluation was made with; empty where there are none."""
+    """Return the thresholds of a multi-label evaluation; empty for any other."""
     return evaluation.thresholds if isinstance(evaluation, MultiLabelEvaluation) else ()
 
 
 def read_evaluation(values: dict[str, Any]) -> Evaluation:
-    """An evaluation of either kind from what its ``to_dict`` gave."""
+    """Restore an evaluation of either kind from the dict of its ``to_dict``."""
     return (MultiLabelEvaluation if "subset_accuracy" in values else Evaluation).from_dict(values)

@@ -1,4 +1,4 @@
-"""The Pareto front: what no other beats in both cost and value."""
+"""The Pareto front of cost and value."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> tuple[int, ...]:
-    """Indices of the points that no other one beats, by rising cost; of equal points, the first.
+    """Return the indices of the points that no other point beats, by rising cost; of equal points, the first.
 
     Args:
-        points: Cost (the less, the better) and value (the more, the better).
+        points: Cost (lower is better) and value (higher is better) of each point.
     """
     front: list[int] = []
     for index in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1])):

@@ -1,4 +1,4 @@
-"""What else there is to say of a model on a split: rarer classes, second guesses, its scores, and how sure we are."""
+"""Further metrics of a model on a split: confidence intervals, weighted F1, top-k accuracy, calibration."""
 
 from __future__ import annotations
 
@@ -30,21 +30,20 @@ _DRAWS_AT_A_TIME = 1_000_000
 
 @dataclass(frozen=True)
 class Quality:
-    """Figures of a model on a split. Shares 0–1; intervals hold 95%.
+    """Further metrics of a model on a split. Shares are 0–1, intervals cover 95%.
 
     Attributes:
         accuracy_interval: Wilson's score interval (Wilson, 1927).
-        macro_f1_interval: By the bootstrap (Efron, 1979).
-        weighted_f1: Mean of the classes' F1, by their pictures.
-        balanced_accuracy: Mean of the recalls of the classes that the split has.
-        top_k: 5 where there are more than 5 classes; 2 where there are 3 to 5; 0: there are too few, or only the best
-            scores were kept.
-        top_k_accuracy: Share of pictures whose class is among the best ``top_k``; None where that is 0.
+        macro_f1_interval: Bootstrap interval (Efron, 1979).
+        weighted_f1: Mean of the classes' F1, weighted by support.
+        balanced_accuracy: Mean recall of the classes in the split.
+        top_k: 5 with more than 5 classes, 2 with 3 to 5. 0 with fewer, or if only the top-1 scores were kept.
+        top_k_accuracy: Share of pictures whose class is among the ``top_k`` best scores; None if ``top_k`` is 0.
         calibration_error: Expected calibration error (ECE), in 15 bins.
-        calibration_error_interval: By the bootstrap.
-        brier: Brier score (Brier, 1950): squared distance of the scores from the truth, 0 to 2; None where only the
-            best scores were kept.
-        reliability: The answers by their score.
+        calibration_error_interval: Bootstrap interval.
+        brier: Brier score (Brier, 1950), the squared distance of the scores from the truth, 0–2; None if only the top-1
+            scores were kept.
+        reliability: Predictions binned by score.
     """
 
     accuracy_interval: tuple[float, float]
@@ -59,16 +58,16 @@ class Quality:
     reliability: tuple[ReliabilityBin, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return a JSON-serializable dict."""
         return asdict(self)
 
 
 def measure_quality(evaluation: Evaluation, *, seed: int = 0) -> Quality:
-    """Computes a model's figures from its answers, by scikit-learn where it has them.
+    """Compute a model's further metrics, with scikit-learn where it has them.
 
     Args:
-        evaluation: With ``all_scores`` for all of them.
-        seed: Of the bootstrap.
+        evaluation: Evaluation of the model; needs ``all_scores`` for the top-k accuracy and the Brier score.
+        seed: Random seed of the bootstrap.
     """
     from sklearn.metrics import f1_score, recall_score
 
@@ -86,7 +85,7 @@ def measure_quality(evaluation: Evaluation, *, seed: int = 0) -> Quality:
         accuracy_interval=accuracy_interval(evaluation),
         macro_f1_interval=bootstrap_interval(macro_f1s, evaluation.count, seed=seed),
         weighted_f1=float(f1_score(labels, predicted, average="weighted", zero_division=0)),
-        # What balanced_accuracy_score gives, without its warning where an answer is a class that the split hasn't.
+        # balanced_accuracy_score, without its warning about predicted classes that the split doesn't have.
         balanced_accuracy=float(recall_score(labels, predicted, labels=np.unique(labels), average="macro")),
         top_k=k,
         top_k_accuracy=top_k,
@@ -100,12 +99,12 @@ def measure_quality(evaluation: Evaluation, *, seed: int = 0) -> Quality:
 def bootstrap_interval(
     statistic: Callable[[NDArray[np.int64]], NDArray[np.float64]], count: int, *, seed: int
 ) -> tuple[float, float]:
-    """Percentile interval of the bootstrap, 95% (Efron, 1979), widened to hold the statistic itself where it doesn't.
+    """Return the 95% percentile interval of the bootstrap (Efron, 1979), widened to include the statistic itself.
 
     Args:
-        statistic: Takes indices of pictures (samples, count), some of them drawn more than once; gives (samples,).
-        count: Pictures.
-        seed: Of the draws; the same gives the same interval.
+        statistic: Function of picture indices (samples, count), drawn with replacement, that returns (samples,) values.
+        count: Number of pictures.
+        seed: Random seed of the draws.
     """
     rng = np.random.default_rng(seed)
     at_a_time = max(1, _DRAWS_AT_A_TIME // count)
@@ -119,9 +118,9 @@ def bootstrap_interval(
 
 
 def _macro_f1s(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
-    """(samples,) of (samples, N) each, over the classes that occur, as `Evaluation.macro_f1`.
+    """Return the macro F1 of each sample, (samples,), over the classes that occur, as in `Evaluation.macro_f1`.
 
-    scikit-learn's takes them one by one, a hundred times as long.
+    scikit-learn would need a call for each sample and take a hundred times as long.
     """
     samples = len(labels)
     offsets = classes * np.arange(samples)[:, None]
@@ -137,9 +136,9 @@ def _macro_f1s(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes:
 
 
 def _top_k(evaluation: Evaluation) -> tuple[int, float | None]:
-    """As the device answers: of equal scores, of which INT8 has many, the lower index first.
+    """Return k and the top-k accuracy, ranking as the device does.
 
-    scikit-learn's top_k_accuracy_score has the higher one first.
+    Of equal scores, common in INT8, the lower index ranks first; scikit-learn ranks the higher one first.
     """
     classes = len(evaluation.classes)
     if evaluation.all_scores is None or classes < 3:

@@ -1,4 +1,4 @@
-"""Whether a score means what it says: of the answers with a score of 0.9, are 90% right?"""
+"""Calibration: are 90% of the predictions with a score of 0.9 correct?"""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from trainer.types import Evaluation
 
 BINS = 15
-"""Of equal width, as in Guo et al., "On Calibration of Modern Neural Networks", 2017."""
+"""Number of bins of equal width, as in Guo et al., "On Calibration of Modern Neural Networks", 2017."""
 
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """The answers whose scores lie between two values.
+    """Predictions whose scores lie within one bin.
 
     Attributes:
-        low: Scores above this, 0–1.
-        high: Scores up to this.
-        count: Answers.
-        score: Their mean score; 0 where there are none.
-        accuracy: Share of them that is right; 0 where there are none.
+        low: Lower bound of the scores, exclusive, 0–1.
+        high: Upper bound of the scores, inclusive, 0–1.
+        count: Number of predictions.
+        score: Mean score; 0 in an empty bin.
+        accuracy: Share of correct predictions; 0 in an empty bin.
     """
 
     low: float
@@ -38,7 +38,7 @@ class ReliabilityBin:
 
 
 def reliability(evaluation: Evaluation) -> tuple[ReliabilityBin, ...]:
-    """A model's answers by their score, in `BINS` bins: the numbers of a reliability diagram."""
+    """Bin a model's predictions by score into `BINS` bins, the values of a reliability diagram."""
     right, scores = right_and_scores(evaluation)
     bins = score_bins(scores)
     count, hits, total = (np.bincount(bins, weights, minlength=BINS) for weights in (None, right, scores))
@@ -50,23 +50,23 @@ def reliability(evaluation: Evaluation) -> tuple[ReliabilityBin, ...]:
 
 
 def calibration_error(evaluation: Evaluation) -> float:
-    """A model's expected calibration error, 0–1: `calibration_errors` of all its answers."""
+    """Return a model's expected calibration error (ECE), 0–1."""
     right, scores = right_and_scores(evaluation)
     return float(calibration_errors(right[None], scores[None])[0])
 
 
 def calibration_errors(right: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Expected calibration error: how far score and accuracy lie apart, as the mean over the answers, 0–1.
+    """Compute the expected calibration error (ECE): the mean distance between score and accuracy, 0–1.
 
-    Guo et al., 2017, equation 3. Chance alone makes it larger than it is, the more so the fewer pictures there are
-    (Kumar et al., "Verified Uncertainty Calibration", 2019).
+    Guo et al., 2017, equation 3. Chance inflates it, more so with fewer pictures (Kumar et al., "Verified Uncertainty
+    Calibration", 2019).
 
     Args:
-        right: (samples, N) 1 where the answer is right, else 0.
-        scores: (samples, N) of the answers, 0–1.
+        right: float64 (samples, N), 1 if the prediction is correct, else 0.
+        scores: float64 (samples, N), scores of the predictions, 0–1.
 
     Returns:
-        (samples,) of each sample of answers.
+        float64 (samples,), the error of each sample of predictions.
     """
     samples, count = right.shape
     cells = score_bins(scores) + BINS * np.arange(samples)[:, None]
@@ -76,9 +76,12 @@ def calibration_errors(right: NDArray[np.float64], scores: NDArray[np.float64]) 
 
 
 def right_and_scores(evaluation: Evaluation) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(N,) 1 where what has the score is true, else 0; and (N,) the score, 0–1.
+    """Return whether each prediction is correct, and its score.
 
-    What has it is the top-1 answer; or with several labels a photo, of each class of each photo, that it is there.
+    In a multi-label evaluation a score predicts that a class is present, for each class of each picture.
+
+    Returns:
+        float64 (N,), 1 if correct (multi-label: present), else 0; and float64 (N,), the scores, 0–1.
     """
     if isinstance(evaluation, MultiLabelEvaluation):
         return np.asarray(evaluation.labels, np.float64), np.asarray(evaluation.scores, np.float64)
@@ -87,6 +90,13 @@ def right_and_scores(evaluation: Evaluation) -> tuple[NDArray[np.float64], NDArr
 
 
 def score_bins(scores: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The bin of each score; a bin holds its upper end."""
+    """Return the bin of each score; a bin includes its upper bound.
+
+    Args:
+        scores: Scores of any shape, float64, 0–1.
+
+    Returns:
+        int64 of the same shape, 0 to ``BINS - 1``.
+    """
     bins: NDArray[np.int64] = np.clip(np.ceil(scores * BINS) - 1, 0, BINS - 1).astype(np.int64)
     return bins

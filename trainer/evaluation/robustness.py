@@ -1,7 +1,7 @@
-"""How a model fares on pictures that are worse than those it learned from: blurred, noisy, dark, compressed, turned.
+"""Robustness of a model to corrupted pictures: blurred, noisy, dark, compressed, rotated.
 
 In the spirit of Hendrycks & Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and
-Perturbations", 2019: fixed kinds of corruption, each in several severities, which training need not know.
+Perturbations", 2019: fixed corruptions in several severities, independent of the augmentation in training.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 def measure_robustness(
     models: Mapping[str, Path], pixels: Pixels, *, photos: int, seed: int = 0
 ) -> dict[str, tuple[Robustness, ...]]:
-    """Measures model files on the same corrupted copies of some pictures, through the runtime.
+    """Measure model files on the same corrupted pictures, through the runtime.
 
     Args:
-        models: ``.tflite`` files by any name.
-        pixels: Pictures at the size of the networks' input.
-        photos: How many of them at most, drawn with the seed.
-        seed: Of the draw and of the corruptions.
+        models: ``.tflite`` files by name.
+        pixels: Pictures, resized to the networks' input.
+        photos: Maximum number of pictures, drawn at random.
+        seed: Random seed of the draw and of the corruptions.
 
     Returns:
-        By name: the pictures as they are, then each kind by rising severity.
+        Results by model name: the unchanged pictures first, then each corruption by rising severity.
     """
     from contextlib import ExitStack
 
@@ -43,25 +43,28 @@ def measure_robustness(
     images, labels = pixels.images[chosen], pixels.labels[chosen]
     measured: dict[str, list[Robustness]] = {name: [] for name in models}
     with ExitStack() as opened:
-        # Any number of threads gives the same answers.
+        # The number of threads does not change the predictions.
         classifiers = {n: opened.enter_context(Classifier(path, num_threads=1)) for n, path in models.items()}
         for kind, severity, amount in _all_corruptions():
             corrupted = [corrupt(image, kind, severity, seed=seed + n) for n, image in enumerate(images)]
             for name, classifier in classifiers.items():
-                answers = [classifier.classify(image, color="rgb", top_k=1).categories[0].index for image in corrupted]
-                accuracy = float(np.mean(answers == labels))
+                indices = [classifier.classify(image, color="rgb", top_k=1).categories[0].index for image in corrupted]
+                accuracy = float(np.mean(indices == labels))
                 measured[name].append(Robustness(kind, severity, amount, accuracy, len(labels)))
     return {name: tuple(found) for name, found in measured.items()}
 
 
 def corrupt(image: NDArray[np.uint8], kind: str, severity: int, *, seed: int = 0) -> NDArray[np.uint8]:
-    """A corrupted copy of a picture.
+    """Return a corrupted copy of a picture.
 
     Args:
         image: uint8 (H, W, 3) RGB, 0–255.
-        kind: As `Robustness.kind`.
+        kind: Corruption, one of `Robustness.kind`.
         severity: 1 to 3; 0 for ``"none"``.
-        seed: Of the noise and the side that it is turned to.
+        seed: Random seed of the noise and of the direction of rotation.
+
+    Returns:
+        uint8 (H, W, 3) RGB, 0–255.
     """
     change, amounts, _ = _CORRUPTIONS[kind]
     corrupted: NDArray[np.uint8] = change(image, amounts[severity - (kind != "none")], np.random.default_rng(seed))
@@ -69,7 +72,7 @@ def corrupt(image: NDArray[np.uint8], kind: str, severity: int, *, seed: int = 0
 
 
 def _all_corruptions() -> Iterator[tuple[str, int, str]]:
-    """Kind, severity and amount of each, in order."""
+    """Yield kind, severity and amount of each corruption, in order."""
     for kind, (_, amounts, said) in _CORRUPTIONS.items():
         for severity, amount in enumerate(amounts, kind != "none"):
             yield kind, severity, said.format(amount)
@@ -90,7 +93,7 @@ def _noise(image: NDArray[np.uint8], deviation: float, rng: np.random.Generator)
 
 
 def _darken(image: NDArray[np.uint8], light: float, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Less light, and shot noise, whose variance is the light itself, as of a sensor that holds 1,000 electrons."""
+    """Dim the light and add shot noise, whose variance is the light itself, for a sensor that holds 1,000 electrons."""
     electrons = image * np.float32(light * 1000 / 255)
     electrons += np.sqrt(electrons) * rng.standard_normal(image.shape, np.float32)
     return _as_pixels(electrons * np.float32(255 / 1000))
@@ -109,7 +112,7 @@ def _jpeg(image: NDArray[np.uint8], quality: float, rng: np.random.Generator) ->
 
 
 def _rotate(image: NDArray[np.uint8], degrees: float, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """To one side or the other; the corners are mirrored, so that no black ones tell it."""
+    """Rotate to either side, with mirrored corners, since black ones would give the rotation away."""
     import cv2
 
     height, width = image.shape[:2]
@@ -117,13 +120,13 @@ def _rotate(image: NDArray[np.uint8], degrees: float, rng: np.random.Generator) 
     return np.asarray(cv2.warpAffine(image, turn, (width, height), borderMode=cv2.BORDER_REFLECT_101), np.uint8)
 
 
-# What does it, how much in each severity, and how that is said.
+# Function, amount by severity, and a text for the amount.
 _Change = Callable[["NDArray[np.uint8]", float, np.random.Generator], "NDArray[np.uint8]"]
 _CORRUPTIONS: dict[str, tuple[_Change, tuple[float, ...], str]] = {
-    "none": (_keep, (0,), "as they are"),
-    "blur": (_blur, (0.005, 0.01, 0.02), "σ {:.1%} of the side"),
+    "none": (_keep, (0,), "unchanged"),
+    "blur": (_blur, (0.005, 0.01, 0.02), "σ {:.1%} of the height"),
     "noise": (_noise, (0.04, 0.08, 0.16), "σ {:.0%} of the range"),
-    "darkness": (_darken, (0.5, 0.25, 0.1), "{:.0%} of the light"),
+    "darkness": (_darken, (0.5, 0.25, 0.1), "{:.0%} brightness"),
     "jpeg": (_jpeg, (30, 15, 7), "quality {:.0f}"),
     "rotation": (_rotate, (10, 20, 40), "{:.0f}°"),
 }

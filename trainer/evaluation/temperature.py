@@ -1,4 +1,4 @@
-"""Temperature scaling: one number that makes a network's scores mean what they say."""
+"""Temperature scaling: calibrate a network's scores with one number."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _STEPS = 40
 
 
 def fit_temperature(evaluation: Evaluation) -> float:
-    """The temperature that makes the right answers of a split most likely (Guo et al., 2017, section 4.2).
+    """Fit the temperature that maximizes the likelihood of the true classes (Guo et al., 2017, section 4.2).
 
-    The logits are to be divided by it; which class is best, or whether a sigmoid says rather yes than no, doesn't
-    change. It is kept from 0.1 to 10: where all the answers are right, no temperature would be too low.
+    Dividing the logits by it changes neither the order of the classes nor on which side of 0.5 a sigmoid lies. It is
+    limited to 0.1–10, since with only correct predictions the likelihood would rise without end.
 
     Args:
-        evaluation: Of a float network, on the validation split.
+        evaluation: Evaluation of a float network on the validation split.
 
     Returns:
-        The temperature; 1 where there were so many classes that not all of their scores were kept.
+        The temperature; 1 if there were too many classes to keep all scores.
     """
     if isinstance(evaluation, MultiLabelEvaluation):
         # A sigmoid is the softmax of its logit and 0.
@@ -38,9 +38,9 @@ def fit_temperature(evaluation: Evaluation) -> float:
         return 1.0
     else:
         all_scores, labels = evaluation.all_scores.astype(np.float64), np.asarray(evaluation.labels)
-    # Up to a constant for each picture, which softmax takes out again, these are the logits.
+    # The logits, up to a constant for each picture, which softmax cancels.
     logits = np.log(np.maximum(all_scores, np.finfo(np.float32).tiny))
-    # The likelihood is concave in 1/T, so its slope is 0 once: halve the range of log T around there.
+    # The likelihood is concave in 1/T and its slope has one zero: bisect log T.
     low, high = np.log(_LEAST), np.log(_MOST)
     for _ in range(_STEPS):
         middle = (low + high) / 2
@@ -49,19 +49,18 @@ def fit_temperature(evaluation: Evaluation) -> float:
 
 
 def scale_logits(network: Any, temperature: float) -> None:
-    """Divides a network's logits by a temperature, in place: the last dense layer's kernel and bias.
+    """Divide a network's logits by a temperature, in place, through the weights of its last dense layer.
 
     Args:
-        network: A Keras model that ends in the dense layer of `backbones.build_model` and softmax or
-            sigmoid.
-        temperature: From `fit_temperature`.
+        network: Keras model from `backbones.build_model`, which ends in a dense layer and softmax or sigmoid.
+        temperature: Temperature from `fit_temperature`.
     """
     head = network.get_layer(HEAD_LAYER)
     head.set_weights([weights / temperature for weights in head.get_weights()])
 
 
 def _too_sure(logits: NDArray[np.float64], labels: NDArray[np.int64], temperature: float) -> bool:
-    """Whether the right answers become more likely with a higher temperature."""
+    """Return True if a higher temperature would make the true classes more likely."""
     scaled = logits / temperature
     scores = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     scores /= scores.sum(axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""When a model should say that it doesn't know: the threshold that the device applies, and what it does to answers."""
+"""The certainty threshold below which the device reports "unknown", and its effect."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _DIGITS = 10**4
 
 
 def fit_unknown(evaluation: Evaluation, keep: float) -> UnknownThreshold | None:
-    """The highest threshold that lets so many of the right answers pass.
+    """Fit the highest certainty threshold that keeps a given share of the correct predictions.
 
     Args:
-        evaluation: Of the very file that carries the threshold, on the validation split, with ``all_scores``.
-        keep: Share of the right answers, 0–1; 0: no threshold.
+        evaluation: Evaluation, with ``all_scores``, of the file that will carry the threshold on the validation split.
+        keep: Share of the correct predictions to keep, 0–1; 0 for no threshold.
 
     Returns:
-        None where nothing is to be kept, or where no answer is right.
+        The threshold; None if ``keep`` is 0, scores are missing, or no prediction is correct.
     """
     from edge_runtime.inference.postprocess import certainty
     from edge_runtime.model.manifest import UnknownThreshold
@@ -35,13 +35,17 @@ def fit_unknown(evaluation: Evaluation, keep: float) -> UnknownThreshold | None:
     if not len(sure):
         return None
     lost = min(int((1 - keep) * len(sure) + 1e-9), len(sure) - 1)
-    # Rounded down, so that a picture on the very edge passes whatever the device rounds.
+    # Rounded down, so that a picture on the edge passes however the device rounds.
     least = max(floor(float(sure[lost]) * _DIGITS) / _DIGITS, 0.0)
     return UnknownThreshold(least, float((sure >= least).mean()), len(sure))
 
 
 def unknown_shares(evaluation: Evaluation, threshold: UnknownThreshold) -> tuple[float | None, float | None]:
-    """Shares of the right and of the wrong answers that a threshold calls unknown, 0–1; None where there are none."""
+    """Return the shares of the correct and of the wrong predictions that a threshold turns into "unknown".
+
+    Returns:
+        Two shares, 0–1; None for a share of no predictions.
+    """
     from edge_runtime.inference.postprocess import certainty
 
     if evaluation.all_scores is None:

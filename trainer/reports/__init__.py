@@ -1,1 +1,1 @@
-"""What a run tells people: pages, figures, text."""
+"""Reports about a run: pages, model card, figures, tables for the terminal."""

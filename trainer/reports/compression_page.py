@@ -1,4 +1,4 @@
-"""Makes ``compression.html``: what each step of the compression brought and what it cost, on one page."""
+"""Renders ``compression.html``: accuracy and cost of each step of the compression."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from trainer.evaluation.pareto import pareto_front
 from trainer.reports.figures.scatter import Look, looks, scatter_svg
 from trainer.reports.figures.svg import inline_svg
-from trainer.reports.report_page import page_template
+from trainer.reports.rendering import page_template
 from trainer.reports.texts import (
     KIND_NAMES,
     SPLIT_NAMES,
@@ -29,28 +29,31 @@ SCHEMA_VERSION = 1
 PAGE_NAME = "compression.html"
 
 _DOWNLOAD_STEPS = {"sparse": "Magnitude pruning", "clustered": "Weight clustering"}
-_SAME_LATENCY = 0.05  # a smaller change is the machine's unrest
+_SAME_LATENCY = 0.05  # smaller changes are noise
 _SHOWN_SPARSITY = 0.01
 _SHOWN_LAYERS = 12
 
 
 @dataclass(frozen=True)
 class CompressionContent:
-    """Everything that the compression report tells.
+    """Contents of the compression report.
 
     Attributes:
-        title: Of the page, for example the photo folder's name.
-        variants: Every model file of the run, in the order they were made; one is the baseline.
-        rungs: The ways to quantize that were tried, in order.
-        max_drop: Points of percent that INT8 may lose against its own float network.
+        title: Title of the page, such as the photo folder's name.
+        variants: Every model file of the run, in the order of creation; exactly one is the baseline.
+        rungs: Steps of the quantization ladder that were tried, in order.
+        max_drop: Allowed accuracy drop of INT8 against its own float network, in percentage points.
         layer_errors: Layer and error of its INT8 output, in steps of the output's scale; worst first.
         layer_sparsity: Share of zero weights by layer, 0–1.
         layer_widths: Layer, channels before and after channel pruning.
-        calibration: Number of pictures, and how much two disjoint sets of so many disagree; 0 where they agree.
-        conditions: Machine, backend and threads of the speeds, in words.
-        split: Whose accuracies are compared and plotted.
-        count: Pictures of that split.
+        calibration: Number of pictures, and disagreement of two disjoint calibration sets of that size; 0 is none.
+        conditions: Description of machine, backend and threads of the speed measurement.
+        split: Split whose accuracies are compared and plotted.
+        count: Number of pictures in that split; 0 if unknown.
         notes: Warnings and remarks, each a sentence.
+
+    Raises:
+        ValueError: There isn't exactly one baseline, or a variant wasn't measured on the split.
     """
 
     title: str
@@ -69,33 +72,32 @@ class CompressionContent:
     def __post_init__(self) -> None:
         baselines = [variant.name for variant in self.variants if variant.baseline]
         if len(baselines) != 1:
-            raise ValueError(f"Expected one variant as the baseline, got {', '.join(baselines) or 'none'}. Mark one.")
+            raise ValueError(f"Mark exactly one variant as the baseline, not {', '.join(baselines) or 'none'}.")
         for variant in self.variants:
             if self.split not in variant.accuracies:
                 raise ValueError(
-                    f"Expected {variant.name}'s accuracy on {self.split!r}, got {sorted(variant.accuracies)}. "
-                    "Measure it."
+                    f"{variant.name} has no accuracy on {self.split!r}, only on {sorted(variant.accuracies)}."
                 )
 
     @property
     def baseline(self) -> Variant:
-        """What the others are compared with."""
+        """Variant that the others are compared with."""
         return next(variant for variant in self.variants if variant.baseline)
 
     @property
     def edge(self) -> Variant | None:
-        """The INT8 model that ships; None where there is none beside the baseline."""
+        """INT8 model that ships; None if there is none besides the baseline."""
         ships = (v for v in self.variants if v.ships and v.precision in ("int8", "mixed") and not v.baseline)
         return next(ships, None)
 
     def before(self, variant: Variant) -> Variant | None:
-        """The network that a step began with, in the same precision; the teacher is nobody's beginning."""
+        """Return the variant that a step started from, in the same precision; never the teacher."""
         earlier = self.variants[: self.variants.index(variant)]
         same = (v for v in reversed(earlier) if v.precision == variant.precision)
         return next((v for v in same if v.network not in (variant.network, "teacher")), None)
 
     def step(self, network: str, *precisions: str) -> tuple[Variant, Variant] | None:
-        """What a step began with and what it made, in the first of these precisions that has both."""
+        """Return the variants before and after a step, in the first of the precisions that has both."""
         for precision in precisions:
             for variant in self.variants:
                 if (variant.network, variant.precision) == (network, precision) and (before := self.before(variant)):
@@ -104,11 +106,11 @@ class CompressionContent:
 
 
 def write_compression_report(folder: Path, content: CompressionContent) -> Path:
-    """Writes ``compression.html`` and ``compression.json`` into a folder; neither is ever there half-written.
+    """Write ``compression.html`` and ``compression.json`` into a folder, each atomically.
 
     Args:
-        folder: Exists already.
-        content: What to tell.
+        folder: Existing folder.
+        content: Contents of the report.
 
     Returns:
         The path of the page.
@@ -119,13 +121,13 @@ def write_compression_report(folder: Path, content: CompressionContent) -> Path:
     page = folder / PAGE_NAME
     html = render_compression_page(content)
     write_json(folder / "compression.json", compression_to_dict(content))
-    # A file name that is no UTF-8 reaches us with lone surrogates, which can only be written escaped.
+    # A file name that is not UTF-8 contains lone surrogates, which can only be written escaped.
     write_bytes(page, html.encode("utf-8", errors="backslashreplace"))
     return page
 
 
 def compression_to_dict(content: CompressionContent) -> dict[str, Any]:
-    """Everything on the page in JSON's types: accuracies and sparsities 0–1, drops and agreements in percent."""
+    """Return a JSON-serializable dict: accuracies and sparsities 0–1, drops and agreements in percent."""
     return {
         "schema_version": SCHEMA_VERSION,
         "headline": headline(content),
@@ -138,7 +140,7 @@ def compression_to_dict(content: CompressionContent) -> dict[str, Any]:
 
 
 def render_compression_page(content: CompressionContent) -> str:
-    """The whole page: styles and figures inside, nothing fetched, no script."""
+    """Render the page: styles and figures are inside, it fetches nothing and has no script."""
     split = SPLIT_NAMES.get(content.split, content.split)
     return page_template("compression.html.j2").render(
         content=content,
@@ -152,7 +154,7 @@ def render_compression_page(content: CompressionContent) -> str:
         has_sparsity=any(variant.sparsity > _SHOWN_SPARSITY for variant in content.variants),
         scatters=[
             ("latency", inline_svg(scatter_svg(content.variants, "latency_ms", content.split))),
-            ("the file’s size", inline_svg(scatter_svg(content.variants, "size_bytes", content.split))),
+            ("file size", inline_svg(scatter_svg(content.variants, "size_bytes", content.split))),
         ],
         distilled=_distilled(content),
         pruned=content.step("pruned", "fp32", "int8"),
@@ -163,10 +165,10 @@ def render_compression_page(content: CompressionContent) -> str:
 
 
 def headline(content: CompressionContent) -> str:
-    """The result in a sentence, with the test split's accuracies where both models have them."""
+    """Return the result in one sentence, on the test split if both models were measured on it."""
     edge, baseline = content.edge, content.baseline
     if edge is None:
-        return f"{len(content.variants)} variants beside {baseline.title}."
+        return f"{len(content.variants)} model variants, compared with {baseline.title}."
     split = "test" if {"test"} <= edge.accuracies.keys() & baseline.accuracies.keys() else content.split
     faster = times_text(_speedup(edge, baseline), "faster", "slower")
     smaller = times_text(baseline.size_bytes / edge.size_bytes, "smaller", "larger")
@@ -179,14 +181,14 @@ def headline(content: CompressionContent) -> str:
 
 
 def times_text(ratio: float, more: str, less: str) -> str:
-    """A ratio as people say it: ``9.8 times faster``, ``17 times smaller``, ``no faster``."""
+    """Return a ratio in words: ``9.8 times faster``, ``17 times smaller``, ``no faster``."""
     times, word = (ratio, more) if ratio >= 1 else (1 / ratio, less)
     text = f"{times:.1f}" if round(times, 1) < 10 else f"{times:.0f}"
     return f"no {more}" if text == "1.0" else f"{text} times {word}"
 
 
 class Tile(NamedTuple):
-    """One figure of the edge model beside the baseline's."""
+    """Figure of the edge model beside the baseline's."""
 
     name: str
     edge: str
@@ -201,14 +203,14 @@ def _tiles(content: CompressionContent) -> list[Tile]:
     return [
         Tile(name, *(percent(variant.accuracies[content.split]) for variant in pair)),
         Tile("Latency", *(f"{number_text(variant.latency_ms)} ms" for variant in pair)),
-        Tile("File", *(size_text(variant.size_bytes) for variant in pair)),
-        Tile("Download, gzip", *(size_text(variant.gzip_bytes) for variant in pair)),
+        Tile("File size", *(size_text(variant.size_bytes) for variant in pair)),
+        Tile("Download size (gzip)", *(size_text(variant.gzip_bytes) for variant in pair)),
         Tile("Multiply-adds", *(f"{variant.macs / 1e6:,.1f} M" for variant in pair)),
     ]
 
 
 class Row(NamedTuple):
-    """A variant in the table of all; ``change`` is its accuracy less the baseline's, in points."""
+    """Variant in the table of all models; ``change`` is its accuracy minus the baseline's, in points."""
 
     variant: Variant
     look: Look
@@ -239,7 +241,7 @@ def _rows(content: CompressionContent) -> list[Row]:
 
 
 def _distilled(content: CompressionContent) -> list[tuple[Variant, str]]:
-    """Teacher, student alone and student distilled, each with its points over the student alone."""
+    """Return teacher, student and distilled student, each with its gain over the student."""
     found = {v.network: v for v in content.variants if v.precision == "fp32"}
     if not {"student", "distilled"} <= found.keys():
         return []
@@ -252,21 +254,19 @@ def _distilled(content: CompressionContent) -> list[tuple[Variant, str]]:
 
 
 def _downloads(content: CompressionContent) -> list[str]:
-    """What pruning and clustering of single weights brought, in words that don't promise speed."""
+    """Return the effect of weight pruning and clustering, without promising speed."""
     pairs = {name: content.step(name, "int8", "fp32") for name in _DOWNLOAD_STEPS}
     return [_download_text(_DOWNLOAD_STEPS[name], *pair) for name, pair in pairs.items() if pair]
 
 
 def _download_text(name: str, before: Variant, after: Variant) -> str:
     faster = before.latency_ms / after.latency_ms - 1
-    speed = (
-        "the latency stays" if abs(faster) < _SAME_LATENCY else "the latency changes" if faster < 0 else "it is faster"
-    )
+    speed = "unchanged" if abs(faster) < _SAME_LATENCY else "higher" if faster < 0 else "lower"
     share = 100 * after.gzip_bytes / before.gzip_bytes
     return (
-        f"{name}, {KIND_NAMES[after.precision]}: the gzip-compressed file goes from {size_text(before.gzip_bytes)} to "
-        f"{size_text(after.gzip_bytes)} ({share:.0f}%), and {speed}: {number_text(before.latency_ms)} ms before, "
-        f"{number_text(after.latency_ms)} ms after."
+        f"{name}, {KIND_NAMES[after.precision]}: gzip-compressed size {size_text(before.gzip_bytes)} → "
+        f"{size_text(after.gzip_bytes)} ({share:.0f}%), latency {speed} ({number_text(before.latency_ms)} ms → "
+        f"{number_text(after.latency_ms)} ms)."
     )
 
 
@@ -275,7 +275,7 @@ def _front(content: CompressionContent, cost: str) -> tuple[int, ...]:
 
 
 def _gain(content: CompressionContent, before: Variant, after: Variant) -> float:
-    """Points of percent; rounded, so that the error of a subtraction isn't taken for a difference."""
+    """Return the change in accuracy in percentage points, rounded to hide floating-point error."""
     return round(100 * (after.accuracies[content.split] - before.accuracies[content.split]), 2)
 
 

@@ -1,4 +1,4 @@
-"""What a report says where photos were few: how little they measure, and what more of them would bring."""
+"""Notes for reports on few photos: how uncertain the accuracy is, and what more photos would bring."""
 
 from __future__ import annotations
 
@@ -13,40 +13,39 @@ if TYPE_CHECKING:
     from trainer.types import Evaluation
 
 _WIDE = 0.1
-"""Half of the accuracy's interval from which on it is said aloud."""
+"""Half width of the accuracy's interval from which a note is due."""
 
 
 def few_notes(
     test: Evaluation, by_photos: Sequence[tuple[float, float]], undone: tuple[float, float] | None = None
 ) -> tuple[str, ...]:
-    """Sentences; none where photos were plenty.
+    """Return notes about the uncertainty that few photos cause; empty with plenty of photos.
 
     Args:
-        test: Of the model that ships, on the test photos; of several labels a photo, nothing is told.
-        by_photos: Mean number of photos of a class and accuracy, 0–1, as `trainer.evaluation.more_photos` gives them;
-            empty where it wasn't looked for.
-        undone: Validation accuracy, 0–1, before and after a fine-tuning that was undone; None where it wasn't.
+        test: Evaluation of the model that ships, on the test split; multi-label models get no notes about accuracy.
+        by_photos: Mean number of photos per class and accuracy, 0–1, from `trainer.evaluation.more_photos`; empty if it
+            wasn't measured.
+        undone: Validation accuracy, 0–1, before and after a fine-tuning that was undone, else None.
     """
     notes = []
     if undone:
         notes.append(
-            f"Fine-tuning was undone: the head on the pretrained features knew {undone[0]:.1%} of the validation "
-            f"photos, the whole network {undone[1]:.1%} after it. With more photos it will pay."
+            f"Fine-tuning was undone because it lowered the validation accuracy from {undone[0]:.1%} (head on "
+            f"pretrained features) to {undone[1]:.1%}. It helps with more photos."
         )
-    if isinstance(test, MultiLabelEvaluation):  # answers about one photo depend on each other: no such interval
+    if isinstance(test, MultiLabelEvaluation):  # dependent predictions: no such interval
         return tuple(notes)
     low, high = accuracy_interval(test)
     if high - low > 2 * _WIDE:
         notes.append(
-            f"Few photos measured the accuracy: by {test.count} test photos it may as well be {low:.0%} as {high:.0%} "
-            f"(95% interval); each of them counts for {100 / test.count:.1f} points."
+            f"With only {test.count} test photos, the 95% interval of the accuracy is {low:.0%} to {high:.0%}. "
+            f"Each photo counts for {100 / test.count:.1f} points."
         )
     if len(by_photos) > 1:
         (fewest, lowest), (most, highest) = by_photos[0], by_photos[-1]
         told = ", ".join(f"{accuracy:.0%} with {photos:.0f}" for photos, accuracy in by_photos)
         notes.append(
-            "What more photos would bring: a head on the ImageNet features gets so many of the photos right that were "
-            f"held out in turn, by photos of a class to learn from: {told}. Each doubling has brought "
-            f"{100 * (highest - lowest) / log2(most / fewest):.0f} points so far."
+            f"More photos may help. A head on ImageNet features is correct on {told} photos per class (held-out "
+            f"accuracy). Each doubling has brought {100 * (highest - lowest) / log2(most / fewest):.0f} points so far."
         )
     return tuple(notes)

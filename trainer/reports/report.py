@@ -1,4 +1,4 @@
-"""Writes a run down: ``report.json`` for programs, ``report.html`` for people."""
+"""Writes ``report.json`` and ``report.html`` about a run."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ SCHEMA_VERSION = 1
 
 
 def write_report(run_dir: Path, content: ReportContent) -> tuple[Path, Path]:
-    """Writes ``report.json`` and ``report.html`` into a folder; neither is ever there half-written.
+    """Write ``report.json`` and ``report.html`` into a folder, each atomically.
 
     Returns:
-        The paths of the two.
+        The paths of the two files.
 
     Raises:
         OutputFolderError: The folder can't be written.
@@ -38,20 +38,20 @@ def write_report(run_dir: Path, content: ReportContent) -> tuple[Path, Path]:
         run_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputFolderError(
-            f"Expected to write the report into {run_dir}, got {error.strerror}. Choose another folder."
+            f"Cannot write the report into {run_dir}: {error.strerror}. Choose another folder."
         ) from error
     for path, text in texts.items():
-        # A file name that is no UTF-8 reaches us with lone surrogates, which can only be written escaped.
+        # A file name that is not UTF-8 contains lone surrogates, which can only be written escaped.
         write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
     json_path, html_path = texts
     return json_path, html_path
 
 
 def report_to_dict(content: ReportContent) -> dict[str, Any]:
-    """Everything in a report that a program may want, in JSON's types. Accuracies 0–1, drop and agreement in percent.
+    """Return everything in a report as a JSON-serializable dict. Accuracies are 0–1, drop and agreement in percent.
 
-    ``summary`` holds the comparison by split; ``evaluations`` what
-    `trainer.evaluation.multi_label.read_evaluation` reads, each answer included.
+    ``summary`` compares the models by split; ``evaluations`` holds every prediction, as
+    `trainer.evaluation.multi_label.read_evaluation` reads it.
     """
     return {
         "schema_version": SCHEMA_VERSION,
@@ -110,7 +110,7 @@ def _summary(content: ReportContent, split: str) -> dict[str, Any]:
 
 def _by_kind(content: ReportContent, kind: str, split: str) -> dict[str, Any]:
     evaluation = content.evaluations[kind][split]
-    if isinstance(evaluation, MultiLabelEvaluation):  # its answers hang together: an interval would be too narrow
+    if isinstance(evaluation, MultiLabelEvaluation):  # dependent predictions: an interval would be too narrow
         figures = {name: getattr(evaluation, name) for name in ("mean_average_precision", "subset_accuracy")}
         return {**figures, "calibration_error": calibration_error(evaluation)}
     return content.quality[kind][split].to_dict()
@@ -130,12 +130,12 @@ def _speed(speed: Speed | None) -> dict[str, Any] | None:
 
 def _json_text(values: Mapping[str, Any]) -> str:
     text = json.dumps(_finite(values), indent=1, ensure_ascii=False, allow_nan=False)
-    # Long lists of numbers on one line each. A line break inside a JSON string is always escaped, so none is touched.
+    # Each list of numbers on one line. Line breaks inside JSON strings are escaped and stay as they are.
     return re.sub(r"\[\n\s+([-+\d.eE,\s]+?)\n\s*\]", lambda m: "[" + " ".join(m[1].split()) + "]", text) + "\n"
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no NaN: a loss that was never measured, or went astray, becomes null."""
+    """Replace NaN and infinity, which JSON lacks, by None."""
     if isinstance(value, Mapping):
         return {str(key): _finite(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""What a report tells: the values that a run hands over to be written down."""
+"""Contents of a report, as a run hands them over."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.evaluation.multi_label import MultiLabelEvaluation
 from trainer.evaluation.quality import Quality, measure_quality
-from trainer.types import SPLITS, Dataset, Epoch, Evaluation, Pixels, Robustness, Verdict
+from trainer.reports.mistakes import Mistake
+from trainer.types import SPLITS, Dataset, Epoch, Evaluation, Robustness, Verdict
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from edge_runtime import UnknownThreshold
 
 
 @dataclass(frozen=True)
 class FileFacts:
-    """A model file that the run made."""
+    """Model file that the run made."""
 
     name: str
     size_bytes: int
@@ -29,12 +27,12 @@ class FileFacts:
 
 @dataclass(frozen=True)
 class ModelSpeed:
-    """How fast one model ran.
+    """Speed of one model.
 
     Attributes:
-        fps_inference: Frames a second of the network alone.
-        fps_pipeline: Frames a second from camera-sized frame to categories.
-        p50_ms: Median time of inference alone.
+        fps_inference: Frames per second, inference only.
+        fps_pipeline: Frames per second from camera-sized frame to prediction.
+        p50_ms: Median inference time in milliseconds.
     """
 
     fps_inference: float
@@ -44,14 +42,14 @@ class ModelSpeed:
 
 @dataclass(frozen=True)
 class Speed:
-    """INT8 beside FP32 in one interleaved benchmark.
+    """Speed of INT8 and FP32 in one interleaved benchmark.
 
     Attributes:
-        models: By kind, ``"fp32"`` and ``"int8"``.
-        conditions: Machine, backend, threads and kernels, in words for the reader.
-        ratio: INT8's frames a second over FP32's, inference alone; None where one of them is missing.
-        ratio_interval: Its 95% interval.
-        details: The benchmark's own full result, for ``report.json``.
+        models: Speed by precision, ``"fp32"`` and ``"int8"``.
+        conditions: Description of machine, backend, threads and kernels.
+        ratio: INT8's frames per second over FP32's, inference only; None if one is missing.
+        ratio_interval: 95% interval of the ratio.
+        details: Full result of the benchmark, for ``report.json``.
     """
 
     models: Mapping[str, ModelSpeed]
@@ -63,11 +61,11 @@ class Speed:
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """The photos of a run.
+    """Photos of a run.
 
     Attributes:
-        counts: By split, the number of photos of each class in the labels' order.
-        unreadable: Path and reason of those that were left out.
+        counts: Number of photos of each class, in the order of the labels, by split.
+        unreadable: Path and reason of each photo that was left out.
     """
 
     counts: Mapping[str, tuple[int, ...]]
@@ -75,7 +73,7 @@ class DatasetFacts:
 
     @classmethod
     def of(cls, dataset: Dataset) -> DatasetFacts:
-        """Counts a data set's photos."""
+        """Count a data set's photos."""
         counts = {name: [0] * len(dataset.labels) for name in SPLITS}
         for photo in dataset.photos:
             for label in photo.classes:
@@ -84,29 +82,8 @@ class DatasetFacts:
 
 
 @dataclass(frozen=True)
-class Mistake:
-    """A picture that the model answered wrongly.
-
-    Attributes:
-        path: Relative to the data set's folder.
-        label: Its true class.
-        answer: What the model said.
-        score: With which score, 0–1.
-        fp32_answer: What the FP32 model said; None where there is no such model beside it.
-        thumbnail: uint8 (h, w, 3) RGB, 0–255: what the network saw.
-    """
-
-    path: str
-    label: str
-    answer: str
-    score: float
-    thumbnail: NDArray[np.uint8]
-    fp32_answer: str | None = None
-
-
-@dataclass(frozen=True)
 class StageTime:
-    """One finished stage of the run; ``started`` is ISO 8601."""
+    """Finished stage of a run; ``started`` is ISO 8601."""
 
     name: str
     seconds: float
@@ -115,27 +92,30 @@ class StageTime:
 
 @dataclass(frozen=True)
 class ReportContent:
-    """Everything that a report tells. Only the first four are there for every report.
+    """Contents of a report. Only the first four are always there.
 
     Attributes:
-        title: Of the page, for example the photo folder's name.
+        title: Title of the page, such as the photo folder's name.
         labels: Names of the classes.
-        evaluations: By kind (``"fp32"``, ``"int8"``), then by split.
-        files: By kind.
-        recipe: All settings, nested tables (`Recipe.to_dict`).
-        history: The learning curves, in the order of training.
-        verdict: The gate's; None where nothing was compared.
-        speed: None where nothing was timed.
-        dataset: None where there was no split data set.
-        mistakes: Worst first (`worst_mistakes`).
-        versions: Of the packages, by name.
-        stages: In the order they ran.
-        started: When the run was started, ISO 8601.
+        evaluations: Evaluations by precision (``"fp32"``, ``"int8"``), then by split.
+        files: Model files by precision.
+        recipe: All settings as nested tables (`Recipe.to_dict`).
+        history: Epochs in the order of training.
+        verdict: Verdict of the accuracy gate; None if nothing was compared.
+        speed: Speed of the models; None if it wasn't measured.
+        dataset: Photos of the run; None without a split data set.
+        mistakes: Mistakes to show, worst first (`worst_mistakes`).
+        versions: Versions of the packages by name.
+        stages: Finished stages in order.
+        started: Start of the run, ISO 8601.
         notes: Warnings and remarks, each a sentence.
-        compression_page: Name of the compression report beside this one; empty where there is none.
-        temperature: By which the logits of the models were divided.
-        unknown: By kind, the threshold below which an answer is "unknown"; without those that have none.
-        robustness: By kind, on pictures that are worse; empty where it wasn't measured.
+        compression_page: File name of the compression report beside this one; empty if there is none.
+        temperature: Temperature by which the models' logits were divided.
+        unknown: Threshold below which a prediction is "unknown", by precision.
+        robustness: Accuracy on corrupted pictures by precision; empty if it wasn't measured.
+
+    Raises:
+        ValueError: There are no evaluations, or their classes don't match the labels.
     """
 
     title: str
@@ -160,17 +140,18 @@ class ReportContent:
     def __post_init__(self) -> None:
         evaluations = [evaluation for splits in self.evaluations.values() for evaluation in splits.values()]
         if not evaluations or not set(self.evaluations) <= {"fp32", "int8"}:
-            raise ValueError(f"Expected evaluations of fp32, int8 or both, got {sorted(self.evaluations) or 'none'}.")
+            given = ", ".join(sorted(self.evaluations)) or "none"
+            raise ValueError(f"A report needs evaluations of fp32, int8 or both, not of {given}.")
         for evaluation in evaluations:
             if len(evaluation.classes) != len(self.labels):
                 raise ValueError(
-                    f"Expected {len(self.labels)} classes, as there are labels, got {len(evaluation.classes)} "
-                    f"from {evaluation.model} on {evaluation.split}."
+                    f"Expected {len(self.labels)} classes for {len(self.labels)} labels, "
+                    f"got {len(evaluation.classes)} from {evaluation.model} on {evaluation.split}."
                 )
 
     @cached_property
     def quality(self) -> dict[str, dict[str, Quality]]:
-        """What more the answers tell, by kind, then by split; not of several labels a photo."""
+        """Further metrics by precision, then by split; empty for multi-label models."""
         return {
             kind: {
                 split: measure_quality(evaluation)
@@ -182,50 +163,23 @@ class ReportContent:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The models that were measured, FP32 first."""
+        """Precisions that were measured, FP32 first."""
         return tuple(kind for kind in ("fp32", "int8") if self.evaluations.get(kind))
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The splits that any model was measured on, in the order train, val, test, others."""
+        """Splits that any model was measured on, in the order train, val, test, others."""
         names = dict.fromkeys(split for kind in self.kinds for split in self.evaluations[kind])
         order: dict[str, int] = {name: index for index, name in enumerate(SPLITS)}
         return tuple(sorted(names, key=lambda name: order.get(name, len(order))))
 
     @property
     def main_kind(self) -> str:
-        """The model that the page is about: INT8 where there is one."""
+        """Precision of the model that the page is about: INT8 if there is one."""
         return self.kinds[-1]
 
     @property
     def main_split(self) -> str:
-        """The split that the page is about: test where that model was measured on it."""
+        """Split that the page is about: test if that model was measured on it, else the last one."""
         measured = [split for split in self.splits if split in self.evaluations[self.main_kind]]
         return "test" if "test" in measured else measured[-1]
-
-
-def worst_mistakes(
-    pixels: Pixels, evaluation: Evaluation, fp32: Evaluation | None = None, *, limit: int = 24
-) -> tuple[Mistake, ...]:
-    """The wrong answers that the model was surest of, surest first.
-
-    Args:
-        pixels: The pictures that were measured, in the evaluation's order.
-        evaluation: Of the model that the report is about.
-        fp32: Of its baseline on the same pictures.
-        limit: Most mistakes to return.
-    """
-    names = [metrics.label for metrics in evaluation.classes]
-    wrong = [i for i, (t, a) in enumerate(zip(evaluation.labels, evaluation.predicted, strict=True)) if t != a]
-    wrong.sort(key=lambda i: (-evaluation.scores[i], i))
-    return tuple(
-        Mistake(
-            path=pixels.paths[i],
-            label=names[evaluation.labels[i]],
-            answer=names[evaluation.predicted[i]],
-            score=evaluation.scores[i],
-            thumbnail=pixels.images[i],
-            fp32_answer=names[fp32.predicted[i]] if fp32 else None,
-        )
-        for i in wrong[:limit]
-    )

@@ -1,4 +1,4 @@
-"""What was made, as a short table for the terminal."""
+"""Tables about results, for the terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SPLIT_NAMES = {"val": "validation", "test": "test"}
 
 
 def format_result(result: RunResult) -> str:
-    """A run's outcome: the models, their speed and where the report lies."""
+    """Return a run's outcome: models, speed, paths of the reports, and the compression steps."""
     table = format_models(result.fp32, result.int8, result.evaluations, result.verdict, _speed_rows(result))
     steps = f"{format_ladder(result.rungs)}\n\n{format_variants(result.variants)}"
     pages = f"Report       {result.report}\nCompression  {result.compression}\nModel card   {result.card}"
@@ -25,8 +25,8 @@ def format_result(result: RunResult) -> str:
 
 
 def format_compressed(made: CompressedModel) -> str:
-    """What the search for a smaller model found."""
-    verdict = "kept" if made.verdict.passed else "NOT KEPT"
+    """Return the outcome of the search for a smaller model."""
+    verdict = "passed" if made.verdict.passed else "FAILED"
     lines = [
         format_ladder(made.rungs),
         "",
@@ -34,18 +34,18 @@ def format_compressed(made: CompressedModel) -> str:
         "",
         f"INT8         {made.int8}, {made.keep_macs:.0%} of the multiply-adds",
         f"FP32         {made.fp32}",
-        f"Promise      {verdict}: {made.verdict.gain:+.2f} points against FP32 on validation",
+        f"Gate         {verdict}: {made.verdict.gain:+.2f} points compared with FP32 on validation",
         f"Compression  {made.page}",
     ]
     return "\n".join(lines)
 
 
 def format_variants(variants: Sequence[Variant]) -> str:
-    """Every model file of a run: what each step brought."""
+    """Return a table of accuracy and cost of every model file of a run."""
     splits = [split for split in _SPLIT_NAMES if any(split in variant.accuracies for variant in variants)]
     rows = [
         (
-            "What each step brought",
+            "Model variants",
             *(_SPLIT_NAMES[split] for split in splits),
             "file",
             "gzip",
@@ -64,18 +64,18 @@ def format_variants(variants: Sequence[Variant]) -> str:
 
 
 def format_ladder(rungs: Sequence[Rung]) -> str:
-    """The ways to quantize that were tried."""
-    rows = [("Ways to INT8, on validation", "accuracy", "points", "equal to FP32", "seconds", "")]
+    """Return a table of the steps of the quantization ladder that were tried."""
+    rows = [("Quantization ladder, validation", "accuracy", "points", "agreement", "seconds", "gate")]
     for rung in rungs:
-        kept = ("kept" if rung.passed else "not kept") + (", chosen" if rung.chosen else "")
+        gate = ("passed" if rung.passed else "failed") + (", chosen" if rung.chosen else "")
         figures = (f"{rung.accuracy:.1%}", f"{rung.gain:+.2f}", f"{rung.agreement:.1f}%", f"{rung.seconds:.0f}")
-        rows.append((rung.title, *figures, kept))
+        rows.append((rung.title, *figures, gate))
     return aligned(rows)
 
 
 def format_extension(extension: Extension) -> str:
-    """How the classes fared when a run was extended."""
-    rows = [("Classes, FP32 on test photos", "added", "right before", "right now", "of")]
+    """Return a table of each class before and after the extension of a run."""
+    rows = [("Classes, FP32 on test photos", "added", "correct before", "correct now", "of")]
     for one in extension.classes:
         before = "new" if one.before is None else str(one.before)
         rows.append((one.label, str(one.added or ""), before, str(one.after), str(one.count)))
@@ -83,27 +83,27 @@ def format_extension(extension: Extension) -> str:
 
 
 def extension_text(extension: Extension) -> str:
-    """The same in two sentences: what the known classes lost, and how well the new ones are known."""
+    """Return the accuracy of the known and of the new classes after an extension, in sentences."""
     known = extension.known
     new = [one for one in extension.classes if one.before is None]
     before, after, count = (
         sum(values) for values in zip(*((o.before or 0, o.after, o.count) for o in known), strict=True)
     )
     text = (
-        f"The known classes: {before} of {count} test photos right before, {after} now "
+        f"Known classes: {after} of {count} test photos correct, {before} before "
         f"({100 * (after - before) / count:+.1f} points)."
     )
     worst = min(known, key=lambda one: (one.after - (one.before or 0)) / max(1, one.count))
     if worst.after < (worst.before or 0):
-        text += f" {worst.label} lost most: {worst.before} before, {worst.after} now, of {worst.count}."
+        text += f" Largest drop: {worst.label}, {worst.after} of {worst.count} correct, {worst.before} before."
     if new:
         told = ", ".join(f"{one.label} {one.after} of {one.count}" for one in new)
-        text += f" New: {told} right."
+        text += f" New classes: {told} correct."
     return text
 
 
 def aligned(rows: Sequence[tuple[str, ...]]) -> str:
-    """Columns to the right, but for the first."""
+    """Align columns: the first to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]).rstrip()
@@ -118,7 +118,15 @@ def format_models(
     verdict: Verdict,
     more_rows: Sequence[tuple[str, str, str, str]] = (),
 ) -> str:
-    """FP32 beside INT8, the gate's decision and where the files lie."""
+    """Return a table of FP32 and INT8, the verdict of the accuracy gate, and the paths of the models.
+
+    Args:
+        fp32: Path of the FP32 model.
+        int8: Path of the INT8 model.
+        evaluations: Evaluations by precision, then by split.
+        verdict: Verdict of the accuracy gate.
+        more_rows: Further rows: name, FP32's value, INT8's value, remark.
+    """
     rows = [("", "FP32", "INT8", "")]
     for split in evaluations["int8"]:
         a, b = evaluations["fp32"][split], evaluations["int8"][split]
@@ -132,10 +140,10 @@ def format_models(
     rows += more_rows
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = [f"{name:<{widths[0]}}  {a:>{widths[1]}}  {b:>{widths[2]}}  {more}".rstrip() for name, a, b, more in rows]
-    promise = "kept" if verdict.passed else "NOT KEPT"
+    gate = "passed" if verdict.passed else "FAILED"
     lines += [
         "",
-        f"Promise      {promise} ({verdict.agreement:.1f}% of INT8's answers on validation equal FP32's)",
+        f"Gate         {gate} (INT8 and FP32 agree on {verdict.agreement:.1f}% of validation)",
         f"Models       {int8}",
         f"             {fp32}",
     ]
@@ -146,8 +154,8 @@ def _speed_rows(result: RunResult) -> list[tuple[str, str, str, str]]:
     by_name = {Path(model["path"]).name: model for model in result.speed["models"]}
     fp32, int8 = by_name[result.fp32.name], by_name[result.int8.name]
     rows = []
-    for part, name in (("inference", "frames/s, network"), ("pipeline", "frames/s, whole")):
+    for part, name in (("inference", "FPS, inference only"), ("pipeline", "FPS, full pipeline")):
         speedup = int8[f"{part}_speedup"]
-        remark = f"{speedup['ratio']:.2f} times ({speedup['low']:.2f} to {speedup['high']:.2f})"
+        remark = f"×{speedup['ratio']:.2f} ({speedup['low']:.2f}–{speedup['high']:.2f})"
         rows.append((name, f"{fp32[part]['fps']:.0f}", f"{int8[part]['fps']:.0f}", remark))
     return rows

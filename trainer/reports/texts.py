@@ -1,4 +1,4 @@
-"""How pages and cards say numbers, kinds of models and settings."""
+"""Formats of numbers and settings, and names of precisions and splits, in reports."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 KIND_NAMES = {
     "fp32": "FP32",
     "int8": "INT8",
-    "mixed": "INT8 with layers in float",
+    "mixed": "INT8 with float layers",
     "float16": "float16",
     "dynamic_range": "dynamic range",
     "int16": "INT8, 16-bit activations",
@@ -17,7 +17,7 @@ SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
 
 def percent(share: float) -> str:
-    """A share as percent with one decimal; 100.0% only where it is all of it, 0.0% only where it is nothing."""
+    """Return a share as percent with one decimal; 100.0% and 0.0% only if that is exact."""
     value = round(100 * share, 1)
     if value == 100 and share < 1:
         value = 99.9
@@ -27,30 +27,30 @@ def percent(share: float) -> str:
 
 
 def points(value: float) -> str:
-    """Percentage points with up to two decimals."""
+    """Return percentage points with up to two decimals."""
     text = f"{value:.2f}".rstrip("0").rstrip(".")
     return f"{text} point{'' if text == '1' else 's'}"
 
 
 def signed_points(value: float) -> str:
-    """Points with their sign, a true minus; never rounded to nothing unless they are nothing."""
+    """Return points with a sign; never rounded to zero unless they are zero."""
     if not value:
         return "±0 points"
     return f"{'−' if value < 0 else '+'}{points(abs(value))}"
 
 
 def interval_text(interval: tuple[float, float]) -> str:
-    """Two shares as percent, without the sign."""
+    """Return an interval of two shares as percent, without the percent sign."""
     return f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f}"
 
 
 def photos_text(count: int, kind: str = "") -> str:
-    """A number of photos, of a kind or of any: ``505 test photos``."""
+    """Return a number of photos, such as ``505 test photos``."""
     return f"{count:,} {kind}{' ' * bool(kind)}photo{'' if count == 1 else 's'}"
 
 
 def number_text(value: float) -> str:
-    """Three figures that count; more only before the point."""
+    """Return a number with three significant digits, and with all digits before the decimal point."""
     if not math.isfinite(value):
         return "–"
     if abs(value) >= 100:
@@ -59,7 +59,7 @@ def number_text(value: float) -> str:
 
 
 def size_text(size_bytes: int) -> str:
-    """A size in bytes, KiB (1024 bytes) or MiB."""
+    """Return a size in bytes, KiB (1024 bytes) or MiB."""
     if size_bytes < 1024:
         return f"{size_bytes} bytes"
     if size_bytes < 1024 * 1024:
@@ -68,7 +68,7 @@ def size_text(size_bytes: int) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """A duration as people say it."""
+    """Return a duration such as ``8.2 s``, ``1 min 15 s`` or ``1 h 1 min``."""
     if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -78,7 +78,7 @@ def duration_text(seconds: float) -> str:
 
 
 def setting_text(value: Any) -> str:
-    """A setting's value as a reader wants it."""
+    """Return a setting's value for people."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (list, tuple)):

@@ -79,7 +79,11 @@ def test_holds_plain_numbers_that_survive_json():
 
 @pytest.mark.parametrize(
     ("labels", "predicted", "words"),
-    [([], [], "at least one picture"), ([0, 1], [0], "as many answers"), ([0, 1], [0, 3], "got 3 from m.tflite")],
+    [
+        ([], [], "no pictures to measure"),
+        ([0, 1], [0], "Expected 2 predictions"),
+        ([0, 1], [0, 3], "index 3 from m.tflite"),
+    ],
 )
 def test_answers_that_fit_no_split_are_refused(labels, predicted, words):
     with pytest.raises(DatasetError, match=words):

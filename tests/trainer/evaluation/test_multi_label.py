@@ -92,7 +92,7 @@ class TestGate:
         verdict = judge(fp32, int8, GateConfig(max_drop=0.0))
         assert verdict.drop == pytest.approx(100 * (fp32.accuracy - int8.accuracy))
         assert verdict.agreement == agreement(fp32, int8) < 100
-        assert "of accuracy on the 80 photos" in verdict.reasons[0]
+        assert "on the val split (80 photos)" in verdict.reasons[0]
         assert judge(fp32, fp32, GateConfig(max_drop=0.0)).passed
 
     def test_lost_classes_fail_although_nearly_every_answer_is_a_right_no(self) -> None:
@@ -104,5 +104,5 @@ class TestGate:
         verdict = judge(evaluation(truth, good), evaluation(truth, blind), GateConfig())
         assert verdict.drop < 1
         assert not verdict.passed
-        assert "points of macro F1" in verdict.reasons[0]
-        assert verdict.reasons[1] == "INT8 never finds cat on the 200 photos of the val split, FP32 does."
+        assert verdict.reasons[0].startswith("Macro F1 drops by")
+        assert verdict.reasons[1] == "INT8 never finds cat on the val split (200 photos), but FP32 does."

@@ -19,16 +19,15 @@ from trainer.config import GateConfig, Recipe
 from trainer.errors import OutputFolderError
 from trainer.evaluation.accuracy_gate import judge
 from trainer.evaluation.metrics import evaluation_from_answers
+from trainer.reports.mistakes import Mistake, worst_mistakes
 from trainer.reports.report import report_to_dict, write_report
 from trainer.reports.report_content import (
     DatasetFacts,
     FileFacts,
-    Mistake,
     ModelSpeed,
     ReportContent,
     Speed,
     StageTime,
-    worst_mistakes,
 )
 from trainer.reports.report_page import headline, render_page
 from trainer.reports.texts import duration_text, number_text, percent, signed_points, size_text
@@ -94,7 +93,7 @@ def made(labels=("cat", "dog", "emu"), *, wrong=(4, 4), gate=None, **changes) ->
         temperature=0.625,
         unknown={"int8": UnknownThreshold(certainty=0.31, kept=0.95, count=36)},
         robustness={
-            kind: (Robustness("none", 0, "as they are", 0.9, 20), Robustness("blur", 1, "σ 1%", share, 20))
+            kind: (Robustness("none", 0, "unchanged", 0.9, 20), Robustness("blur", 1, "σ 1%", share, 20))
             for kind, share in (("fp32", 0.7), ("int8", 0.654))
         },
     )
@@ -205,7 +204,7 @@ def test_a_second_report_replaces_the_first(tmp_path: Path):
 
 def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path: Path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputFolderError, match="Expected to write the report into"):
+    with pytest.raises(OutputFolderError, match="Cannot write the report into"):
         write_report(tmp_path / "file" / "run", made())
 
 
@@ -213,12 +212,12 @@ def test_page_tells_everything():
     page = Page(render_page(made(wrong=(4, 5), gate=GateConfig(max_drop=5, min_agreement=50))))
     for words in (
         "animals",
-        "INT8 keeps the promise: 87.5% against FP32’s 90.0% on 40 test photos, in a file 29% of FP32’s size.",
-        "Gate passed",
-        "Decided on the 40 validation photos: 2.5 points lost (5 may be lost), 97.5% of the answers equal",
-        "The test photos were measured once, at the end, and decided nothing.",
+        "INT8 passes the accuracy gate: 87.5% (FP32 90.0%) on 40 test photos, at 29% of the size.",
+        "Accuracy gate passed",
+        "Gate decided on 40 validation photos: accuracy drop 2.5 points (drop limit 5), agreement 97.5% (minimum 50%).",
+        "The test set was measured once, at the end, and influenced no decision.",
         "hard-swish quantizes badly.",
-        "INT8 has 1 wrong that FP32 has right, and 0 right that FP32 has wrong.",
+        "INT8 gets 1 wrong that FP32 gets right, and 0 right that FP32 gets wrong.",
         "FP32 with fp32 kernels; INT8 with int8 kernels",
         "2 threads of a test",
         "750 FPS",
@@ -228,12 +227,12 @@ def test_page_tells_everything():
         "566 KiB",
         "73.9–94.5",  # Wilson, 35 of 40
         "divided by a temperature of 0.625",
-        "Below a certainty of 0.310",
+        "Certainty threshold 0.310",
         "on 20 of the test photos",
         "65.4%",
-        "cat taken for dog",
+        "cat predicted as dog : 2 of 14",
         "cat → dog 87.0%",
-        "FP32 was right",
+        "FP32: correct",
         "cat/1.jpg",
         "fine-tune",
         "edge-runtime run model_int8.tflite --source 0",
@@ -252,8 +251,8 @@ def test_page_tells_everything():
 def test_page_says_why_the_gate_stopped_the_model():
     content = made(wrong=(0, 8))
     page = Page(render_page(content))
-    assert "Gate not passed" in page.text
-    assert "INT8 breaks the promise: 80.0% against FP32’s 100.0%" in page.text
+    assert "Accuracy gate failed" in page.text
+    assert "INT8 fails the accuracy gate: 80.0% (FP32 100.0%)" in page.text
     assert content.verdict is not None
     for reason in content.verdict.reasons:
         assert reason in page.text
@@ -317,19 +316,19 @@ def test_a_float_model_alone_has_its_page(tmp_path: Path):
     )
     json_path, html_path = write_report(tmp_path, content)
     page = Page(html_path.read_text(encoding="utf-8"))
-    assert "FP32 gets 90.0% of 40 holiday photos right." in page.text
+    assert "FP32 accuracy: 90.0% on 40 holiday photos." in page.text
     assert "900 bytes" in page.text
     assert "INT8" not in page.text
-    assert "Gate" not in page.text
-    assert "How it learned" not in page.text
-    assert "decided nothing" not in page.text
+    assert "gate" not in page.text
+    assert "Learning curves" not in page.text
+    assert "influenced no decision" not in page.text
     assert json.loads(json_path.read_text(encoding="utf-8"))["verdict"] is None
 
 
 def test_a_model_without_a_mistake_has_its_page():
     page = Page(render_page(made(wrong=(0, 0), mistakes=())))
-    assert "Not one of the 40 photos was taken for something else." in page.text
-    assert "worst mistakes" not in page.text
+    assert "All 40 photos were classified correctly." in page.text
+    assert "Most confident mistakes" not in page.text
 
 
 @pytest.mark.parametrize("count", [2, 40])
@@ -344,10 +343,10 @@ def test_of_very_many_classes_the_page_shows_the_weakest_and_no_matrix():
     labels = tuple(f"class-{i:03d}" for i in range(150))
     content = made(labels, wrong=(3, 3), history=())
     page = Page(render_page(content))
-    assert "The weakest 100 of 150; all are in report.json." in page.text
-    assert "the confusion matrix is too large to show" in page.text
+    assert "The lowest 100 of 150 classes; all are in report.json." in page.text
+    assert "The confusion matrix is not shown for more than 100 classes." in page.text
     assert "Confusion matrix of" not in render_page(content)
-    assert "class-000 taken for class-001" in page.text
+    assert "class-000 predicted as class-001" in page.text
     assert report_to_dict(content)["evaluations"]["int8"]["test"]["confusion"] is None
 
 
@@ -399,20 +398,20 @@ def test_dataset_facts_count_by_class_and_split():
 def test_content_that_does_not_fit_together_is_refused():
     with pytest.raises(ValueError, match="Expected 3 classes"):
         made(labels := ("cat", "dog"), mistakes=()).__class__("t", (*labels, "emu"), made(labels).evaluations, {})
-    with pytest.raises(ValueError, match="got none"):
+    with pytest.raises(ValueError, match="not of none"):
         ReportContent("t", ("cat", "dog"), {}, {})
 
 
 def test_a_run_that_was_not_timed_shows_the_latency_of_its_evaluation():
     for speed in (None, Speed({}, "")):
         page = Page(render_page(made(speed=speed, started="2026-11-22T13:45:12+00:00")))
-        assert "Latency while measuring, median 2.00 ms 2.00 ms" in page.text
+        assert "Latency during evaluation, median 2.00 ms 2.00 ms" in page.text
         assert "Speed:" not in page.text
-        assert "Run of 2026-11-22 13:45." in page.text
+        assert "Run started 2026-11-22 13:45." in page.text
 
 
 def test_headline_without_a_verdict_or_files_promises_nothing():
-    assert headline(made(verdict=None, files={})) == "INT8 reaches 90.0% against FP32’s 90.0% on 40 test photos."
+    assert headline(made(verdict=None, files={})) == "INT8 accuracy: 90.0% (FP32 90.0%) on 40 test photos."
 
 
 @pytest.mark.parametrize(

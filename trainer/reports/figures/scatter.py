@@ -1,4 +1,4 @@
-"""Accuracy against what a model costs, with the Pareto front: numbered points, whose names a legend beside it gives."""
+"""Accuracy against cost, with the Pareto front: numbered points, named by a legend beside the figure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainer.types import Variant
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Matplotlib's marker, and the character that looks like it for the table.
+# Matplotlib's marker, and a matching character for tables.
 _BASELINE = ("*", "★")
 _MARKERS = {
     "fp32": ("o", "●"),
@@ -28,18 +28,18 @@ _OTHER = ("P", "✚")
 _WIDTH, _HEIGHT = 4.6, 3.5  # inches
 _FRAME = (0.12, 0.13, 0.85, 0.83)  # left, bottom, width, height of the axes in the figure
 _TICK_STEPS = ((1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7), *([n / of for n in range(of, 10 * of)] for of in (1, 2, 10)))
-_ROOM = 10.0  # points between the middle of a number and that of anything else
+_ROOM = 10.0  # points between the centers of a number and of anything else
 
 
 @dataclass(frozen=True)
 class Look:
-    """How a variant looks in every scatter plot of a page.
+    """Appearance of a variant in the scatter plots of a page.
 
     Attributes:
-        number: From 1; its label.
-        hue: Of its network, from 1 to 6; networks beyond begin again.
-        marker: Matplotlib's, of its precision; the baseline has its own.
-        glyph: A character of that shape.
+        number: Label of the point, from 1.
+        hue: Color of its network, 1–6; further networks start over.
+        marker: Matplotlib's marker of its precision; the baseline has its own.
+        glyph: Character of the same shape.
     """
 
     number: int
@@ -49,7 +49,7 @@ class Look:
 
 
 def looks(variants: Sequence[Variant]) -> tuple[Look, ...]:
-    """How each variant looks, in their order."""
+    """Return the appearance of each variant, in order."""
     networks = list(dict.fromkeys(variant.network for variant in variants))
     return tuple(
         Look(
@@ -62,21 +62,21 @@ def looks(variants: Sequence[Variant]) -> tuple[Look, ...]:
 
 
 def scatter_svg(variants: Sequence[Variant], cost: Literal["latency_ms", "size_bytes"], split: str) -> str:
-    """Accuracy against a cost on a logarithmic axis.
+    """Draw accuracy against a cost on a logarithmic axis.
 
-    The Pareto front is drawn as a staircase, since nothing is promised between two models; what lies below it
-    is shaded: there another model is as cheap and as accurate. What ships has a ring.
+    The Pareto front is a staircase, since there is no model between two models. In the shaded area below it, another
+    model is at least as cheap and as accurate. A ring marks the models that ship.
 
     Args:
         variants: The models, at least one.
-        cost: What to spend.
-        split: Whose accuracy.
+        cost: Quantity of the cost axis.
+        split: Split whose accuracy is shown.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
     from matplotlib.ticker import FixedLocator, NullLocator
 
-    unit, label = (1, "latency, ms") if cost == "latency_ms" else (1024, "file, KiB")
+    unit, label = (1, "latency (ms)") if cost == "latency_ms" else (1024, "file size (KiB)")
     costs = [getattr(variant, cost) / unit for variant in variants]
     values = [100 * variant.accuracies[split] for variant in variants]
     low, high = _cost_limits(costs)
@@ -97,7 +97,7 @@ def scatter_svg(variants: Sequence[Variant], cost: Literal["latency_ms", "size_b
         axes.tick_params(which="both", length=0)
         axes.set_xlabel(label, fontsize=8, labelpad=1)
         front = pareto_front(list(zip(costs, values, strict=True)))
-        # From the floor up at the cheapest, and on to the right edge at the best.
+        # From the bottom at the cheapest model, and on to the right edge at the best.
         x = [costs[front[0]], *(costs[i] for i in front), high]
         y = [bottom, *(values[i] for i in front), values[front[-1]]]
         axes.fill_between(x, y, bottom, step="post", color=ACCENT, alpha=0.07, linewidth=0)
@@ -107,7 +107,7 @@ def scatter_svg(variants: Sequence[Variant], cost: Literal["latency_ms", "size_b
 
 
 def _draw_points(axes: Axes, variants: Sequence[Variant], costs: Sequence[float], values: Sequence[float]) -> None:
-    """Markers with their numbers; a number that had to move far has a line to its marker."""
+    """Draw markers with their numbers, and a line between the two if they are far apart."""
     to_points = 72 / axes.figure.dpi
     positions = [tuple(to_points * axes.transData.transform(point)) for point in zip(costs, values, strict=True)]
     for look, variant, x, y, offset in zip(
@@ -135,13 +135,13 @@ def _draw_points(axes: Axes, variants: Sequence[Variant], costs: Sequence[float]
 
 
 def _number_offsets(positions: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Where to write each point's number, so that it covers neither a marker nor another number.
+    """Place the number of each point so that it covers neither a marker nor another number.
 
     Args:
-        positions: Of the markers, in points (1/72 inch).
+        positions: Positions of the markers, in points (1/72 inch).
 
     Returns:
-        Offsets from the markers: the nearest free place, or the freest where all are taken.
+        Offsets from the markers: the nearest free place, or the freest if none is free.
     """
     left, bottom = _FRAME[0] * _WIDTH * 72, _FRAME[1] * _HEIGHT * 72
     right, top = left + _FRAME[2] * _WIDTH * 72, bottom + _FRAME[3] * _HEIGHT * 72
@@ -150,7 +150,7 @@ def _number_offsets(positions: Sequence[tuple[float, float]]) -> list[tuple[floa
     for x, y in positions:
 
         def room(offset: tuple[float, float], x: float = x, y: float = y) -> float:
-            """Distance from a number here to what is nearest to it, the frame included."""
+            """Return the distance from a number here to the nearest other object or the frame."""
             here = x + offset[0], y + offset[1]
             edge = min(here[0] - left, right - here[0], here[1] - bottom, top - here[1]) + _ROOM / 2
             return min(edge, *(math.dist(here, other) for other in taken))
@@ -162,7 +162,7 @@ def _number_offsets(positions: Sequence[tuple[float, float]]) -> list[tuple[floa
 
 
 def _places() -> Iterable[tuple[float, float]]:
-    """Offsets around a marker, from near to far; above first, then right and left, then below."""
+    """Yield offsets around a marker, from near to far; above first, then right and left, then below."""
     for radius in (13.0, 19.0, 26.0, 34.0):
         for degrees in (90, 45, 135, 0, 180, 315, 225, 270):
             angle = math.radians(degrees)
@@ -170,21 +170,21 @@ def _places() -> Iterable[tuple[float, float]]:
 
 
 def _cost_limits(costs: Sequence[float]) -> tuple[float, float]:
-    """Ends of the logarithmic axis, with room beside the points."""
+    """Return the limits of the logarithmic axis, with room beside the points."""
     low, high = min(costs), max(costs)
     room = max((high / low) ** 0.1, 1.15)
     return low / room, high * room
 
 
 def _value_limits(values: Sequence[float]) -> tuple[float, float]:
-    """Ends of the accuracies' axis, in percent, with room beside the points."""
+    """Return the limits of the accuracy axis in percent, with room beside the points."""
     low, high = min(values), max(values)
     room = max(0.14 * (high - low), 0.5)
     return low - room, high + room
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Round numbers within the ends of a logarithmic axis: as few kinds as give three of them."""
+    """Return round numbers within the limits of a logarithmic axis, as few as give three of them."""
     decades = [10.0**exponent for exponent in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
     found: list[float] = []
     for steps in _TICK_STEPS:

@@ -1,4 +1,4 @@
-"""The report's pictures of what scores are worth, and of how a model fares on pictures that are worse."""
+"""Reliability diagram and robustness curves."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _LOOKS: dict[str, dict[str, Any]] = {
 
 
 def reliability_svg(bins: Mapping[str, Sequence[ReliabilityBin]], name: str = "reliability") -> str:
-    """A reliability diagram (Guo et al., 2017): how many of the answers with a score are right, above how many have it.
+    """Draw a reliability diagram (Guo et al., 2017): accuracy by score, above a histogram of the scores.
 
     Args:
-        bins: By kind of model, ``"fp32"``, ``"int8"``; the last one's answers are counted below.
-        name: Goes before every id in the SVG; unique in the page.
+        bins: Reliability bins by precision, ``"fp32"``, ``"int8"``; the histogram shows the last one.
+        name: Prefix of every id in the SVG; unique in the page.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -38,16 +38,16 @@ def reliability_svg(bins: Mapping[str, Sequence[ReliabilityBin]], name: str = "r
             x, y = [100 * b.score for b in filled], [100 * b.accuracy for b in filled]
             look = _LOOKS[kind]
             axes.plot(x, y, **look)
-            # The area of a dot is the share of the answers that it stands for.
+            # A dot's area shows its share of the predictions.
             axes.scatter(x, y, s=[6 + 60 * b.count / most for b in filled], color=look["color"], zorder=look["zorder"])
         axes.set_ylim(-3, 103)
-        axes.set_ylabel("right", fontsize=8)
+        axes.set_ylabel("accuracy", fontsize=8)
         axes.tick_params(labelbottom=False)
         last = list(bins.values())[-1]
         lows, width = [100 * b.low for b in last], 100 * (last[0].high - last[0].low)
         below.bar(lows, [b.count for b in last], width=0.86 * width, align="edge", color=ACCENT, alpha=0.5)
         below.set_xlim(-1, 103)
-        below.set_ylabel("answers", fontsize=8)
+        below.set_ylabel("count", fontsize=8)
         below.set_xlabel("score", fontsize=8, labelpad=1)
         below.yaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True, nbins=2))
         below.xaxis.set_major_formatter("{x:g}%")
@@ -61,11 +61,11 @@ def reliability_svg(bins: Mapping[str, Sequence[ReliabilityBin]], name: str = "r
 
 
 def robustness_svg(measured: Mapping[str, Sequence[Robustness]], name: str = "robustness") -> str:
-    """Accuracy by severity, a panel for each kind of corruption.
+    """Draw accuracy by severity, with a panel for each corruption.
 
     Args:
-        measured: By kind of model, ``"fp32"``, ``"int8"``, as `trainer.evaluation.robustness` gives it.
-        name: Goes before every id in the SVG; unique in the page.
+        measured: Results by precision, ``"fp32"``, ``"int8"``, from `trainer.evaluation.robustness`.
+        name: Prefix of every id in the SVG; unique in the page.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure

@@ -1,7 +1,7 @@
-"""The pictures of the report, as SVG to be set inside an HTML page.
+"""Figures of the report, as inline SVG.
 
-Matplotlib draws them with stand-in colours; these become the page's CSS variables, so that a picture follows the page
-into dark mode. Text stays text: it takes the page's font, can be searched and selected, and is escaped by Matplotlib.
+Matplotlib draws them in placeholder colors, which become the page's CSS variables, so that a figure follows the page
+into dark mode. Text stays text: it uses the page's font, can be searched and selected, and is escaped by Matplotlib.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from markupsafe import Markup
     from matplotlib.figure import Figure
 
-# Stand-in colour → CSS variable of the page. Chosen so that nothing else in a figure has them.
+# Placeholder color → CSS variable of the page. Nothing else in a figure has these colors.
 INK, MUTED, LINE, ACCENT, RIGHT, WRONG = "#010203", "#010204", "#010205", "#010206", "#010207", "#010208"
-HUES = ("#010209", "#01020a", "#01020b", "#01020c", "#01020d", "#01020e")  # for things of several kinds
+HUES = ("#010209", "#01020a", "#01020b", "#01020c", "#01020d", "#01020e")  # categorical
 _VARIABLES = {
     INK: "--ink",
     MUTED: "--muted",
@@ -51,14 +51,14 @@ SETTINGS = {
 
 
 def confusion_svg(evaluation: Evaluation, name: str = "confusion") -> str:
-    """The confusion matrix: a row for each true class, coloured by the share of the row, with counts.
+    """Draw the confusion matrix with counts: a row for each true class, colored by share of the row.
 
-    Right answers and mistakes have different hues. Opacity grows with the square root of the share, so that a few
-    mistakes among hundreds of right answers are seen.
+    Correct and wrong predictions have different hues. Opacity grows with the square root of the share, so that a few
+    mistakes among hundreds of correct predictions stay visible.
 
     Args:
-        evaluation: Of the model and split to show.
-        name: Goes before every id in the SVG; unique in the page.
+        evaluation: Model and split to show.
+        name: Prefix of every id in the SVG; unique in the page.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -69,7 +69,7 @@ def confusion_svg(evaluation: Evaluation, name: str = "confusion") -> str:
     cell = min(0.7, max(0.27, 5.0 / classes))  # inches
     size = 9.0 if cell > 0.4 else 7.0
     with mpl.rc_context(SETTINGS):
-        # Room for the labels: left as wide as the longest, above the height that it takes turned.
+        # Room for the longest label, at the left and, rotated, at the top.
         margin = 0.35 + 0.066 * max(len(label) for label in labels) * size / 9
         side = cell * classes
         width, height = margin + side + 0.05, margin + side + 0.05
@@ -95,8 +95,8 @@ def confusion_svg(evaluation: Evaluation, name: str = "confusion") -> str:
         axes.set_yticks(range(classes), labels, fontsize=size)
         axes.xaxis.tick_top()
         axes.xaxis.set_label_position("top")
-        axes.set_xlabel("the model said", fontsize=size)
-        axes.set_ylabel("the photo shows", fontsize=size)
+        axes.set_xlabel("predicted class", fontsize=size)
+        axes.set_ylabel("true class", fontsize=size)
         axes.set_xticks([edge - 0.5 for edge in range(classes + 1)], minor=True)
         axes.set_yticks([edge - 0.5 for edge in range(classes + 1)], minor=True)
         axes.grid(which="minor", color=LINE, linewidth=0.6)
@@ -107,12 +107,12 @@ def confusion_svg(evaluation: Evaluation, name: str = "confusion") -> str:
 
 
 def curve_svg(history: Sequence[Epoch], quantity: Literal["accuracy", "loss"], name: str | None = None) -> str:
-    """A learning curve over all stages of training: validation strong, training pale, stages divided by a line.
+    """Draw a learning curve over all stages of training: validation strong, training pale, a line between stages.
 
     Args:
-        history: In the order of training; at least one epoch.
-        quantity: What to show.
-        name: Goes before every id in the SVG; unique in the page.
+        history: Epochs in the order of training, at least one.
+        quantity: Metric to show.
+        name: Prefix of every id in the SVG; unique in the page. Default: the metric.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -126,7 +126,7 @@ def curve_svg(history: Sequence[Epoch], quantity: Literal["accuracy", "loss"], n
         axes = figure.add_axes((0.12, 0.14, 0.86, 0.74))
         for start, stop in _stage_bounds(history):
             epochs = range(start + 1, stop + 1)
-            # A curve starts anew with each stage: another loss, another part of the network.
+            # Curves break between stages, which train other layers or with another loss.
             few = "o" if stop - start < 4 else None
             axes.plot(epochs, train[start:stop], color=MUTED, linewidth=1.2, linestyle=(0, (3, 2)), marker=few, ms=3)
             axes.plot(epochs, val[start:stop], color=ACCENT, linewidth=2, marker=few, ms=4)
@@ -156,40 +156,40 @@ def curve_svg(history: Sequence[Epoch], quantity: Literal["accuracy", "loss"], n
 
 
 def _stage_bounds(history: Sequence[Epoch]) -> list[tuple[int, int]]:
-    """Start and stop index of each run of epochs of one stage."""
+    """Return start and stop index of each stage."""
     starts = [i for i, epoch in enumerate(history) if i == 0 or epoch.stage != history[i - 1].stage]
     return list(zip(starts, [*starts[1:], len(history)], strict=True))
 
 
 def _short(label: str, longest: int = 22) -> str:
-    # A line break, or what can't be seen, would tear the axis apart.
+    # A line break or an invisible character would break the axis.
     label = "".join(character if character.isprintable() else " " for character in label)
     return label if len(label) <= longest else label[: longest - 1] + "…"
 
 
 def inline_svg(svg: str) -> Markup:
-    """A picture of `page_svg`'s, for the template to take as it is."""
+    """Mark an SVG from `page_svg` as safe for the template."""
     from markupsafe import Markup
 
-    return Markup(svg)  # nosec B704 # Matplotlib has escaped the labels in it
+    return Markup(svg)  # nosec B704 # Matplotlib has escaped the labels
 
 
 def page_svg(figure: Figure, name: str) -> str:
-    """The figure as an ``<svg>`` element without any address in it, scaled by the page."""
+    """Return the figure as an ``<svg>`` element that the page scales, without any URL in it."""
     buffer = io.StringIO()
     with warnings.catch_warnings():
-        # The reader's browser draws the text, so a script that Matplotlib's own font lacks is no loss.
+        # The browser draws the text, so glyphs missing from Matplotlib's font don't matter.
         warnings.filterwarnings("ignore", message=".*[Gg]lyph")
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
-    # Only tags are changed: what stands between them is the user's labels.
+    # Only tags are changed; the user's labels stand between them.
     return re.sub(r"<[^>]+>", lambda match: _page_tag(match[0], name), text)
 
 
 def _page_tag(tag: str, name: str) -> str:
-    """A tag with the page's font and colours, ids of its own, and without namespaces, which HTML implies."""
+    """Return a tag with the page's font and colors, prefixed ids, and no namespaces, which HTML implies."""
     tag = re.sub(r' xmlns(:\w+)?="[^"]*"', "", tag)
     tag = re.sub(r"font: (?:[^;\"]*? )??([\d.]+px)[^;\"]*", r"font-size: \1", tag)
     tag = re.sub(r"font-family: [^;\"]*;? ?", "", tag)

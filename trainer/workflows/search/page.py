@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from trainer.reports.report_page import page_template
+from trainer.reports.rendering import page_template
 from trainer.workflows.search.outcome import Outcome, summary, trial_rows
 
 if TYPE_CHECKING:

@@ -156,7 +156,7 @@ def test_a_loss_that_does_not_fit_is_refused_before_anything_is_written(photos: 
 
 
 def test_a_model_of_one_label_is_not_measured_on_several(tiny_int8: Path, photos: Path) -> None:
-    with pytest.raises(DatasetError, match="Expected one label for each photo"):
+    with pytest.raises(DatasetError, match="doesn't have exactly one label"):
         evaluate_photos(tiny_int8, photos)
 
 

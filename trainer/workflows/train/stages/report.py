@@ -7,19 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.environment import package_versions
-from trainer.evaluation.multi_label import MultiLabelEvaluation
 from trainer.reports.compression_page import PAGE_NAME, CompressionContent
 from trainer.reports.few_notes import few_notes
-from trainer.reports.multi_label_page import worst_label_mistakes
+from trainer.reports.mistakes import Mistake, worst_mistakes
 from trainer.reports.report_content import (
     DatasetFacts,
     FileFacts,
-    Mistake,
     ModelSpeed,
     ReportContent,
     Speed,
     StageTime,
-    worst_mistakes,
 )
 from trainer.reports.summary import extension_text
 from trainer.runs.artifacts import (
@@ -86,10 +83,7 @@ def report_content(run: Run, models: Path) -> ReportContent:
 
 def _mistakes(run: Run, evaluations: dict[str, dict[str, Evaluation]]) -> tuple[Mistake, ...]:
     pixels = read_pixels(run, read_dataset(run), "test")
-    int8, fp32 = evaluations["int8"]["test"], evaluations["fp32"]["test"]
-    if isinstance(int8, MultiLabelEvaluation) and isinstance(fp32, MultiLabelEvaluation):
-        return worst_label_mistakes(pixels, int8, fp32)
-    return worst_mistakes(pixels, int8, fp32)
+    return worst_mistakes(pixels, evaluations["int8"]["test"], evaluations["fp32"]["test"])
 
 
 def compression_content(run: Run) -> CompressionContent:

@@ -1,4 +1,4 @@
-"""Where results go."""
+"""Sinks: files, programs, servers and folders that receive the live loop's results."""
 
 from edge_runtime.sinks.background import Background
 from edge_runtime.sinks.base import Sink

@@ -1,4 +1,4 @@
-"""Addresses of servers that may hold a password, of which no message says a word."""
+"""Server addresses that may contain a password; error messages never quote them."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ if TYPE_CHECKING:
 
 
 def split_address(url: str, *, schemes: tuple[str, ...], example: str) -> SplitResult:
-    """The parts of a URL, with a host, and with a port that is a number or None.
+    """Split a URL into parts and check its scheme, host and port.
 
     Args:
-        url: As the user gave it.
-        schemes: What it may begin with.
-        example: What it may look like, for messages.
+        url: URL from the user.
+        schemes: Accepted schemes.
+        example: Example address for the error message.
 
     Raises:
-        RulesError: It isn't such a URL.
+        RulesError: The URL is invalid.
     """
     try:
         parts = urlsplit(url)
         valid = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
     except ValueError:
         valid = False
-    # A password with / ? # or @ in it falls apart at other places than meant, and its parts would look like a topic.
+    # An unescaped / ? # or @ in a password splits the URL in the wrong place, so part of it would look like a topic.
     if not valid or "@" in parts.path + parts.query + parts.fragment:
         raise RulesError(
-            f"Expected an address like {example}, got another one. In a user or password, write / as %2F, # as %23, "
-            "? as %3F, @ as %40 and : as %3A."
+            f"Invalid address; use the form {example}. Percent-encode special characters in the user name and "
+            "password: / as %2F, # as %23, ? as %3F, @ as %40 and : as %3A."
         )
     return parts

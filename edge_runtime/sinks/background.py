@@ -1,4 +1,4 @@
-"""A thread of its own for a sink that may be slow."""
+"""Runs a slow sink in its own thread."""
 
 from __future__ import annotations
 
@@ -18,42 +18,39 @@ logger = logging.getLogger(__name__)
 
 
 class Background(Sink):
-    """Takes results at once and hands them to another sink in a thread of its own.
+    """Queues results and writes them to another sink in a background thread.
 
-    The camera never waits: a queue that is full loses its oldest result. A sink that fails loses what it couldn't take
-    and goes on with the next: a broker or a server that is away for an hour must not end the loop. It is said in the
-    log when that begins and when it is over, not each time.
+    The camera never waits: a full queue drops its oldest result. If the sink fails, that result is lost and the next
+    one is tried, so that a server that is down for an hour does not end the live loop. The log has one warning when
+    the failures begin and one when they end.
+
+    Args:
+        sink: Sink to write to; from now on only the background thread uses it, and closes it.
+        capacity: Maximum number of queued results; default: 8 for a sink that needs pixels, else 256.
+        close_timeout_s: Seconds that `close` waits for queued results to be written; after that they are lost.
 
     Attributes:
-        dropped: Results that were wanted and had to make place for newer ones.
-        failed: Results that the sink couldn't take.
+        dropped: Number of results dropped because the queue was full.
+        failed: Number of results that the sink failed to write.
+
+    Raises:
+        RulesError: ``capacity`` is below 1.
     """
 
     def __init__(self, sink: Sink, *, capacity: int | None = None, close_timeout_s: float = 3.0) -> None:
-        """Starts the thread.
-
-        Args:
-            sink: It is used by that thread alone from now on, and closed by it.
-            capacity: Results that may wait; None is 8 for a sink that looks at pixels, which are kept as long, and 256
-                for one that doesn't.
-            close_timeout_s: How long `close` lets the sink finish what waits. A sink that hangs longer is left behind.
-
-        Raises:
-            RulesError: There would be no place for a result.
-        """
         if capacity is not None and capacity < 1:
-            raise RulesError(f"Expected a capacity of at least 1, got {capacity}.")
+            raise RulesError(f"capacity must be at least 1, got {capacity}.")
         self.dropped = 0
         self.failed = 0
         self.needs_pixels = sink.needs_pixels
         self._sink = sink
         self._capacity = capacity or (8 if sink.needs_pixels else 256)
         self.close_timeout_s = close_timeout_s
-        # What follows is shared, and touched only while holding the condition.
+        # Shared with the thread; guarded by the condition.
         self._condition = threading.Condition()
         self._queue: deque[LiveResult] = deque()
         self._closed = False
-        self._over = False  # nobody wants any more
+        self._over = False  # the sink takes no more results
         self._thread = threading.Thread(target=self._run, name="edge-sink", daemon=True)
         self._thread.start()
 
@@ -62,10 +59,10 @@ class Background(Sink):
         return self._sink.wants(result)
 
     def write(self, result: LiveResult) -> bool:
-        """Takes one result, at once.
+        """Queue one result without waiting.
 
         Returns:
-            False when the sink wants no more, or was closed.
+            False if the sink takes no more results or was closed.
         """
         if self._over or self._closed:
             return False
@@ -76,14 +73,14 @@ class Background(Sink):
             if len(self._queue) == self._capacity:
                 self._queue.popleft()
                 if self.dropped == 0:
-                    logger.warning("The %s is slower than the results come; the oldest are left out.", self.describe())
+                    logger.warning("The %s cannot keep up; the oldest results are dropped.", self.describe())
                 self.dropped += 1
             self._queue.append(waiting)
             self._condition.notify_all()
         return True
 
     def close(self) -> None:
-        """Lets the sink finish what waits and close, for as long as it may take; what is left then is lost."""
+        """Let the sink write the queued results and close; after ``close_timeout_s``, the remaining ones are lost."""
         with self._condition:
             if self._closed:
                 return
@@ -93,7 +90,7 @@ class Background(Sink):
         with self._condition:
             if self._thread.is_alive():
                 logger.warning(
-                    "The %s didn't finish within %g s; results left behind: %d.",
+                    "The %s did not finish within %g s; results lost: %d.",
                     self.describe(),
                     self.close_timeout_s,
                     len(self._queue) + 1,
@@ -111,28 +108,30 @@ class Background(Sink):
             failing = False
             while (result := self._next()) is not None:
                 failing = self._write(result, failing)
-                del result  # so that waiting for the next one doesn't keep this one's pixels
+                del result  # release its pixels while waiting for the next one
         finally:
             self._over = True
             self._sink.close()
 
     def _next(self) -> LiveResult | None:
-        """Waits for a result; None at the end."""
+        """Wait for a result; None at the end."""
         with self._condition:
             while not self._queue and not self._closed and not self._over:
                 self._condition.wait()
             return self._queue.popleft() if self._queue and not self._over else None
 
     def _write(self, result: LiveResult, failing: bool) -> bool:
-        """Hands over one result, and says whether that failed; ``failing`` is whether the one before did."""
+        """Write one result; return whether that failed. ``failing`` says whether the previous one failed."""
         try:
             self._over = not self._sink.write(result)
-        except Exception as error:  # also a bug in a sink of the user's own: it must not end the thread
+        except Exception as error:  # a bug in a user's sink must not end the thread
             self.failed += 1
-            if not failing and not self._over:  # else it was told to
+            if not failing and not self._over:  # after abort() a failure is expected
                 ours = isinstance(error, OutputError)
                 message = str(error) if ours else f"The {self.describe()} failed: {error!r}."
-                logger.warning("%s It goes on; this isn't said again until it works.", message, exc_info=not ours)
+                logger.warning(
+                    "%s Continuing; further failures are not logged until it works again.", message, exc_info=not ours
+                )
             return True
         if failing:
             logger.warning("The %s works again; results lost so far: %d.", self.describe(), self.failed)

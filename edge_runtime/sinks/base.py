@@ -1,4 +1,4 @@
-"""What every sink is."""
+"""Base class of all sinks."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ _Self = TypeVar("_Self", bound="Sink")
 
 
 class Sink(ABC):
-    """Takes results, one a call, in the thread of the live loop. A class of your own needs `write`.
+    """Receives results, one per call, in the live loop's thread. Subclasses implement `write`.
 
-    A sink that may be slow, because it talks to a network or starts a program, belongs into
-    `edge_runtime.sinks.background.Background`, which gives it a thread of its own.
+    Wrap a sink that may be slow, because it uses the network or starts a program, in
+    `edge_runtime.sinks.Background`, which runs it in its own thread.
 
     Attributes:
-        needs_pixels: It looks at the frame's pixels. Those of a sink that doesn't are not kept while results wait.
-        close_timeout_s: How long `close` may take to send what waits; it may be set until then.
+        needs_pixels: Whether the sink reads the frame's pixels. If False, queued results are stored without them.
+        close_timeout_s: Maximum seconds that `close` takes to send pending results; may be changed before closing.
     """
 
     needs_pixels: bool = True
     close_timeout_s: float = 3.0
 
     def wants(self, result: LiveResult) -> bool:
-        """Whether `write` would do anything with this result. Answered at once, and changes nothing."""
+        """Return whether `write` would do anything with this result. Fast and without side effects."""
         return True
 
     @abstractmethod
     def write(self, result: LiveResult) -> bool:
-        """Takes one result.
+        """Write one result.
 
         Returns:
-            False when nobody wants any more: stop then, without a word.
+            False if no more results are wanted; the caller then stops without an error.
 
         Raises:
-            OutputError: It can't be taken.
+            OutputError: The result cannot be written.
         """
 
     def abort(self) -> None:  # noqa: B027 - most hold nothing that would outlive them
-        """Ends what `write` is waiting for in another thread, and takes nothing more: there is no more time."""
+        """Interrupt a `write` that is waiting in another thread, and take no more results."""
 
     def close(self) -> None:  # noqa: B027 - nothing to release is the usual case
-        """Releases what it holds. Closing twice does nothing."""
+        """Release all resources. Closing twice has no effect."""
 
     def describe(self) -> str:
-        """What it is, for messages that begin with "The …"; without a password."""
+        """Return a description for messages that begin with "The …", without passwords."""
         return f"sink {type(self).__name__}"
 
     def __enter__(self: _Self) -> _Self:

@@ -1,4 +1,4 @@
-"""Events for a function of your own."""
+"""Calls a Python function with each event."""
 
 from __future__ import annotations
 
@@ -15,23 +15,21 @@ if TYPE_CHECKING:
 class Callback(EventSink):
     """Calls a function with each event.
 
-    It is called in the thread of the live loop, which waits for it, and its errors come through there, as those of any
-    function that you call. In `Background` it has its own thread, and an error is logged with its traceback.
+    The call runs in the live loop's thread: the loop waits for it, and its exceptions propagate. Inside `Background`
+    it runs in a separate thread, and exceptions are logged with their traceback.
+
+    Args:
+        function: Function that takes the event; its return value is ignored.
+        kinds: Kinds of events to take; see `EventSink`.
+        labels: Classes to take events of; see `EventSink`.
+
+    Raises:
+        RulesError: A kind is unknown.
     """
 
     def __init__(
         self, function: Callable[[Event], object], *, kinds: Sequence[EventKind] = (), labels: Sequence[str] = ()
     ) -> None:
-        """Says what to call when.
-
-        Args:
-            function: Takes the event; what it returns is of no interest.
-            kinds: As for `EventSink`.
-            labels: As for `EventSink`.
-
-        Raises:
-            RulesError: There is no such kind.
-        """
         super().__init__(kinds=kinds, labels=labels)
         self._function = function
 

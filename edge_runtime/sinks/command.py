@@ -1,4 +1,4 @@
-"""Events for a program."""
+"""Runs a command for each event."""
 
 from __future__ import annotations
 
@@ -21,11 +21,22 @@ if TYPE_CHECKING:
 
 
 class Command(EventSink):
-    """Runs a command for each event and waits for it, one after the other. It belongs into `Background`.
+    """Runs a command for each event, one at a time, and waits for it to finish. Wrap it in `Background`.
 
-    No shell reads the command, so a label can't become part of it. The event comes as JSON on the standard input and in
-    ``EDGE_KIND``, ``EDGE_LABEL``, ``EDGE_PREVIOUS`` (both empty for unknown), ``EDGE_SCORE`` and ``EDGE_TIME``. What
-    the command prints goes to the standard error: the standard output may hold results.
+    The command runs without a shell, so a label cannot inject anything. It receives the event as JSON on standard input
+    and in the environment variables ``EDGE_KIND``, ``EDGE_LABEL``, ``EDGE_PREVIOUS`` (the latter two empty for
+    unknown), ``EDGE_SCORE`` and ``EDGE_TIME``. Its output goes to standard error, because standard output may carry
+    results.
+
+    Args:
+        command: Program and arguments, quoted as in a shell; for pipes and variables use ``sh -c '…'``.
+        timeout_s: Maximum run time in seconds; then the command is killed with all processes that it started.
+        kinds: Kinds of events to take; see `EventSink`.
+        labels: Classes to take events of; see `EventSink`.
+
+    Raises:
+        OutputError: The program was not found.
+        RulesError: The command is empty or has unbalanced quotes, or a kind is unknown.
     """
 
     def __init__(
@@ -36,43 +47,29 @@ class Command(EventSink):
         kinds: Sequence[EventKind] = (),
         labels: Sequence[str] = (),
     ) -> None:
-        """Looks for the program.
-
-        Args:
-            command: A program and its arguments, quoted as in a shell; for pipes and variables: ``sh -c '…'``.
-            timeout_s: After which it is ended, with all that it started.
-            kinds: As for `EventSink`.
-            labels: As for `EventSink`.
-
-        Raises:
-            OutputError: There is no such program.
-            RulesError: The command is empty or not quoted well, or there is no such kind.
-        """
         super().__init__(kinds=kinds, labels=labels)
         try:
             self._arguments = shlex.split(command)
         except ValueError as error:
-            raise RulesError(f"Expected a command quoted as in a shell, got {command!r}: {error}.") from None
+            raise RulesError(f"Cannot parse the command {command!r}: {error}. Quote it as in a shell.") from None
         if not self._arguments:
-            raise RulesError("Expected a command, got an empty text.")
+            raise RulesError("The command is empty. Give a program to run for each event.")
         if shutil.which(self._arguments[0]) is None:
-            raise OutputError(
-                f"Expected a program to run for each event, {self._arguments[0]!r} isn't one. Give its path."
-            )
+            raise OutputError(f"Program {self._arguments[0]!r} not found. Give its full path.")
         self._timeout_s = timeout_s
         self._process: subprocess.Popen[bytes] | None = None
         self._aborted = False
 
     def send(self, event: Event) -> None:
-        """Runs the command.
+        """Run the command and wait for it.
 
         Raises:
-            OutputError: It failed, took too long or can't be started, or `abort` was called.
+            OutputError: The command failed, timed out or could not be started, or `abort` was called.
         """
         import subprocess
 
         if self._aborted:
-            raise OutputError(f"Expected no event for the {self.describe()} after it was ended, got one.")
+            raise OutputError(f"The {self.describe()} was aborted and takes no more events.")
         values = event.to_dict()
         variables = {
             f"EDGE_{name.upper()}": "" if values[name] is None else str(values[name])
@@ -84,27 +81,27 @@ class Command(EventSink):
                 stdin=subprocess.PIPE,
                 stdout=2,
                 env={**os.environ, **variables},
-                start_new_session=True,  # so that Ctrl-C doesn't reach it, and a timeout all that it started
+                start_new_session=True,  # Ctrl-C must not reach it; a timeout must reach its whole process group
             )
         except (OSError, ValueError) as error:
-            raise OutputError(f"Expected the {self.describe()} to start, got: {error}.") from error
+            raise OutputError(f"The {self.describe()} could not be started: {error}.") from error
         self._process = process
         try:
-            if self._aborted:  # just now, when there was nothing to end yet
+            if self._aborted:  # while Popen ran, when there was no process to kill yet
                 self._end()
             process.communicate(event_json(event).encode() + b"\n", timeout=self._timeout_s)
         except subprocess.TimeoutExpired as error:
-            raise OutputError(f"The {self.describe()} took more than {self._timeout_s:g} s and was ended.") from error
+            raise OutputError(f"The {self.describe()} ran longer than {self._timeout_s:g} s and was killed.") from error
         finally:
             self._end()
             self._process = None
             process.wait()
         if process.returncode != 0:
-            ended = f"ended with status {process.returncode}" if process.returncode > 0 else "was killed"
-            raise OutputError(f"The {self.describe()} {ended} for {event.kind} {event.label or 'unknown'}.")
+            ended = f"exited with status {process.returncode}" if process.returncode > 0 else "was killed"
+            raise OutputError(f"The {self.describe()} {ended} on event {event.kind} {event.label or 'unknown'}.")
 
     def abort(self) -> None:
-        """See `Sink.abort`: ends the command, with all that it started, which would outlive this process."""
+        """See `Sink.abort`: kill the command and all processes it started, which would outlive this process."""
         self._aborted = True
         self._end()
 

@@ -1,4 +1,4 @@
-"""Sinks that take events alone."""
+"""Base class of sinks that take only events."""
 
 from __future__ import annotations
 
@@ -19,33 +19,31 @@ KINDS: tuple[EventKind, ...] = get_args(EventKind)
 
 
 class EventSink(Sink):
-    """Takes the events of each result, one a call of `send`. A class of your own needs `send`.
+    """Passes the events of each result to `send`, one per call. Subclasses implement `send`.
 
-    Where one class follows another, ``left``, ``entered`` and ``changed`` come at once: choose by ``kinds``. Without
-    decision rules for `edge_runtime.live_loop.loop.live` there are no events.
+    When one class follows another, ``left``, ``entered`` and ``changed`` arrive together; select with ``kinds``.
+    Without decision rules, `edge_runtime.live` produces no events.
+
+    Args:
+        kinds: Kinds of events to take; default: all.
+        labels: Classes to take events of; default: all. A change to unknown has no class.
+
+    Raises:
+        RulesError: A kind is unknown.
     """
 
     needs_pixels = False
 
     def __init__(self, *, kinds: Sequence[EventKind] = (), labels: Sequence[str] = ()) -> None:
-        """Says which events.
-
-        Args:
-            kinds: Of these kinds only; empty: of all.
-            labels: Of these classes only; empty: of all. A change to unknown has no class.
-
-        Raises:
-            RulesError: There is no such kind.
-        """
         self._kinds = event_kinds(kinds)
         self._labels = (labels,) if isinstance(labels, str) else tuple(labels)
 
     @abstractmethod
     def send(self, event: Event) -> None:
-        """Takes one event.
+        """Send one event.
 
         Raises:
-            OutputError: It can't be taken.
+            OutputError: The event cannot be sent.
         """
 
     def wants(self, result: LiveResult) -> bool:
@@ -53,7 +51,7 @@ class EventSink(Sink):
         return any(self._takes(event) for event in events_of(result))
 
     def write(self, result: LiveResult) -> bool:
-        """See `Sink.write`. One event that can't be taken doesn't keep the others back."""
+        """See `Sink.write`. If one event fails, the others are still sent."""
         failure: OutputError | None = None
         for event in events_of(result):
             if self._takes(event):
@@ -70,23 +68,23 @@ class EventSink(Sink):
 
 
 def events_of(result: LiveResult) -> tuple[Event, ...]:
-    """What changed with this result; nothing where no decisions are made."""
+    """Return the events of a result; empty without decision rules."""
     return () if result.decision is None else result.decision.events
 
 
 def event_kinds(kinds: Sequence[EventKind]) -> tuple[EventKind, ...]:
-    """The kinds that are meant: all of them where none is named.
+    """Return the selected kinds of events in the order of `KINDS`; all if none is named.
 
     Raises:
-        RulesError: There is no such kind.
+        RulesError: A kind is unknown.
     """
     named = [kinds] if isinstance(kinds, str) else kinds
     for kind in named:
         if kind not in KINDS:
-            raise RulesError(f"Expected kinds of events ({', '.join(KINDS)}), got {kind!r}.")
+            raise RulesError(f"Unknown kind of event {kind!r}. Choose from {', '.join(KINDS)}.")
     return tuple(kind for kind in KINDS if kind in named) or KINDS
 
 
 def event_json(event: Event) -> str:
-    """An event as text, on one line."""
+    """Return an event as JSON on one line."""
     return json.dumps(event.to_dict(), separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""JSON Lines, one line a frame, or one an event."""
+"""JSON Lines: one line per frame or per event."""
 
 from __future__ import annotations
 
@@ -17,21 +17,20 @@ if TYPE_CHECKING:
 
 
 class JsonLines(Sink):
-    """Writes one JSON object a line and flushes it, so that whoever reads along has it at once."""
+    """Writes one JSON object per line and flushes after each result, so that readers see it at once.
+
+    Args:
+        path: File to append to; None or ``"-"`` for standard output.
+        events_only: If True, write one line per event instead of one per frame.
+
+    Raises:
+        OutputError: The file cannot be opened for writing.
+    """
 
     needs_pixels = False
 
     def __init__(self, path: str | os.PathLike[str] | None = None, *, events_only: bool = False) -> None:
-        """Opens the output.
-
-        Args:
-            path: Of a file, to which lines are appended; None or ``"-"`` is the standard output.
-            events_only: One line for each event, and none for a frame.
-
-        Raises:
-            OutputError: The file can't be written.
-        """
-        self._name = "the standard output" if path is None or os.fspath(path) == "-" else os.fspath(path)
+        self._name = "standard output" if path is None or os.fspath(path) == "-" else os.fspath(path)
         self._events_only = events_only
         self._owned = path is not None and os.fspath(path) != "-"
         self._file: TextIO = sys.stdout
@@ -39,22 +38,20 @@ class JsonLines(Sink):
             try:
                 self._file = Path(self._name).open("a", encoding="utf-8")  # noqa: SIM115 - close() closes it
             except OSError as error:
-                raise OutputError(
-                    f"Expected to write results to {self._name}, it can't be opened: {error.strerror}."
-                ) from error
+                raise self._error(error) from error
 
     def wants(self, result: LiveResult) -> bool:
         """See `Sink.wants`."""
         return not self._events_only or bool(events_of(result))
 
     def write(self, result: LiveResult) -> bool:
-        """Writes one line, or one for each event.
+        """Write one line, or one per event.
 
         Returns:
-            False when nobody reads any more (``| head``): stop then, without a word.
+            False if the reader is gone (``| head``); the caller then stops without an error.
 
         Raises:
-            OutputError: It can't be written, for example because the disk is full.
+            OutputError: Writing failed, for example because the disk is full.
         """
         lines = [event.to_dict() for event in events_of(result)] if self._events_only else [line_of(result)]
         try:
@@ -66,27 +63,30 @@ class JsonLines(Sink):
             return False
         except OSError as error:
             self._abandon()
-            raise OutputError(f"Expected to write results to {self._name}, got: {error.strerror}.") from error
+            raise self._error(error) from error
         return True
 
     def close(self) -> None:
-        """Closes the file; the standard output stays open."""
+        """Close the file; standard output stays open."""
         if self._owned:
             self._file.close()
 
     def _abandon(self) -> None:
-        """Lets what is still buffered go nowhere; Python would try again at exit, and complain."""
+        """Send buffered output to the null device; otherwise Python flushes it again at exit and prints an error."""
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, self._file.fileno())
         os.close(null)
 
+    def _error(self, error: OSError) -> OutputError:
+        return OutputError(f"Cannot write results to {self._name}: {error.strerror}.")
+
 
 def line_of(result: LiveResult) -> dict[str, Any]:
-    """What a line says.
+    """Return a JSON-serializable dict of one result.
 
-    ``label`` and ``score`` are this frame's best category's, null when none reached the score threshold;
-    ``certainty`` and ``is_unknown`` say whether it counts, and are there where the model carries a threshold for that;
-    ``decision`` and ``events`` are over time, and there where decisions are made.
+    ``label`` and ``score`` are those of the frame's best category, None if none reaches the score threshold.
+    ``certainty`` and ``is_unknown`` are present if the model has a threshold for unknown pictures, ``decision`` and
+    ``events`` if the live loop has decision rules.
     """
     prediction = result.prediction
     top = prediction.top

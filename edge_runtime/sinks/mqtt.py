@@ -1,4 +1,4 @@
-"""Decisions and events for an MQTT broker, and with it for Home Assistant."""
+"""Publishes decisions and events to an MQTT broker, with Home Assistant discovery."""
 
 from __future__ import annotations
 
@@ -27,28 +27,41 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PASSWORD_VARIABLE = "EDGE_RUNTIME_MQTT_PASSWORD"  # nosec B105 # the variable's name
+_INSTALL = "Run: pip install 'edge-image-sdk[mqtt]'"
 KEEPALIVE_S = 30
 LONGEST_DELAY_S = 30
 _AT_LEAST_ONCE = 1
-_QUEUE_SIZE = 15  # paho: there is no more place
+_QUEUE_SIZE = 15  # paho's MQTT_ERR_QUEUE_SIZE: its queue is full
 
 
 class Mqtt(Sink):
-    """Publishes what is in view, and each event, under one topic.
+    """Publishes the decision and its events under one topic.
 
-    - ``TOPIC/state``: what is decided, as JSON with ``label`` (null is unknown), ``score`` and ``since``; retained, and
-      published anew whenever the label becomes another one.
-    - ``TOPIC/events``: each event, as JSON; not retained.
-    - ``TOPIC/availability``: ``online`` or ``offline``; retained, and set to ``offline`` by the broker itself (last
-      will) when it hears nothing more.
+    - ``TOPIC/state``: the decision as JSON with ``label`` (null for unknown), ``score`` and ``since``; retained,
+      published whenever the label changes.
+    - ``TOPIC/events``: each event as JSON; not retained.
+    - ``TOPIC/availability``: ``online`` or ``offline``; retained. The broker sets ``offline`` itself (last will) when
+      the connection is lost.
 
-    Home Assistant finds the sensor by itself (MQTT discovery).
+    Home Assistant finds the sensor through MQTT discovery.
 
-    It never waits: the network has a thread of its own. The broker may be away, at the start too; what happens in the
-    meantime is sent when it is back, up to ``capacity`` of the newest events. `Background` isn't needed.
+    `write` never waits, because paho-mqtt uses its own thread; `Background` isn't needed. While the broker is
+    unreachable, also at the start, up to ``capacity`` of the newest events are kept and sent after reconnecting.
+
+    Args:
+        url: ``mqtt://user:password@host:1883/topic``, or ``mqtts://…`` for TLS. A password missing from the URL is read
+            from the environment variable ``EDGE_RUNTIME_MQTT_PASSWORD``. Give each device its own topic; default:
+            ``edge-runtime/HOSTNAME``.
+        name: Device name in Home Assistant; default: the last level of the topic.
+        discovery_prefix: Topic prefix of Home Assistant's discovery; None disables discovery.
+        capacity: Maximum number of events that wait for the broker.
 
     Attributes:
-        dropped: Events that were lost because the broker was away for too long.
+        dropped: Number of events lost because the broker was unreachable for too long.
+
+    Raises:
+        OutputError: paho-mqtt is not installed, or too old.
+        RulesError: The URL is invalid, or its topic or the discovery prefix cannot be published to.
     """
 
     needs_pixels = False
@@ -61,28 +74,14 @@ class Mqtt(Sink):
         discovery_prefix: str | None = "homeassistant",
         capacity: int = 256,
     ) -> None:
-        """Begins to connect.
-
-        Args:
-            url: ``mqtt://user:password@host:1883/topic``, or ``mqtts://…`` with TLS. Without a password there, it is
-                taken from the environment variable ``EDGE_RUNTIME_MQTT_PASSWORD``. The topic should be this device's
-                alone; without one it is ``edge-runtime/`` and the host's name.
-            name: Of the device, in Home Assistant; None is the last level of the topic.
-            discovery_prefix: Topic under which Home Assistant looks for devices; None leaves discovery out.
-            capacity: Events that may wait for the broker.
-
-        Raises:
-            OutputError: paho-mqtt isn't installed.
-            RulesError: It isn't such a URL, or its topic can't be published to.
-        """
         parts = split_address(url, schemes=("mqtt", "mqtts"), example="mqtt://user:password@host:1883/topic")
         self._topic = unquote(parts.path).strip("/") or f"edge-runtime/{socket.gethostname()}"
         if parts.query or parts.fragment or any(sign in self._topic for sign in "+#\0"):
-            raise RulesError("Expected a topic to publish under, which has no +, # or ?, got one that has.")
+            raise RulesError("The MQTT topic contains +, # or ?. Choose a topic without them.")
         if any(sign in (discovery_prefix or "") for sign in "+#\0"):
-            raise RulesError(f"Expected a topic without + and # for discovery, got {discovery_prefix!r}.")
+            raise RulesError(f"The discovery prefix {discovery_prefix!r} contains + or #. Choose one without them.")
         if capacity < 1:
-            raise RulesError(f"Expected a capacity of at least 1, got {capacity}.")
+            raise RulesError(f"capacity must be at least 1, got {capacity}.")
         client_module = _paho()
         tls = parts.scheme == "mqtts"
         port = parts.port or (8883 if tls else 1883)
@@ -91,15 +90,15 @@ class Mqtt(Sink):
         self._place = f"{parts.hostname}:{port}"
         self.dropped = 0
         self._ended = threading.Event()
-        # What follows is shared with the network's thread, and touched only while holding the lock.
+        # Shared with paho's thread; guarded by the lock.
         self._lock = threading.Lock()
         self._state: Decision | None = None
         self._waiting: deque[Event] = deque(maxlen=capacity)
         self._connected = False
         self._closed = False
         self._complained = False
-        # The same name each time: a broker that still holds the connection of before ends it at once then, instead of
-        # a minute later, when its last will would make "offline" of our "online".
+        # The client ID is stable: a broker that still holds our previous connection then ends it at once. Otherwise it
+        # would time out later, and its last will would overwrite "online" with "offline".
         client_id = "edge-" + hashlib.sha256(f"{socket.gethostname()}/{self._topic}".encode()).hexdigest()[:16]
         self._client = client_module.Client(client_module.CallbackAPIVersion.VERSION2, client_id)
         password = unquote(parts.password) if parts.password is not None else os.environ.get(PASSWORD_VARIABLE)
@@ -121,7 +120,7 @@ class Mqtt(Sink):
         return result.decision is not None and (self._state is None or bool(events_of(result)))
 
     def write(self, result: LiveResult) -> bool:
-        """Publishes the events, and the state where it is another one. Never waits."""
+        """Publish the events, and the state if its label changed. Never waits."""
         if result.decision is None or not self.wants(result):
             return True
         with self._lock:
@@ -139,22 +138,22 @@ class Mqtt(Sink):
         return True
 
     def close(self) -> None:
-        """Says ``offline`` and disconnects, within ``close_timeout_s`` also where the broker doesn't answer."""
+        """Publish ``offline`` and disconnect, within ``close_timeout_s`` even if the broker does not respond."""
         with self._lock:
             if self._closed:
                 return
             self._closed = True
-            # Acknowledged, and with it all that was sent before: what the broker hasn't read yet would be lost with us.
-            said = self._publish_retained("availability", "offline", qos=_AT_LEAST_ONCE) if self._connected else None
+            # Its acknowledgment also covers all earlier messages: those that the broker has not read yet would be lost.
+            sent = self._publish_retained("availability", "offline", qos=_AT_LEAST_ONCE) if self._connected else None
         deadline = time.monotonic() + self.close_timeout_s
-        if said is not None and said.rc == 0:
-            said.wait_for_publish(self.close_timeout_s)
+        if sent is not None and sent.rc == 0:
+            sent.wait_for_publish(self.close_timeout_s)
         self._client.disconnect()
-        # Not loop_stop(): it waits for as long as a broker that hangs wants. The thread ends by itself.
-        if said is not None:
+        # Not loop_stop(), which would wait as long as the broker hangs. The thread ends by itself.
+        if sent is not None:
             self._ended.wait(max(deadline - time.monotonic(), 0.0))
         if self._waiting:
-            logger.warning("The %s couldn't be reached; events left behind: %d.", self.describe(), len(self._waiting))
+            logger.warning("The %s could not be reached; events lost: %d.", self.describe(), len(self._waiting))
 
     def describe(self) -> str:
         """See `Sink.describe`."""
@@ -166,7 +165,7 @@ class Mqtt(Sink):
                 client.disconnect()
                 return
             if reason.is_failure:
-                self._complain(f"refused the connection: {reason}. Check the user and the password.")
+                self._complain(f"refused the connection: {reason}. Check the user name and password.")
                 return
             self._connected = True
             self._complained = False
@@ -185,21 +184,21 @@ class Mqtt(Sink):
             if self._closed:
                 client.disconnect()
                 return
-            error = sys.exc_info()[1]  # called where it was caught
-            self._complain(f"can't be reached: {getattr(error, 'strerror', None) or error}.")
+            error = sys.exc_info()[1]  # paho calls this inside its except block
+            self._complain(f"cannot be reached: {getattr(error, 'strerror', None) or error}.")
 
     def _on_disconnect(self, _client: Any, _userdata: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        # Without the lock: paho may call this while it holds one of its own, for which `write` may be waiting.
+        # Without our lock: paho may hold one of its own here, which `write` may be waiting for.
         if self._connected and not self._closed:
-            self._complain("went away.")
+            self._complain("disconnected.")
         self._connected = False
         if self._closed:
             self._ended.set()
 
     def _complain(self, what: str) -> None:
-        """Once for each time that the broker is away."""
+        """Log a warning, once per outage."""
         if not self._complained:
-            logger.warning("The %s %s Trying again until it works.", self.describe(), what)
+            logger.warning("The %s %s Retrying until it works.", self.describe(), what)
         self._complained = True
 
     def _publish_state(self) -> None:
@@ -207,8 +206,8 @@ class Mqtt(Sink):
         self._publish_retained("state", json.dumps(self._state.to_dict(), separators=(",", ":")))
 
     def _publish_retained(self, topic: str, text: str, *, qos: int = 0) -> Any:
-        # At most once: paho would send what wasn't acknowledged again after a reconnection, later than what is true by
-        # then. What is lost with a connection is published anew with the next.
+        # At most once by default: after a reconnect paho would resend unacknowledged messages, after newer ones.
+        # `_on_connect` publishes the retained state again anyway.
         return self._client.publish(self._under(topic), text, qos, retain=True)
 
     def _publish_event(self, event: Event) -> None:
@@ -223,11 +222,11 @@ class Mqtt(Sink):
         return "edge_" + re.sub(r"[^a-zA-Z0-9_-]", "_", self._topic)
 
     def _discovery(self) -> dict[str, Any]:
-        """What Home Assistant wants to know: https://www.home-assistant.io/integrations/sensor.mqtt."""
+        """Return the discovery message (https://www.home-assistant.io/integrations/sensor.mqtt)."""
         from edge_runtime.version import __version__
 
         return {
-            "name": None,  # the device's
+            "name": None,  # use the device name
             "unique_id": self._unique_id,
             "state_topic": self._under("state"),
             "value_template": "{{ value_json.label if value_json.label is not none else 'unknown' }}",
@@ -249,11 +248,7 @@ def _paho() -> Any:
     try:
         import paho.mqtt.client as client
     except ImportError as error:
-        raise OutputError(
-            "Expected paho-mqtt for MQTT, it can't be imported. Install it by pip install 'edge-image-sdk[mqtt]'."
-        ) from error
+        raise OutputError(f"MQTT needs paho-mqtt, which cannot be imported. {_INSTALL}") from error
     if not hasattr(client, "CallbackAPIVersion"):
-        raise OutputError(
-            "Expected paho-mqtt 2, an older one is installed. Install it by pip install 'edge-image-sdk[mqtt]'."
-        )
+        raise OutputError(f"MQTT needs paho-mqtt 2, but an older version is installed. {_INSTALL}")
     return client

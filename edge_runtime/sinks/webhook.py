@@ -1,4 +1,4 @@
-"""Events for a web server."""
+"""Posts events to a web server."""
 
 from __future__ import annotations
 
@@ -22,11 +22,22 @@ LONGEST_DELAY_S = 30.0
 
 
 class Webhook(EventSink):
-    """Posts each event as JSON, and tries again when that can help. It belongs into `Background`.
+    """Posts each event as JSON, with retries. Wrap it in `Background`.
 
-    An attempt fails for good with a status of 3xx or 4xx, because the next one would too; 408, 429, 5xx and what goes
-    wrong on the network are worth another, after a delay that doubles and is up to half shorter at random, so that many
-    devices don't come back in step. An event may arrive twice: the answer to the first attempt may have been lost.
+    Network errors and the statuses 408, 429 and 5xx are retried, with exponential backoff and jitter so that many
+    devices do not retry in step; other 3xx and 4xx statuses are not. An event may arrive twice if the response to the
+    first attempt was lost.
+
+    Args:
+        url: ``http://…`` or ``https://…``; ``user:password@`` before the host is sent as basic authentication.
+        headers: Additional headers, for example ``{"Authorization": "Bearer …"}``.
+        timeout_s: Maximum seconds to wait for the server.
+        attempts: Maximum number of attempts per event, at least 1.
+        kinds: Kinds of events to take; see `EventSink`.
+        labels: Classes to take events of; see `EventSink`.
+
+    Raises:
+        RulesError: The URL, a header, a kind or the number of attempts is invalid.
     """
 
     def __init__(
@@ -39,24 +50,11 @@ class Webhook(EventSink):
         kinds: Sequence[EventKind] = (),
         labels: Sequence[str] = (),
     ) -> None:
-        """Prepares the requests; nothing is sent yet.
-
-        Args:
-            url: ``http://…`` or ``https://…``; ``user:password@`` before the host is sent as basic authentication.
-            headers: More of them, for example ``{"Authorization": "Bearer …"}``.
-            timeout_s: How long the server may be silent.
-            attempts: For each event, the first one included.
-            kinds: As for `EventSink`.
-            labels: As for `EventSink`.
-
-        Raises:
-            RulesError: It isn't such a URL, or there is no such kind.
-        """
         super().__init__(kinds=kinds, labels=labels)
         if attempts < 1:
-            raise RulesError(f"Expected at least 1 attempt, got {attempts}.")
+            raise RulesError(f"attempts must be at least 1, got {attempts}.")
         if any("\n" in value or "\r" in value for value in (headers or {}).values()):
-            raise RulesError("Expected headers of one line each, got one with a line break.")
+            raise RulesError("A webhook header contains a line break. Give each header on one line.")
         parts = split_address(url, schemes=("http", "https"), example="https://example.com/events")
         self._place = parts.netloc.rpartition("@")[2]
         self._url = urlunsplit(parts._replace(netloc=self._place, fragment=""))
@@ -70,10 +68,10 @@ class Webhook(EventSink):
         self._opener: Any = None
 
     def send(self, event: Event) -> None:
-        """Posts one event.
+        """Post one event.
 
         Raises:
-            OutputError: The server didn't take it.
+            OutputError: The server cannot be reached or rejected the event.
         """
         delay_s = FIRST_DELAY_S
         for attempt in range(1, self._attempts + 1):
@@ -83,16 +81,16 @@ class Webhook(EventSink):
             reason, again = failure
             if not again or attempt == self._attempts:
                 tries = f" in {attempt} attempts" if attempt > 1 else ""
-                raise OutputError(f"Expected the {self.describe()} to take an event, got{tries}: {reason}.")
+                raise OutputError(f"The {self.describe()} did not accept the event{tries}: {reason}.")
             time.sleep(delay_s * random.uniform(0.5, 1.0))
             delay_s = min(2 * delay_s, LONGEST_DELAY_S)
 
     def describe(self) -> str:
         """See `Sink.describe`."""
-        return f"webhook at {self._place}"  # its path may be the secret
+        return f"webhook at {self._place}"  # without the path, which may be the secret
 
     def _post(self, body: bytes) -> tuple[str, bool] | None:
-        """None when the server took it, else why not, and whether another attempt can help."""
+        """Return None on success, otherwise the reason and whether to retry."""
         from http.client import HTTPException
         from urllib.error import HTTPError, URLError
         from urllib.request import Request, build_opener
@@ -104,7 +102,7 @@ class Webhook(EventSink):
             self._opener.open(request, timeout=self._timeout_s).close()
         except HTTPError as error:
             error.close()
-            moved = "; give the address that it redirects to" if 300 <= error.code < 400 else ""
+            moved = "; use the address that it redirects to" if 300 <= error.code < 400 else ""
             return f"status {error.code} {error.reason}{moved}", error.code in (408, 429) or error.code >= 500
         except URLError as error:
             return str(getattr(error.reason, "strerror", None) or error.reason), True
@@ -114,7 +112,7 @@ class Webhook(EventSink):
 
 
 def _no_redirects() -> Any:
-    """urllib follows a redirect by a GET without the event, and calls that a success."""
+    """Return a handler that rejects redirects; urllib would follow with a GET, drop the event and report success."""
     from urllib.request import HTTPRedirectHandler
 
     class NoRedirects(HTTPRedirectHandler):

@@ -1,1 +1,1 @@
-"""Frames kept for the next training."""
+"""Saves frames as training pictures."""

@@ -1,4 +1,4 @@
-"""Frames worth keeping, as pictures for the next training."""
+"""Saves uncertain frames and frames with events as pictures for the next training run."""
 
 from __future__ import annotations
 
@@ -17,19 +17,23 @@ if TYPE_CHECKING:
     from edge_runtime.types import EventKind, LiveResult, Prediction
 
 UNKNOWN = "unknown"
-_LONGEST_NAME = 40  # of a label in a path; a file's name has 255 bytes, a letter up to four
+_LONGEST_NAME = 40  # letters of a label in a path; a file name has at most 255 bytes, a letter up to 4
 _JPEG_QUALITY = 95
 
 
 @dataclass(frozen=True)
 class SaveRules:
-    """Which frames are saved: those for which one of the first three holds.
+    """Rules that select the frames to save: a frame is saved if any of the first three applies.
 
     Attributes:
-        score_below: The best score of the frame is below it, 0–1.
-        margin_below: Its lead over the second best is below it, 0–1. The live loop must give two classes at least.
-        kinds: Events of these kinds come with the frame.
-        interval_s: At most one frame in so many seconds.
+        score_below: Save a frame whose best score is below this value, above 0 and at most 1; None disables the rule.
+        margin_below: Save a frame whose best score leads the second best by less than this value, above 0 and at most
+            1; None disables the rule. Needs ``top_k`` of at least 2.
+        kinds: Kinds of events with which a frame is saved.
+        interval_s: Minimum seconds between two saved frames.
+
+    Raises:
+        RulesError: No rule is given, a value is out of range, or a kind is unknown.
     """
 
     score_below: float | None = None
@@ -40,21 +44,32 @@ class SaveRules:
     def __post_init__(self) -> None:
         object.__setattr__(self, "kinds", event_kinds(self.kinds) if self.kinds else ())
         if self.score_below is None and self.margin_below is None and not self.kinds:
-            raise RulesError("Expected score_below, margin_below or kinds to say which frames are saved, got none.")
+            raise RulesError("No rule selects the frames to save. Set score_below, margin_below or kinds.")
         for name in ("score_below", "margin_below"):
             value = getattr(self, name)
             if value is not None and not 0 < value <= 1:
-                raise RulesError(f"Expected {name} above 0 and at most 1, got {value:g}.")
+                raise RulesError(f"{name} must be above 0 and at most 1, got {value:g}.")
         if not 0 <= self.interval_s < float("inf"):
-            raise RulesError(f"Expected interval_s of 0 seconds or more, got {self.interval_s:g}.")
+            raise RulesError(f"interval_s must be 0 or more seconds, got {self.interval_s:g}.")
 
 
 class SavedFrames(Sink):
-    """Saves frames into ``FOLDER/LABEL/`` by `SaveRules`, whole frames as they came. It belongs into `Background`.
+    """Saves the frames selected by `SaveRules` to ``FOLDER/LABEL/``, whole and unchanged. Wrap it in `Background`.
 
-    ``LABEL`` is what a frame seems to be (of an event, its class), or ``unknown``; sort by hand before training. The
-    file's name has the time (UTC), the label and the score; ``FOLDER/index.jsonl`` says the same and why. When the
-    quota is used up, the oldest of its own pictures make place; see `PictureStore`.
+    ``LABEL`` is the predicted class (for an event, the event's class) or ``unknown``; check the pictures by hand before
+    training. The file name contains the time (UTC), label and score; ``FOLDER/index.jsonl`` also has the reason. When
+    the quota is reached, the oldest pictures saved by this sink are deleted.
+
+    Args:
+        folder: Dedicated folder, created if missing; may hold pictures of earlier runs.
+        rules: Rules that select the frames.
+        format: ``"jpg"`` (quality 95), or ``"png"``: lossless, about 10 times as large.
+        quota_mib: Maximum total size of the pictures in MiB (1024 × 1024 bytes).
+        min_free_mib: Disk space to keep free, in MiB.
+
+    Raises:
+        OutputError: The folder cannot be written to, or is in use by another process.
+        RulesError: The format is unknown, or the quota or the free space is out of range.
     """
 
     def __init__(
@@ -66,24 +81,12 @@ class SavedFrames(Sink):
         quota_mib: float = 500.0,
         min_free_mib: float = 500.0,
     ) -> None:
-        """Makes the folder where there is none.
-
-        Args:
-            folder: Of its own, or one that it wrote into before.
-            rules: Which frames.
-            format: JPEG at quality 95, or PNG, which loses nothing and is some 10 times as large.
-            quota_mib: What its pictures may take together, in MiB of 1024 × 1024 bytes.
-            min_free_mib: What must be left free on the disk.
-
-        Raises:
-            OutputError: It can't be written into, or another process does.
-            RulesError: There is no such format, or no quota.
-        """
         if format not in ("jpg", "png"):
-            raise RulesError(f"Expected the format jpg or png, got {format!r}.")
+            raise RulesError(f"Unknown picture format {format!r}. Choose jpg or png.")
         if not quota_mib > 0 or not min_free_mib >= 0:
             raise RulesError(
-                f"Expected a quota above 0 MiB and at least 0 MiB to stay free, got {quota_mib:g} and {min_free_mib:g}."
+                "The quota must be above 0 MiB and the free space at least 0 MiB, "
+                f"got {quota_mib:g} and {min_free_mib:g}."
             )
         self._rules = rules
         self._format = format
@@ -94,22 +97,22 @@ class SavedFrames(Sink):
     def wants(self, result: LiveResult) -> bool:
         """See `Sink.wants`."""
         at, saved_at = result.frame.at, self._saved_at
-        # A video that begins anew, or a source that was reopened, may go back in time.
+        # Time may go backward when a video restarts or a source is reopened.
         too_soon = saved_at is not None and saved_at <= at < saved_at + self._rules.interval_s
         return not too_soon and _reason(result, self._rules) is not None
 
     def write(self, result: LiveResult) -> bool:
-        """Saves the frame if it is wanted.
+        """Save the frame if the rules select it.
 
         Raises:
-            OutputError: It can't be written, or would leave too little space on the disk.
+            OutputError: The frame cannot be written, or too little disk space would remain.
         """
         reason = _reason(result, self._rules)
         if reason is None or not self.wants(result):
             return True
         import cv2
 
-        self._saved_at = result.frame.at  # also when it fails: a full disk isn't asked with every frame
+        self._saved_at = result.frame.at  # also on failure: don't retry a full disk with every frame
         top = result.prediction.top
         label, score = (top.label, top.score) if top and not result.prediction.is_unknown else (None, 0.0)
         for event in events_of(result):
@@ -118,7 +121,7 @@ class SavedFrames(Sink):
         options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if self._format == "jpg" else []
         encoded, content = cv2.imencode(f".{self._format}", result.frame.pixels, options)
         if not encoded:
-            raise OutputError(f"Expected a frame that can be saved, got one of {result.frame.pixels.shape}.")
+            raise OutputError(f"A frame of shape {result.frame.pixels.shape} cannot be encoded as {self._format}.")
         folder = UNKNOWN if label is None else _file_name(label)
         taken = datetime.fromtimestamp(result.time, timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
         self._store.add(
@@ -135,7 +138,7 @@ class SavedFrames(Sink):
         return True
 
     def close(self) -> None:
-        """Lets the folder go."""
+        """Release the folder."""
         self._store.close()
 
     def describe(self) -> str:
@@ -144,7 +147,7 @@ class SavedFrames(Sink):
 
 
 def _reason(result: LiveResult, rules: SaveRules) -> str | None:
-    """Why a frame is worth keeping: the kind of an event, ``"score"`` or ``"margin"``; None where it isn't."""
+    """Return why the frame is saved (kind of an event, ``"score"`` or ``"margin"``), or None if it isn't."""
     kinds = {event.kind for event in events_of(result)}
     for kind in rules.kinds:
         if kind in kinds:
@@ -158,7 +161,7 @@ def _reason(result: LiveResult, rules: SaveRules) -> str | None:
 
 
 def _two_best(prediction: Prediction) -> tuple[float, float]:
-    """The best and the second best score; 0 for what is below the threshold of the live loop."""
+    """Return the best and second-best score; 0 for a score below the live loop's threshold."""
     scores = [category.score for category in prediction.categories[:2]]
     if len(scores) < 2 and prediction.scores is not None:
         scores = sorted(map(float, prediction.scores), reverse=True)[:2]
@@ -167,5 +170,5 @@ def _two_best(prediction: Prediction) -> tuple[float, float]:
 
 
 def _file_name(label: str) -> str:
-    """A label as part of a path: one level of it, and not hidden."""
+    """Return a label as a single, visible path component."""
     return re.sub(r"[^\w\- .]", "_", label).strip(" .")[:_LONGEST_NAME].strip(" .") or "_"

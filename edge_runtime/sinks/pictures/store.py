@@ -1,4 +1,4 @@
-"""A folder of pictures that stays within a quota."""
+"""A picture folder that stays within a quota."""
 
 from __future__ import annotations
 
@@ -14,86 +14,77 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MIB = 1024 * 1024
-_SLACK = 20  # a quota's share that is freed at once, so that not each picture costs a look at all the others
-_STALE_LINES = 100  # in the index, before it is written anew
+_SLACK = 20  # free 1/20 of the quota at once, so that not every picture triggers a scan of all others
+_STALE_LINES = 100  # stale lines tolerated in the index before it is rewritten
 
 
 class PictureStore:
-    """Writes pictures into ``FOLDER/LABEL/`` and an index of them, ``FOLDER/index.jsonl``.
+    """Writes pictures to ``FOLDER/LABEL/`` and lists them in ``FOLDER/index.jsonl``.
 
-    When the quota is used up, the oldest make place. Only files that the index names, with the size that it names, are
-    ever deleted: pictures that were put there, moved away or edited by hand are nobody's business here. One process at
-    a time can write into a folder.
+    When the quota is reached, the oldest pictures are deleted, but only files that the index lists with their current
+    size: pictures added, moved or edited by hand are never touched. Only one process at a time can use a folder.
 
-    Attributes:
-        used_bytes: Of its pictures that are there.
+    Args:
+        folder: Dedicated folder, created if missing; may hold pictures of earlier runs.
+        quota_bytes: Maximum total size of the pictures in bytes.
+        min_free_bytes: Disk space to keep free, in bytes.
+
+    Raises:
+        OutputError: The folder cannot be written to, or is in use by another process.
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, quota_bytes: int, min_free_bytes: int) -> None:
-        """Makes the folder where there is none, and reads its index.
-
-        Args:
-            folder: Of its own, or one that it wrote into before.
-            quota_bytes: What its pictures may take together.
-            min_free_bytes: What must be left free on the disk.
-
-        Raises:
-            OutputError: It can't be written into, or another process does.
-        """
         self._folder = Path(folder)
         self._index_path = self._folder / "index.jsonl"
         self._quota_bytes = quota_bytes
         self._min_free_bytes = min_free_bytes
         self._own: dict[str, int] = {}  # bytes by path inside the folder, oldest first
-        self._lines: dict[str, str] = {}  # of the index, by the same
-        self._stale = 0  # lines of the index whose picture isn't there any more
+        self._lines: dict[str, str] = {}  # index lines by the same path
+        self._stale = 0  # number of index lines whose picture is gone
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._lock: TextIO | None = (self._folder / ".lock").open("w")
             self._index = self._index_path.open("a", encoding="utf-8")
         except OSError as error:
             raise self._error(error) from error
-        import fcntl  # there is none on Windows, where the other sinks work
+        import fcntl  # missing on Windows, where the other sinks work
 
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self.close()
-            raise OutputError(
-                f"Expected {self._folder} for pictures of this process alone, another one writes into it. "
-                "Choose another folder."
-            ) from None
+            raise OutputError(f"Another process is saving pictures to {self._folder}. Choose another folder.") from None
         self._read_index()
 
     @property
     def used_bytes(self) -> int:
-        """See the class."""
+        """Total size of the store's pictures in bytes."""
         return sum(self._own.values())
 
     def add(self, name: str, content: bytes, facts: Mapping[str, Any]) -> None:
-        """Writes one picture, whole or not at all.
+        """Write one picture atomically.
 
         Args:
-            name: ``LABEL/FILE``, inside the folder.
-            content: Of the file.
-            facts: What the index says about it, beside ``file`` and ``bytes``.
+            name: ``LABEL/FILE``, relative to the folder.
+            content: File content.
+            facts: Entries for the index, in addition to ``file`` and ``bytes``.
 
         Raises:
-            OutputError: It can't be written, is larger than the quota, or would leave too little space on the disk.
+            OutputError: The picture cannot be written, exceeds the quota, or would leave too little disk space.
         """
         size = len(content)
         if size > self._quota_bytes:
             raise OutputError(
-                f"Expected pictures smaller than the quota of {self._quota_bytes / MIB:g} MiB, got one of "
-                f"{size / MIB:.1f} MiB. Raise the quota."
+                f"A picture of {size / MIB:.1f} MiB exceeds the quota of {self._quota_bytes / MIB:g} MiB. "
+                "Raise the quota."
             )
         try:
             self._make_place(size)
             free = shutil.disk_usage(self._folder).free
             if free - size < self._min_free_bytes:
                 raise OutputError(
-                    f"Expected {self._min_free_bytes / MIB:g} MiB to stay free on the disk of {self._folder}, "
-                    f"{free / MIB:.0f} MiB are. Nothing is saved until there is more space."
+                    f"The disk of {self._folder} is nearly full: {free / MIB:.0f} MiB free, "
+                    f"{self._min_free_bytes / MIB:g} MiB must stay free. Nothing is saved until there is more space."
                 )
             self._write(name, content, {"file": name, "bytes": size, **facts})
         except OutputError:
@@ -102,7 +93,7 @@ class PictureStore:
             raise self._error(error) from error
 
     def close(self) -> None:
-        """Lets the folder go. Closing twice does nothing."""
+        """Release the folder. Closing twice has no effect."""
         if self._lock is not None:
             self._index.close()
             self._lock.close()
@@ -115,9 +106,9 @@ class PictureStore:
             with part.open("wb") as file:
                 file.write(content)
                 file.flush()
-                os.fsync(file.fileno())  # a rename may reach the disk before what is in the file
+                os.fsync(file.fileno())  # a rename may reach the disk before the file's content
             path.parent.mkdir(exist_ok=True)
-            # The index first: a picture that it doesn't name would never be deleted.
+            # The index first: a picture that it does not list would never be deleted.
             self._index.write(line)
             self._index.flush()
             part.replace(path)
@@ -129,7 +120,7 @@ class PictureStore:
         self._own[name], self._lines[name] = len(content), line
 
     def _make_place(self, size: int) -> None:
-        """Deletes the oldest until there is place for so many bytes."""
+        """Delete the oldest pictures until ``size`` more bytes fit."""
         if self.used_bytes + size <= self._quota_bytes:
             return
         for name in list(self._own):
@@ -148,7 +139,7 @@ class PictureStore:
             self._write_index()
 
     def _read_index(self) -> None:
-        (self._folder / ".part").unlink(missing_ok=True)  # of a process that was killed
+        (self._folder / ".part").unlink(missing_ok=True)  # left by a killed process
         count = 0
         with self._index_path.open(encoding="utf-8", errors="replace") as file:
             for line in file:
@@ -157,7 +148,7 @@ class PictureStore:
                     entry = json.loads(line)
                     name, size = entry["file"], entry["bytes"]
                 except (ValueError, TypeError, KeyError):
-                    continue  # half a line, from when the power went
+                    continue  # incomplete line after a power failure
                 if _is_inside(name) and self._is_own(name, size):
                     self._forget(name)
                     self._own[name], self._lines[name] = size, line
@@ -166,7 +157,7 @@ class PictureStore:
             self._write_index()
 
     def _write_index(self) -> None:
-        """Leaves out what isn't there any more."""
+        """Rewrite the index without stale lines."""
         part = self._folder / ".part"
         part.write_text("".join(self._lines.values()), encoding="utf-8")
         part.replace(self._index_path)
@@ -185,10 +176,10 @@ class PictureStore:
         self._lines.pop(name, None)
 
     def _error(self, error: OSError) -> OutputError:
-        return OutputError(f"Expected to save pictures in {self._folder}, got: {error.strerror or error}.")
+        return OutputError(f"Cannot save pictures to {self._folder}: {error.strerror or error}.")
 
 
 def _is_inside(name: object) -> bool:
-    """Whether it is ``LABEL/FILE``: an index may have been written by anybody."""
+    """Whether ``name`` has the form ``LABEL/FILE``; the index may have been edited and must not lead elsewhere."""
     parts = name.split("/") if isinstance(name, str) else []
     return len(parts) == 2 and not any(part in ("", ".", "..") or "\0" in part for part in parts)

@@ -54,8 +54,8 @@ def test_a_sink_that_hangs_keeps_nobody_waiting(caplog: pytest.LogCaptureFixture
         assert background.write(made_result(index=index))
     assert background.dropped == 97
     background.close()
-    assert "The sink Gate is slower than the results come" in caplog.text
-    assert "The sink Gate didn't finish within 0.05 s; results left behind: 4." in caplog.text
+    assert "The sink Gate cannot keep up; the oldest results are dropped" in caplog.text
+    assert "The sink Gate did not finish within 0.05 s; results lost: 4." in caplog.text
     assert len(caplog.records) == 2
     assert not background.write(made_result())
     background.close()  # does nothing
@@ -158,9 +158,9 @@ def test_a_sink_that_fails_goes_on_and_says_so_once(caplog: pytest.LogCaptureFix
             assert background.write(made_result())
     assert (sink.taken, background.failed) == (2, 4)
     assert [record.message for record in caplog.records] == [
-        "The broker is away. It goes on; this isn't said again until it works.",
+        "The broker is away. Continuing; further failures are not logged until it works again.",
         "The sink Flaky works again; results lost so far: 3.",
-        "The broker is away. It goes on; this isn't said again until it works.",
+        "The broker is away. Continuing; further failures are not logged until it works again.",
     ]
     assert all(record.levelno == logging.WARNING and not record.exc_info for record in caplog.records)
 
@@ -195,5 +195,5 @@ def test_a_sink_that_wants_no_more_is_closed_and_said_so() -> None:
 
 
 def test_there_must_be_place_for_one() -> None:
-    with pytest.raises(ValueError, match="Expected a capacity of at least 1, got 0"):
+    with pytest.raises(ValueError, match="capacity must be at least 1, got 0"):
         Background(Flaky(), capacity=0)

@@ -69,9 +69,9 @@ def test_what_it_prints_goes_to_the_standard_error() -> None:
 
 
 def test_its_failure_is_an_error() -> None:
-    with pytest.raises(OutputError, match=r"^The command sh ended with status 3 for entered cat\.$"):
+    with pytest.raises(OutputError, match=r"^The command sh exited with status 3 on event entered cat\.$"):
         Command("sh -c 'exit 3' s3cret").send(ENTERED)
-    with pytest.raises(OutputError, match=r"^The command sh was killed for changed unknown\.$"):
+    with pytest.raises(OutputError, match=r"^The command sh was killed on event changed unknown\.$"):
         Command("sh -c 'kill -9 $$'").send(GONE)
 
 
@@ -79,7 +79,7 @@ def test_it_is_ended_after_its_time_with_all_that_it_started(tmp_path: Path) -> 
     out = tmp_path / "pid"
     # The inner sleep holds the pipes; one that is left behind would keep us waiting for it.
     program = f"sleep 300 & echo $! > {out}; wait"
-    with pytest.raises(OutputError, match=r"The command sh took more than 1 s and was ended\."):
+    with pytest.raises(OutputError, match=r"The command sh ran longer than 1 s and was killed\."):
         Command(f"sh -c {quote(program)}", timeout_s=1).send(ENTERED)
     pid = int(out.read_text())
     deadline = time.monotonic() + 20
@@ -96,11 +96,11 @@ def is_running(pid: int) -> bool:
 
 
 def test_a_program_that_is_not_there_is_told_at_once() -> None:
-    with pytest.raises(OutputError, match="Expected a program to run for each event, 'no-such-program' isn't one"):
+    with pytest.raises(OutputError, match="Program 'no-such-program' not found"):
         Command("no-such-program --now")
 
 
-@pytest.mark.parametrize(("command", "message"), [("", "Expected a command, got"), ("echo 'a", "No closing quotation")])
+@pytest.mark.parametrize(("command", "message"), [("", "command is empty"), ("echo 'a", "No closing quotation")])
 def test_what_is_no_command_is_refused(command: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Command(command)
@@ -114,7 +114,7 @@ def test_in_the_background_a_failure_is_logged_and_the_next_event_runs(
         sink.write(made_result(LEFT))
         sink.write(made_result(ENTERED))
     assert (tmp_path / "entered").exists()
-    assert "The command sh ended with status 1 for left dog." in caplog.text
+    assert "The command sh exited with status 1 on event left dog." in caplog.text
 
 
 def test_one_that_hangs_is_ended_when_there_is_no_more_time_and_no_other_is_started(tmp_path: Path) -> None:

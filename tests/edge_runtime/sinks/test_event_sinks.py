@@ -50,7 +50,7 @@ def test_results_without_events_or_without_decisions_are_nothing() -> None:
 
 
 def test_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"Expected kinds of events \(entered, left, changed\), got 'appeared'"):
+    with pytest.raises(ValueError, match=r"Unknown kind of event 'appeared'\. Choose from entered, left, changed\."):
         Callback(print, kinds=("appeared",))  # type: ignore[arg-type]
 
 

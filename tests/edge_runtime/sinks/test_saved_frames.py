@@ -83,11 +83,11 @@ class TestRules:
     @pytest.mark.parametrize(
         ("rules", "message"),
         [
-            ({}, "Expected score_below, margin_below or kinds"),
-            ({"score_below": 1.2}, "Expected score_below above 0 and at most 1, got 1.2"),
-            ({"margin_below": 0}, "Expected margin_below above 0"),
-            ({"kinds": ("appeared",)}, "Expected kinds of events"),
-            ({"score_below": 0.5, "interval_s": -1}, "Expected interval_s of 0 seconds or more"),
+            ({}, "Set score_below, margin_below or kinds"),
+            ({"score_below": 1.2}, "score_below must be above 0 and at most 1, got 1.2"),
+            ({"margin_below": 0}, "margin_below must be above 0"),
+            ({"kinds": ("appeared",)}, "Unknown kind of event 'appeared'"),
+            ({"score_below": 0.5, "interval_s": -1}, "interval_s must be 0 or more seconds"),
         ],
     )
     def test_that_make_no_sense_are_refused(self, rules: dict[str, Any], message: str) -> None:
@@ -162,8 +162,8 @@ class TestPictures:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"format": "bmp"}, "jpg or png, got 'bmp'"),
-            ({"quota_mib": 0}, "a quota above 0 MiB"),
+            ({"format": "bmp"}, "Unknown picture format 'bmp'"),
+            ({"quota_mib": 0}, "quota must be above 0 MiB"),
             ({"min_free_mib": -1}, "and -1"),
         ],
     )
@@ -216,7 +216,7 @@ class TestQuota:
                     foreign[name] = b"f" * 100
                 elif isinstance(step, int):
                     if step > quota:
-                        with pytest.raises(OutputError, match="Expected pictures smaller than the quota"):
+                        with pytest.raises(OutputError, match="exceeds the quota of"):
                             pictures_.add(name, b"p" * step, {})
                         assert not (folder / name).exists()
                         continue
@@ -276,9 +276,7 @@ class TestDisk:
     def test_that_is_nearly_full_is_left_alone(self, tmp_path: Path) -> None:
         free = shutil.disk_usage(tmp_path).free
         running = store(tmp_path, min_free=free * 2)
-        with pytest.raises(
-            OutputError, match=r"MiB to stay free on the disk of .*Nothing is saved until there is more"
-        ):
+        with pytest.raises(OutputError, match=r"MiB must stay free\. Nothing is saved until there is more"):
             running.add("cat/1.jpg", b"p", {})
         running.close()
         assert pictures(tmp_path) == []
@@ -294,7 +292,7 @@ class TestDisk:
     def test_that_fails_leaves_no_half_of_a_picture(self, tmp_path: Path) -> None:
         running = store(tmp_path)
         (tmp_path / "cat").write_text("a file where the folder should be")
-        with pytest.raises(OutputError, match=r"Expected to save pictures in .*, got: "):
+        with pytest.raises(OutputError, match=r"Cannot save pictures to .*: "):
             running.add("cat/1.jpg", b"p", {})
         running.close()
         assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "cat", "index.jsonl"]
@@ -310,7 +308,7 @@ class TestDisk:
 
     def test_a_folder_is_for_one_at_a_time(self, tmp_path: Path) -> None:
         first = store(tmp_path)
-        with pytest.raises(OutputError, match="another one writes into it"):
+        with pytest.raises(OutputError, match="Another process is saving pictures to"):
             store(tmp_path)
         first.close()
         first.close()
@@ -318,5 +316,5 @@ class TestDisk:
 
     def test_a_folder_that_can_not_be_made_is_an_error(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
-        with pytest.raises(OutputError, match=r"Expected to save pictures in .*file/in, got: Not a directory"):
+        with pytest.raises(OutputError, match=r"Cannot save pictures to .*file/in: Not a directory"):
             SavedFrames(tmp_path / "file/in", UNCERTAIN)

@@ -76,7 +76,7 @@ def test_each_line_can_be_read_as_soon_as_it_is_written_and_a_second_run_appends
 
 
 def test_a_file_that_can_not_be_opened_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"Expected to write results to .*nowhere/out\.jsonl.*No such file"):
+    with pytest.raises(OutputError, match=r"Cannot write results to .*nowhere/out\.jsonl.*No such file"):
         JsonLines(tmp_path / "nowhere/out.jsonl")
 
 

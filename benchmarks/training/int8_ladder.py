@@ -15,10 +15,10 @@ _DATA = "clothing"
 
 def measure(quick: bool) -> list[Figure]:
     result = photo_run("ladder", _DATA, recipe(), quick)
-    rungs = {rung.name: rung for rung in result.rungs}
-    chosen = next(rung for rung in result.rungs if rung.chosen)
+    ladder = {step.name: step for step in result.rungs}
+    chosen = next(step for step in result.rungs if step.chosen)
     fp32, int8 = (variant_of(result, f"student_{kind}") for kind in ("fp32", "int8"))
-    steps = "; ".join(f"{rung.title}: {-rung.drop:+.2f}" for rung in result.rungs)
+    steps = "; ".join(f"{step.title}: {-step.drop:+.2f}" for step in result.rungs)
     return [
         Figure(
             "int8_ladder.drop",
@@ -31,7 +31,7 @@ def measure(quick: bool) -> list[Figure]:
         Figure(
             "int8_ladder.repaired",
             "The model that the ladder chose, against plain INT8",
-            100 * (chosen.accuracy - rungs["plain"].accuracy),
+            100 * (chosen.accuracy - ladder["plain"].accuracy),
             "points",
             f"validation photos; chosen: {chosen.title}",
             at_least=-0.3,

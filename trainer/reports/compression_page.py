@@ -22,7 +22,7 @@ from trainer.reports.texts import (
     size_text,
 )
 from trainer.storage import write_bytes, write_json
-from trainer.types import Rung, Variant
+from trainer.types import LadderStep, Variant
 
 SCHEMA_VERSION = 1
 
@@ -58,7 +58,7 @@ class CompressionContent:
 
     title: str
     variants: tuple[Variant, ...]
-    rungs: tuple[Rung, ...]
+    rungs: tuple[LadderStep, ...]
     max_drop: float
     layer_errors: tuple[tuple[str, float], ...]
     layer_sparsity: Mapping[str, float]
@@ -145,7 +145,7 @@ def render_compression_page(content: CompressionContent) -> str:
     return page_template("compression.html.j2").render(
         content=content,
         headline=headline(content),
-        chosen=next((rung for rung in content.rungs if rung.chosen), None),
+        chosen=next((step for step in content.rungs if step.chosen), None),
         split_name=split,
         pictures=photos_text(content.count, split),
         tiles=_tiles(content),

@@ -10,7 +10,7 @@ from trainer.evaluation.multi_label import MultiLabelEvaluation
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from trainer.types import CompressedModel, Evaluation, Extension, Rung, RunResult, Variant, Verdict
+    from trainer.types import CompressedModel, Evaluation, Extension, LadderStep, RunResult, Variant, Verdict
 
 _SPLIT_NAMES = {"val": "validation", "test": "test"}
 
@@ -63,13 +63,13 @@ def format_variants(variants: Sequence[Variant]) -> str:
     return aligned(rows)
 
 
-def format_ladder(rungs: Sequence[Rung]) -> str:
+def format_ladder(steps: Sequence[LadderStep]) -> str:
     """Return a table of the steps of the quantization ladder that were tried."""
     rows = [("Quantization ladder, validation", "accuracy", "points", "agreement", "seconds", "gate")]
-    for rung in rungs:
-        gate = ("passed" if rung.passed else "failed") + (", chosen" if rung.chosen else "")
-        figures = (f"{rung.accuracy:.1%}", f"{rung.gain:+.2f}", f"{rung.agreement:.1f}%", f"{rung.seconds:.0f}")
-        rows.append((rung.title, *figures, gate))
+    for step in steps:
+        gate = ("passed" if step.passed else "failed") + (", chosen" if step.chosen else "")
+        figures = (f"{step.accuracy:.1%}", f"{step.gain:+.2f}", f"{step.agreement:.1f}%", f"{step.seconds:.0f}")
+        rows.append((step.title, *figures, gate))
     return aligned(rows)
 
 

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from trainer.data.cache import cache_folder
 from trainer.evaluation.multi_label import read_evaluation
-from trainer.storage import read_json, write_bytes, write_json
 from trainer.runs.run import Run
+from trainer.storage import read_json, write_bytes, write_json
 from trainer.training.networks.contract import input_contract, load_model
 from trainer.types import (
     Dataset,
     Epoch,
     Evaluation,
     Extension,
+    LadderStep,
     NetworkCost,
     Pixels,
     Robustness,
-    Rung,
     Split,
     Variant,
     Verdict,
@@ -226,20 +226,20 @@ def read_speed(run: Run, of: Literal["models", "variants"] = "models") -> dict[s
     return speed
 
 
-def write_rungs(folder: Path, rungs: tuple[Rung, ...], history: tuple[Epoch, ...]) -> None:
+def write_ladder(folder: Path, steps: tuple[LadderStep, ...], history: tuple[Epoch, ...]) -> None:
     """Of the quantize stage: the ways to quantize that were tried, and the learning curves on the way."""
-    write_json(folder / "ladder.json", [asdict(rung) for rung in rungs])
+    write_json(folder / "ladder.json", [asdict(step) for step in steps])
     write_json(folder / "training.json", {"history": [asdict(epoch) for epoch in history]})
 
 
-def read_rungs(run: Run) -> tuple[Rung, ...]:
+def read_ladder(run: Run) -> tuple[LadderStep, ...]:
     """The ways to quantize that were tried, in order."""
-    return tuple(Rung(**rung) for rung in read_json(run.stage("quantize") / "ladder.json"))
+    return tuple(LadderStep(**step) for step in read_json(run.stage("quantize") / "ladder.json"))
 
 
-def chosen_rung(run: Run) -> Rung:
+def chosen_step(run: Run) -> LadderStep:
     """The way to quantize by which the INT8 model was made."""
-    return next(rung for rung in read_rungs(run) if rung.chosen)
+    return next(step for step in read_ladder(run) if step.chosen)
 
 
 def write_int8_costs(

@@ -14,10 +14,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from trainer.config import Recipe
-from trainer.errors import OutputFolderError
-from trainer.storage import PARTIAL, absolute, put_in_place, read_json, write_json
-from trainer.storage import locked
 from trainer.config.recipe_file import write_recipe
+from trainer.errors import OutputFolderError
+from trainer.storage import PARTIAL, absolute, locked, put_in_place, read_json, write_json
 from trainer.training.loop.checkpoint import checkpoints_in
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Rung:
+class LadderStep:
     """One way to quantize that the gate tried.
 
     Attributes:

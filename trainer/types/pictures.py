@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from edge_runtime.types import InputContract
+
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
@@ -113,6 +115,21 @@ class Pixels:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """The pictures of one training, and how they become a network's input.
+
+    Attributes:
+        train: Pictures to train on.
+        val: Pictures that choose the best epoch and stop the training early.
+        contract: Input size, mean and standard deviation of the network.
+    """
+
+    train: Pixels
+    val: Pixels
+    contract: InputContract
 
 
 @dataclass(frozen=True)

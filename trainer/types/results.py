@@ -8,7 +8,7 @@ from typing import Any
 
 from trainer.errors import GateError
 from trainer.types.evaluation import Evaluation, Verdict
-from trainer.types.models import Rung, Variant
+from trainer.types.models import LadderStep, Variant
 from trainer.types.training import Extension
 
 
@@ -31,7 +31,7 @@ class RunResult:
         evaluations: By kind (``"fp32"``, ``"int8"``), then by split (``"val"``, ``"test"``).
         verdict: The gate's decision.
         speed: The benchmark's report, as `edge_runtime.benchmark.BenchmarkReport.to_dict` gives it.
-        rungs: The ways to quantize that were tried.
+        rungs: Steps of the quantization ladder that were tried, in order.
         variants: Every model file of the run: what each step brought.
         extension: How the known classes fared; None where the run extends none.
         few: What is to be known where photos were few, each a sentence.
@@ -45,7 +45,7 @@ class RunResult:
     evaluations: dict[str, dict[str, Evaluation]]
     verdict: Verdict
     speed: dict[str, Any]
-    rungs: tuple[Rung, ...]
+    rungs: tuple[LadderStep, ...]
     variants: tuple[Variant, ...]
     extension: Extension | None = None
     few: tuple[str, ...] = ()
@@ -84,7 +84,7 @@ class CompressedModel:
         keep_macs: Share of the multiply-adds that it keeps.
         verdict: INT8 against the baseline, on the validation split.
         variants: All that were tried.
-        rungs: The ways to quantize the chosen one.
+        rungs: Steps of the quantization ladder that were tried on the chosen network, in order.
     """
 
     fp32: Path
@@ -93,4 +93,4 @@ class CompressedModel:
     keep_macs: float
     verdict: Verdict
     variants: tuple[Variant, ...]
-    rungs: tuple[Rung, ...]
+    rungs: tuple[LadderStep, ...]

@@ -22,7 +22,7 @@ from trainer.reports.compression_page import (
     write_compression_report,
 )
 from trainer.reports.figures.scatter import _number_offsets, _ticks, looks, scatter_svg
-from trainer.types import Rung, Variant
+from trainer.types import LadderStep, Variant
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
@@ -70,8 +70,8 @@ def made(**changes) -> CompressionContent:
         title="animals",
         variants=variants,
         rungs=(
-            Rung("plain", "Plain quantization", 0.861, 2.8, 91.2, False, 14.0, remark="512 pictures"),
-            Rung("qat", "Quantization-aware training", 0.883, 0.1, 97.8, True, 184.0, remark="4 epochs", chosen=True),
+            LadderStep("plain", "Plain quantization", 0.861, 2.8, 91.2, False, 14.0, remark="512 pictures"),
+            LadderStep("qat", "Quantization-aware training", 0.883, 0.1, 97.8, True, 184.0, remark="4 epochs", chosen=True),
         ),
         max_drop=1.0,
         layer_errors=(("block_1_expand", 0.91), ("stem", 0.44), ("head", 0.31)),
@@ -124,7 +124,7 @@ def test_json_has_the_same_values(tmp_path: Path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["compression.html", "compression.json"]
     values = json.loads((tmp_path / "compression.json").read_text(encoding="utf-8"))
     assert tuple(Variant.from_dict(entry) for entry in values["variants"]) == content.variants
-    assert tuple(Rung(**entry) for entry in values["rungs"]) == content.rungs
+    assert tuple(LadderStep(**entry) for entry in values["rungs"]) == content.rungs
     assert values["headline"] == headline(content)
     assert values["layer_widths"] == [["block_1_expand", 96, 48], ["block_2_expand", 144, 144]]
     assert values["pareto"]["latency_ms"] == [
@@ -155,8 +155,8 @@ def test_what_was_not_done_is_not_told():
 
 def test_a_failed_gate_is_not_hidden():
     assert "✓ Accuracy gate passed" in text_of(made())
-    rung = replace(made().rungs[0], chosen=True)
-    assert "✗ Accuracy gate failed" in text_of(made(rungs=(rung,)))
+    step = replace(made().rungs[0], chosen=True)
+    assert "✗ Accuracy gate failed" in text_of(made(rungs=(step,)))
 
 
 def test_a_sparse_model_that_is_faster_says_so():
@@ -218,7 +218,7 @@ def test_markup_stays_text(label):
         layer_errors=((label, 0.9),) * 3,
         layer_sparsity={label: 0.5, "head": 0.5},
         layer_widths=((label, 96, 48),) * 2,
-        rungs=tuple(replace(rung, title=label, remark=label) for rung in made().rungs),
+        rungs=tuple(replace(step, title=label, remark=label) for step in made().rungs),
     )
     page = Page(render_compression_page(content))
     assert page.tags == Page(render_compression_page(made())).tags

@@ -18,7 +18,7 @@ from trainer.reports.compression_page import CompressionContent, write_compressi
 from trainer.reports.texts import KIND_NAMES
 from trainer.runs.artifacts import MODEL_FILES
 from trainer.training.augmentation.augment import check_flip
-from trainer.types import CompressedModel, Evaluation, Rung, Variant
+from trainer.types import CompressedModel, Evaluation, LadderStep, TrainingSet, Variant
 from trainer.workflows.external.quantize import ExternalModel, open_external
 from trainer.workflows.train.stages.variants import Candidate, describe_variants, speed_conditions, time_candidates
 
@@ -67,11 +67,11 @@ class _Trial:
     file: Path
     network: Any
     evaluation: Evaluation
-    rungs: tuple[Rung, ...]
+    rungs: tuple[LadderStep, ...]
 
     @property
-    def rung(self) -> Rung:
-        return next(rung for rung in self.rungs if rung.chosen)
+    def step(self) -> LadderStep:
+        return next(step for step in self.rungs if step.chosen)
 
 
 def compress(
@@ -183,7 +183,7 @@ class _Search:
         low, high = 0, len(self._shares) - 1
         while low < high:
             middle = (low + high + 1) // 2
-            if self.try_share(self._shares[middle]).rung.passed:
+            if self.try_share(self._shares[middle]).step.passed:
                 low = middle
             else:
                 high = middle - 1
@@ -193,26 +193,23 @@ class _Search:
         """Prunes, trains and quantizes, unless that was done before."""
         from trainer.quantization.ladder import Subject, climb
         from trainer.training.distillation import Teacher
-        from trainer.training.finetune import finetune
+        from trainer.training.finetune import FitSettings, finetune
 
         if share in self._trials:
             return self._trials[share]
         opened, recipe, contract = self._opened, self._recipe, self._opened.contract
-        train, val = opened.pixels("train"), opened.pixels("val")
+        data = TrainingSet(opened.pixels("train"), opened.pixels("val"), contract)
         network = self._pruned(share)
         self._announce(f"{share:.0%} of the multiply-adds: training and quantizing")
         if share < 1.0:
-            finetune(
-                network,
-                train,
-                val,
+            settings = FitSettings(
                 replace(recipe.finetune_for(recipe.prune.epochs, recipe.prune.learning_rate), unfreeze=1.0),
                 recipe.augment,
-                contract=contract,
-                seed=recipe.seed,
+                recipe.seed,
                 teacher=Teacher(self._network, recipe.distill, contract=contract, loss=recipe.loss),
                 stage=f"{share:.0%}",
             )
+            finetune(network, data, settings)
         folder = self._to / "stages" / f"{round(100 * share)}_percent"
 
         def measure(name: str, content: bytes, calibration: Calibration) -> Evaluation:
@@ -220,10 +217,10 @@ class _Search:
             return opened.measure(folder / f"int8_{name}.tflite")
 
         samples = recipe.quantize.samples or 256
-        subject = Subject(network, train, val, contract, recipe, len(opened.labels), samples)
-        rungs, _ = climb(subject, self._baseline, measure, self._announce)
-        file = folder / f"int8_{next(rung.name for rung in rungs if rung.chosen)}.tflite"
-        trial = _Trial(share, file, network, opened.measure(file), rungs)
+        subject = Subject(network, data, recipe, len(opened.labels), samples)
+        steps, _ = climb(subject, self._baseline, measure, self._announce)
+        file = folder / f"int8_{next(step.name for step in steps if step.chosen)}.tflite"
+        trial = _Trial(share, file, network, opened.measure(file), steps)
         self._announce(f"{share:.0%} of the multiply-adds: {trial.evaluation.accuracy:.1%}")
         self._trials[share] = trial
         return trial
@@ -272,7 +269,7 @@ class _Search:
         for share in sorted(self._trials, reverse=True):
             trial = self._trials[share]
             stage = "whole" if share == 1.0 else f"{round(100 * share)}_percent"
-            precision = "int8" if trial.rung.full_integer else "mixed"
+            precision = "int8" if trial.step.full_integer else "mixed"
             title = f"{share:.0%} of the multiply-adds, {KIND_NAMES[precision]}"
             cost = count_cost(trial.network)
             candidates.append(Candidate(stage, precision, title, trial.file, cost, ships=trial is best))

@@ -106,11 +106,11 @@ def test_the_network_that_is_extended_is_loaded_once_and_anew_when_it_changes(fi
 
 
 def test_it_is_quantized_the_way_that_served_the_other_run(first: Path, extended: RunResult) -> None:
-    from trainer.runs.artifacts import chosen_rung, read_rungs
+    from trainer.runs.artifacts import chosen_step, read_ladder
 
-    (rung,) = read_rungs(load_run(extended.fp32.parent))
-    assert rung.name == chosen_rung(load_run(first)).name
-    assert rung.chosen
+    (step,) = read_ladder(load_run(extended.fp32.parent))
+    assert step.name == chosen_step(load_run(first)).name
+    assert step.chosen
 
 
 def test_it_is_told_how_the_known_classes_fare(extended: RunResult) -> None:

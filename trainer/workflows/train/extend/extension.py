@@ -17,7 +17,7 @@ from trainer.config import (
     SparsifyConfig,
 )
 from trainer.errors import DatasetError, OutputFolderError
-from trainer.runs.artifacts import chosen_rung
+from trainer.runs.artifacts import chosen_step
 from trainer.runs.run import Run, Stage, load_run, run_stages
 from trainer.types import Dataset
 from trainer.workflows.train.extend.kept_features import keep, read_kept
@@ -76,7 +76,7 @@ def extension_recipe(of: Run) -> Recipe:
             of.recipe.quantize,
             samples=of.recipe.quantize.samples or _SAMPLES,
             # A new head changes none of the layers for which the other run has found the better of the two.
-            ways=("plain",) if chosen_rung(of).name == "plain" else ("equalized",),
+            ways=("plain",) if chosen_step(of).name == "plain" else ("equalized",),
         ),
         gate=replace(of.recipe.gate, repair=False),
         robustness=RobustnessConfig(photos=0),

@@ -19,16 +19,16 @@ from trainer.runs.artifacts import (
     read_pixels,
     write_evaluation,
     write_int8_costs,
+    write_ladder,
     write_network_costs,
     write_robustness,
-    write_rungs,
     write_speed,
     write_variants,
 )
 from trainer.runs.run import Run
 from trainer.storage import write_bytes, write_json
 from trainer.training.networks.contract import input_contract
-from trainer.types import Evaluation, NetworkCost, Robustness
+from trainer.types import Evaluation, NetworkCost, Robustness, TrainingSet
 from trainer.workflows.train.stages.teachers import read_teacher
 
 if TYPE_CHECKING:
@@ -66,16 +66,16 @@ def quantize(run: Run, folder: Path) -> None:
     tried: tuple[tuple[int, float], ...] = ()
     if not samples:
         samples, tried = stable_samples(network, train, contract=contract, seed=seed, num_classes=classes)
-    subject = Subject(network, train, val, contract, run.recipe, classes, samples)
-    rungs, history = climb(
+    subject = Subject(network, TrainingSet(train, val, contract), run.recipe, classes, samples)
+    steps, history = climb(
         subject,
         fp32,
         lambda name, content, calibration: measure(f"int8_{name}.tflite", content, calibration),
         lambda line: print(line, file=sys.stderr),
     )
-    chosen = next(rung for rung in rungs if rung.chosen)
+    chosen = next(step for step in steps if step.chosen)
     write_bytes(folder / MODEL_FILES["int8"], (folder / f"int8_{chosen.name}.tflite").read_bytes())
-    write_rungs(folder, rungs, history)
+    write_ladder(folder, steps, history)
     images, _ = subject.pictures()
     errors = () if run.recipe.extend.run else subject.layer_errors  # a new head changes no other layer
     write_int8_costs(folder, tried, tuple((error.name, error.rmse_over_scale) for error in errors))

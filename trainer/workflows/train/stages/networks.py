@@ -29,7 +29,7 @@ from trainer.runs.run import Run, load_run
 from trainer.training.distribution.strategy import Order
 from trainer.training.networks.backbones import get_backbone
 from trainer.training.networks.contract import input_contract, input_size, training_contract
-from trainer.types import SPLITS, Dataset, Epoch, Extension, Features, Pixels
+from trainer.types import SPLITS, Dataset, Epoch, Extension, Features, TrainingSet
 from trainer.workflows.train.extend.extension import read_photos
 from trainer.workflows.train.extend.kept_features import read_kept
 from trainer.workflows.train.stages.teachers import open_teacher, teacher_recipe
@@ -78,8 +78,9 @@ def _accuracy_by_photos(run: Run, model: Any) -> tuple[tuple[float, float], ...]
     from trainer.evaluation.more_photos import accuracy_by_photos
     from trainer.training.head import feature_extractor
 
-    parts = _pixels(run)
-    extract = feature_extractor(model, contract=input_contract(run.recipe))
+    data = _pixels(run)
+    parts = data.train, data.val
+    extract = feature_extractor(model, contract=data.contract)
     features = [extract(pixels.images) for pixels in parts]
     pooled = Features(np.concatenate(features), np.concatenate([pixels.labels for pixels in parts]))
     return accuracy_by_photos(pooled, seed=run.recipe.seed)
@@ -101,8 +102,8 @@ def _better(run: Run, folder: Path, before: Any, after: Any) -> Any:
     """The network from before fine-tuning, if it knows more of the validation photos, or else the one after it."""
     from trainer.training.loop.scores import network_accuracy
 
-    _, val = _pixels(run)
-    known, known_after = (network_accuracy(model, val, input_contract(run.recipe)) for model in (before, after))
+    data = _pixels(run)
+    known, known_after = (network_accuracy(model, data.val, data.contract) for model in (before, after))
     if known <= known_after:
         return after
     write_undone(folder, known, known_after)
@@ -148,8 +149,7 @@ def prune(run: Run, folder: Path) -> None:
 
     settings, contract = run.recipe.prune, input_contract(run.recipe)
     whole = read_latest(run)
-    train, _ = _pixels(run)
-    model = prune_channels(whole, train, contract=contract, config=settings)
+    model = prune_channels(whole, _pixels(run).train, contract=contract, config=settings)
     history: list[Epoch] = []
     if settings.epochs:
         recipe = _for_stage(run.recipe, settings.epochs, settings.learning_rate)
@@ -196,18 +196,12 @@ def extend(run: Run, folder: Path) -> None:
 def _reshape_weights(run: Run, folder: Path, step: Callable[..., Any], settings: Any, recipe: Recipe) -> None:
     """A step that trains the network by its own answers from before."""
     from trainer.training.distillation import Teacher
+    from trainer.training.finetune import FitSettings
 
-    before, contract = read_latest(run), input_contract(run.recipe)
-    model, history = step(
-        before,
-        *_pixels_to_augment(run),
-        settings,
-        recipe.finetune,
-        recipe.augment,
-        contract=contract,
-        seed=recipe.seed,
-        teacher=Teacher(before, recipe.distill, contract=contract, loss=recipe.loss),
-    )
+    before, data = read_latest(run), _pixels_to_augment(run)
+    teacher = Teacher(before, recipe.distill, contract=data.contract, loss=recipe.loss)
+    fitting = FitSettings(recipe.finetune, recipe.augment, recipe.seed, teacher=teacher)
+    model, history = step(before, data, fitting, settings)
     write_trained(folder, model, history, pretrained=was_pretrained(run))
 
 
@@ -216,41 +210,29 @@ def _head_trained(run: Run, dataset: Dataset) -> tuple[Any, list[Epoch]]:
     from trainer.training.networks.backbones import build_network
 
     load_tensorflow()
-    recipe, contract = run.recipe, input_contract(run.recipe)
+    recipe = run.recipe
     model = build_network(recipe, dataset, run.weights)
     if run.weights is None:
         return model, []
-    train, val = _pixels(run)
-    return model, train_head(model, train, val, recipe.head, contract=contract, seed=recipe.seed, loss=recipe.loss)
+    return model, train_head(model, _pixels(run), recipe.head, seed=recipe.seed, loss=recipe.loss)
 
 
 def _trained(
     run: Run, model: Any, recipe: Recipe, stage: str, by: Teacher | None = None, *, from_scratch: bool = False
 ) -> list[Epoch]:
     """Trains a model in place, on the run's photos, as the recipe's fine-tuning says."""
+    from trainer.training.finetune import FitSettings
     from trainer.training.finetune import finetune as train_network
 
     if not recipe.finetune.epochs:
         return []
-    train, val = _pixels_to_augment(run)
+    data = _pixels_to_augment(run)
     # With a teacher, inside the input pipeline, it is the chief's work alone.
     distribution = run.distribution if by is None else None
     if distribution:
         distribution.lead(Order(stage, from_scratch), fingerprint(run))
-    return train_network(
-        model,
-        train,
-        val,
-        recipe.finetune,
-        recipe.augment,
-        contract=input_contract(run.recipe),
-        seed=recipe.seed,
-        from_scratch=from_scratch,
-        loss=recipe.loss,
-        teacher=by,
-        stage=stage,
-        distribution=distribution,
-    )
+    settings = FitSettings(recipe.finetune, recipe.augment, recipe.seed, loss=recipe.loss, teacher=by, stage=stage)
+    return train_network(model, data, settings, from_scratch=from_scratch, distribution=distribution)
 
 
 def fingerprint(run: Run) -> int:
@@ -267,14 +249,16 @@ def _for_stage(recipe: Recipe, epochs: int, learning_rate: float, *, share: floa
     return replace(recipe, finetune=replace(settings, unfreeze=1.0))
 
 
-def _pixels(run: Run) -> tuple[Pixels, Pixels]:
+def _pixels(run: Run) -> TrainingSet:
     """The training and the validation pictures, as the network takes them."""
     dataset = read_dataset(run)
-    return read_pixels(run, dataset, "train"), read_pixels(run, dataset, "val")
+    train, val = read_pixels(run, dataset, "train"), read_pixels(run, dataset, "val")
+    return TrainingSet(train, val, input_contract(run.recipe))
 
 
-def _pixels_to_augment(run: Run) -> tuple[Pixels, Pixels]:
+def _pixels_to_augment(run: Run) -> TrainingSet:
     """The training pictures, as large as augmentation takes them, and the validation pictures."""
     dataset = read_dataset(run)
     contract = training_contract(run.recipe, len(dataset.split("train")))
-    return read_pixels(run, dataset, "train", contract), read_pixels(run, dataset, "val")
+    train, val = read_pixels(run, dataset, "train", contract), read_pixels(run, dataset, "val")
+    return TrainingSet(train, val, input_contract(run.recipe))

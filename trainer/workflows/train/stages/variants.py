@@ -13,7 +13,7 @@ from trainer.reports.texts import KIND_NAMES
 from trainer.runs.artifacts import (
     MEASURED_SPLITS,
     MODEL_FILES,
-    chosen_rung,
+    chosen_step,
     finished_networks,
     read_dataset,
     read_network_costs,
@@ -86,7 +86,7 @@ def list_candidates(run: Run) -> tuple[Candidate, ...]:
             file = folder / (MODEL_FILES[precision] if ships else f"{name}_{precision}.tflite")
             if not file.exists():
                 continue
-            if ships and precision == "int8" and not chosen_rung(run).full_integer:
+            if ships and precision == "int8" and not chosen_step(run).full_integer:
                 precision = "mixed"
             title = f"{TITLES[name]}, {KIND_NAMES[precision]}"
             found.append(Candidate(name, precision, title, file, costs[name], ships))

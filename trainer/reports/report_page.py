@@ -104,7 +104,7 @@ def _decided(content: ReportContent) -> str:
     drop = content.verdict.drop
     text = f"accuracy {'drop' if drop >= 0 else 'gain'} {points(abs(drop))}"
     if "max_drop" in gate:
-        text += f" (drop limit {gate['max_drop']:g})"
+        text += f" ({'limit' if drop >= 0 else 'drop limit'} {gate['max_drop']:g})"
     text += f", agreement {content.verdict.agreement:.1f}%"
     if "min_agreement" in gate:
         text += f" (minimum {gate['min_agreement']:g}%)"
@@ -179,47 +179,27 @@ def _score_rows(content: ReportContent) -> list[Row]:
     split = content.main_split
     here = {kind: splits[split] for kind, splits in content.quality.items() if split in splits}
     k = next(iter(here.values())).top_k
-    further, calibration, unknown = "Further metrics", "Calibration", "“Unknown” predictions"
-    rows = [
-        Row(further, "Weighted F1", {kind: (percent(q.weighted_f1), "") for kind, q in here.items()}),
-        Row(further, "Balanced accuracy", {kind: (percent(q.balanced_accuracy), "") for kind, q in here.items()}),
-        Row(
-            further,
-            f"Top-{k} accuracy",
-            {kind: (percent(q.top_k_accuracy), "") for kind, q in here.items() if q.top_k_accuracy is not None},
-        ),
-        Row(
-            calibration,
-            "Expected calibration error",
-            {
-                kind: (percent(q.calibration_error), interval_text(q.calibration_error_interval))
-                for kind, q in here.items()
-            },
-        ),
-        Row(
-            calibration,
-            "Brier score",
-            {kind: (f"{q.brier:.3f}", "") for kind, q in here.items() if q.brier is not None},
-        ),
-    ]
     thresholds = {kind: threshold for kind, threshold in content.unknown.items() if kind in here}
     shares = {kind: unknown_shares(content.evaluations[kind][split], least) for kind, least in thresholds.items()}
-    rows += [
-        Row(
-            unknown,
-            "Certainty threshold",
-            {kind: (f"{least.certainty:.3f}", "") for kind, least in thresholds.items()},
-        ),
-        Row(
-            unknown,
-            "Share of correct predictions",
-            {k: (percent(r), "") for k, (r, _) in shares.items() if r is not None},
-        ),
-        Row(
-            unknown,
-            "Share of wrong predictions",
-            {k: (percent(w), "") for k, (_, w) in shares.items() if w is not None},
-        ),
+    errors = {
+        kind: (percent(q.calibration_error), interval_text(q.calibration_error_interval)) for kind, q in here.items()
+    }
+    briers = {kind: (f"{q.brier:.3f}", "") for kind, q in here.items() if q.brier is not None}
+    certainties = {kind: (f"{least.certainty:.3f}", "") for kind, least in thresholds.items()}
+    of_correct, of_wrong = (
+        {kind: (percent(pair[i]), "") for kind, pair in shares.items() if pair[i] is not None} for i in (0, 1)
+    )
+    top_k = {kind: (percent(q.top_k_accuracy), "") for kind, q in here.items() if q.top_k_accuracy is not None}
+    calibration, unknown, further = "Calibration", "Unknown detection", "Further metrics"
+    rows = [
+        Row(calibration, "Expected calibration error", errors),
+        Row(calibration, "Brier score", briers),
+        Row(unknown, "Certainty threshold", certainties),
+        Row(unknown, "Correct predictions below it", of_correct),
+        Row(unknown, "Wrong predictions below it", of_wrong),
+        Row(further, "Weighted F1", {kind: (percent(q.weighted_f1), "") for kind, q in here.items()}),
+        Row(further, "Balanced accuracy", {kind: (percent(q.balanced_accuracy), "") for kind, q in here.items()}),
+        Row(further, f"Top-{k} accuracy", top_k),
     ]
     return [row for row in rows if row.figures]
 

@@ -214,7 +214,7 @@ def test_page_tells_everything():
         "animals",
         "INT8 passes the accuracy gate: 87.5% (FP32 90.0%) on 40 test photos, at 29% of the size.",
         "Accuracy gate passed",
-        "Gate decided on 40 validation photos: accuracy drop 2.5 points (drop limit 5), agreement 97.5% (minimum 50%).",
+        "Gate decided on 40 validation photos: accuracy drop 2.5 points (limit 5), agreement 97.5% (minimum 50%).",
         "The test set was measured once, at the end, and influenced no decision.",
         "hard-swish quantizes badly.",
         "INT8 gets 1 wrong that FP32 gets right, and 0 right that FP32 gets wrong.",

@@ -1,1 +1,1 @@
-"""What is wrong with photos, one kind of finding a file; `trainer.workflows.check.check` puts them together."""
+"""Check photos before training: one kind of finding per file, put together in `trainer.workflows.check.check`."""

@@ -1,4 +1,4 @@
-"""Looks over photos before they are trained on: what there is, what is wrong with it, would train stop."""
+"""Checks photos before training: what is there, what is wrong with it, and whether training would start."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from trainer.workflows.check.suspects import find_suspects, reason_against
 
 SCHEMA_VERSION = 1
 UNSPLIT = "photos"
-"""Stands for a split where there is none."""
+"""Name in place of a split if the photos can't be split."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class ImageSizes:
     """Heights and widths of the readable photos, in pixels.
 
     Attributes:
-        min_height, median_height, max_height: Of the heights.
-        min_width, median_width, max_width: Of the widths.
-        smaller_than_input: Photos that have to be enlarged for the network.
+        min_height, median_height, max_height: Statistics of the heights.
+        min_width, median_width, max_width: Statistics of the widths.
+        smaller_than_input: Number of photos that must be enlarged for the network.
         input_size: Height and width of the network's input.
     """
 
@@ -52,10 +52,10 @@ class Duplicates:
     """Files that show the same picture.
 
     Attributes:
-        paths: Of the files, sorted.
-        labels: Class of each.
-        splits: Split of each.
-        similarity: Of the least similar pair that was joined, up to 1; 1 for equal bytes.
+        paths: Paths of the files, sorted.
+        labels: Class of each file.
+        splits: Split of each file.
+        similarity: Similarity of the least similar pair in the group, up to 1; 1 for identical bytes.
     """
 
     paths: tuple[str, ...]
@@ -65,25 +65,25 @@ class Duplicates:
 
     @property
     def contradict(self) -> bool:
-        """Whether they are said to be different things."""
+        """Whether the files have different classes."""
         return len(set(self.labels)) > 1
 
     @property
     def leak(self) -> bool:
-        """Whether they lie in several splits."""
+        """Whether the files are in different splits."""
         return len(set(self.splits)) > 1
 
 
 @dataclass(frozen=True)
 class SuspectLabel:
-    """A photo that another class fits better.
+    """Photo that probably belongs to another class.
 
     Attributes:
-        path: Of the photo.
+        path: Path of the photo.
         given: Its class.
-        suggested: The other one.
-        given_likelihood: 0–1, by photos other than this one.
-        suggested_likelihood: The same.
+        suggested: More likely class.
+        given_likelihood: Likelihood of its class, 0–1, predicted from the other photos.
+        suggested_likelihood: Likelihood of the suggested class, 0–1.
     """
 
     path: str
@@ -95,30 +95,30 @@ class SuspectLabel:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What photos are like.
+    """Result of `check_photos`.
 
     Attributes:
-        source: What was checked: a folder or a list.
-        root: The folder that paths are relative to.
-        kind: What was read, as ``"class folders"``.
-        photos: Readable photos.
+        source: Folder or list that was checked.
+        root: Folder that paths are relative to.
+        kind: Layout of the source, such as ``"class folders"``.
+        photos: Number of readable photos.
         labels: Names of the classes, sorted.
-        multi_label: Whether photos may show several classes.
-        counts: Readable photos for each split and class: ``counts["train"]["cat"]``. Where they can't be split, those
-            under ``"photos"`` or the given splits' names.
-        given_split: True where the splits are given.
-        imbalance: Largest class over smallest, over all splits; 0 where a class has no photos.
-        unreadable: Path and reason.
-        duplicates: Files with equal bytes.
-        near_duplicates: Files that show the same picture in different bytes.
-        leaks: Capture sessions in several splits.
-        faults: Pictures that show too little, the worst kind first.
-        suspects: Labels that are likely to be wrong, the clearest first; None where they weren't looked for.
-        suspects_skipped: Why not; empty where they were.
-        suspects_accuracy: Of the likelihoods by which they were found, 0–1.
-        sizes: None where no photo is readable.
-        stops: Why ``train`` would stop; empty where it wouldn't.
-        schema_version: Of `to_dict`.
+        multi_label: True if photos may show several classes.
+        counts: Readable photos by split and class: ``counts["train"]["cat"]``. If the photos can't be split, the only
+            keys are the given splits or ``"photos"``.
+        given_split: True if the source defines the splits.
+        imbalance: Size of the largest class over that of the smallest, over all splits; 0 if a class has no photos.
+        unreadable: Path and reason of each file that can't be used.
+        duplicates: Groups of files with identical bytes.
+        near_duplicates: Groups of files that show the same picture in different bytes.
+        leaks: Capture sessions with photos in several splits.
+        faults: Low-quality photos, the worst kind first.
+        suspects: Probable label errors, the most likely first; None if they weren't looked for.
+        suspects_skipped: Reason why they weren't looked for, else empty.
+        suspects_accuracy: Cross-validated accuracy of the predictions behind ``suspects``, 0–1.
+        sizes: Sizes of the photos; None if no photo is readable.
+        stops: Reason why `trainer.train` would refuse the photos; empty if they are ready to train.
+        schema_version: Version of the dict that `to_dict` returns.
     """
 
     source: str
@@ -144,26 +144,39 @@ class CheckReport:
 
     @property
     def class_counts(self) -> dict[str, int]:
-        """Readable photos for each class, over all splits."""
+        """Readable photos by class, over all splits."""
         return {label: sum(counts[label] for counts in self.counts.values()) for label in self.labels}
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return a JSON-serializable dict."""
         return asdict(self)
 
 
 def check_photos(source: str | Path, recipe: Recipe | None = None, *, suspects: bool | None = None) -> CheckReport:
-    """Looks over photos; each is decoded in full.
+    """Check photos for problems before training on them.
+
+    Every photo is decoded in full. The check finds unreadable files, duplicates and near-duplicates, capture sessions
+    that leak from one split into another, low-quality photos, class imbalance and, if possible, probable label errors.
+    Nothing is written or changed.
+
+        report = check_photos("photos")
+        if report.stops:
+            print(report.stops)
 
     Args:
-        source: A folder or a list, as `trainer.data.formats` reads them.
-        recipe: By which they would be split and trained.
-        suspects: Whether wrong labels are looked for, which takes TensorFlow and the backbone's weights; None: where
-            it can be done.
+        source: Folder of photos, or list in one of the formats of `trainer.data.formats`. Packed shards are refused.
+        recipe: Recipe that the photos would be split and trained by. Default: ``Recipe()``.
+        suspects: Whether to look for label errors. This needs TensorFlow, pretrained weights of the recipe's backbone,
+            and at least 10 photos of each class with one label each. True raises an error if the weights can't be
+            loaded; None (default) skips the search instead; False always skips it. ``suspects_skipped`` of the report
+            gives the reason.
+
+    Returns:
+        The report. Problems with the photos are findings in it, not errors.
 
     Raises:
-        DatasetError: There is no such source, or no picture in it.
-        WeightsError: ``suspects`` is True, and the weights can't be had.
+        DatasetError: ``source`` doesn't exist, is packed, or contains no photos.
+        WeightsError: ``suspects`` is True, and the backbone's weights can't be loaded.
     """
     recipe = recipe or Recipe()
     require_files(source, "check")
@@ -220,7 +233,7 @@ def check_photos(source: str | Path, recipe: Recipe | None = None, *, suspects: 
 def _duplicates(
     photos: Sequence[FoundPhoto], split_of: dict[str, str]
 ) -> tuple[tuple[Duplicates, ...], tuple[Duplicates, ...]]:
-    """Those of equal bytes, and those that only look the same, of which one for each set of bytes is named."""
+    """Group files with identical bytes, and files that only look the same, one of each set of bytes."""
     copies: dict[str, list[FoundPhoto]] = defaultdict(list)
     for photo in photos:
         copies[photo.facts.sha256].append(photo)
@@ -235,18 +248,18 @@ def _duplicates(
     pairs = near_duplicates([photo.facts.measures for photo in firsts if photo.facts.measures])
     groups = grouped([(one, other) for one, other, _ in pairs])
     group_of = {index: number for number, group in enumerate(groups) for index in group}
-    least = [0.999] * len(groups)  # 1 is for equal bytes
+    least = [0.999] * len(groups)  # 1 is reserved for identical bytes
     for one, _, similarity in pairs:
         least[group_of[one]] = min(least[group_of[one]], similarity)
     alike = [made([firsts[index] for index in group], low) for group, low in zip(groups, least, strict=True)]
-    # What does most harm comes first: the same picture as two things, then one that is both learned and measured.
+    # The most harmful first: one picture in two classes, then one in two splits.
     alike.sort(key=lambda group: (not group.contradict, not group.leak, -group.similarity))
     return equal, tuple(alike)
 
 
 def _faults(photos: Sequence[FoundPhoto], size: int) -> tuple[Fault, ...]:
     found = [fault for photo in photos for fault in faults_of(photo.path, photo.facts, size)]
-    # Large values are worse where a picture is too bright, small ones elsewhere.
+    # High values are worse for overexposed photos, low ones for all others.
     found.sort(key=lambda fault: (FAULTS.index(fault.kind), -fault.value if fault.kind == "bright" else fault.value))
     return tuple(found)
 
@@ -260,15 +273,15 @@ def _suspects(
     *,
     asked: bool | None,
 ) -> tuple[tuple[SuspectLabel, ...] | None, str, float]:
-    """The suspects, why they weren't looked for, and the accuracy of the likelihoods."""
+    """Return the suspects, the reason why they were skipped, and the accuracy of the predictions."""
     from trainer.training.networks.weights import resolve_weights
 
     if asked is False:
-        return None, "not asked for", 0.0
+        return None, "not requested", 0.0
     if found.multi_label:
-        return None, "photos have several labels", 0.0
+        return None, "not supported for multi-label photos", 0.0
     if dataset is None:
-        return None, "training would stop", 0.0
+        return None, "the photos are not ready to train", 0.0
     if reason := reason_against([photo.label for photo in dataset.photos], dataset.labels):
         return None, reason, 0.0
     said: list[str] = []
@@ -281,7 +294,7 @@ def _suspects(
             raise
         return None, str(error), 0.0
     if weights is None:
-        return None, "it takes a backbone that has been trained: model.weights gives none", 0.0
+        return None, "it needs pretrained weights, and the recipe (model.weights) uses none", 0.0
 
     from trainer.workflows.check.features import backbone_features
 

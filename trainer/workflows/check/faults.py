@@ -1,4 +1,4 @@
-"""Finds pictures that show too little: blank, dark, washed out, blurred or tiny ones."""
+"""Finds low-quality photos: blank, dark, overexposed, blurred or tiny ones."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from dataclasses import dataclass
 from trainer.data.images import ImageFacts
 
 FAULTS = ("blank", "dark", "bright", "blurred", "tiny")
-"""Kinds of faults, the worst first."""
+"""Kinds of faults, worst first."""
 
-_BLANK = 4.0  # grey levels of contrast: a lens cap, a wall
-_DARK = 55.0  # nothing is lighter
-_BRIGHT = 225.0  # nothing is darker
-_BLURRED = 0.25  # of `Measures.sharpness`: at 256 pixels, edges are four pixels wide
-_TINY = 0.5  # of the network's input
+_BLANK = 4.0  # gray levels of contrast: a lens cap, a wall
+_DARK = 55.0  # lightest gray level
+_BRIGHT = 225.0  # darkest gray level
+_BLURRED = 0.25  # `Measures.sharpness`; edges are four pixels wide at 256 pixels
+_TINY = 0.5  # share of the network's input size
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A picture that shows too little.
+    """Low-quality photo.
 
     Attributes:
         kind: One of `FAULTS`.
-        path: Of the picture.
-        value: What was measured: contrast, the lightest or the darkest grey level, sharpness, or the shorter side in
-            pixels.
+        path: Path of the photo.
+        value: Measured value: contrast (blank), lightest (dark) or darkest (bright) gray level, sharpness (blurred), or
+            shorter side in pixels (tiny).
     """
 
     kind: str
@@ -34,11 +34,11 @@ class Fault:
 
 
 def faults_of(path: str, facts: ImageFacts, input_size: int) -> Iterator[Fault]:
-    """What is wrong with one picture; of its light and sharpness at most one thing.
+    """Yield the faults of one photo: at most one of light and sharpness, and tiny.
 
     Args:
-        path: Of the picture.
-        facts: With measures.
+        path: Path of the photo.
+        facts: Facts about the photo; without measures there are no faults.
         input_size: Height and width of the network's input, in pixels.
     """
     measures = facts.measures

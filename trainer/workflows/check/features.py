@@ -1,4 +1,4 @@
-"""The frozen backbone's features of all the photos of a data set, by which wrong labels are looked for."""
+"""Frozen-backbone features of all photos of a data set, for finding label errors."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 def backbone_features(
     dataset: Dataset, recipe: Recipe, weights: Path
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], tuple[str, ...]]:
-    """Runs the backbone over the photos of all splits, on the pixels that training would see, and caches.
+    """Compute the backbone's features of the photos of all splits, from the pixels that training would see and cache.
 
     Args:
         dataset: The photos.
-        recipe: Its backbone, input size and crop.
-        weights: Of the backbone.
+        recipe: Recipe with backbone, input size and crop.
+        weights: File with the backbone's weights.
 
     Returns:
-        float32 (N, features), the labels, int64 (N,), and the paths.
+        float32 (N, features); the labels, int64 (N,); and the N paths.
     """
     import numpy as np
 

@@ -1,8 +1,7 @@
-"""Finds pictures that are the same but for size, compression, brightness or a few pixels.
+"""Finds pictures that differ only in size, compression, brightness or a few pixels.
 
-Candidates are pairs whose 64-bit dHashes differ in few bits; they are held against each other as grey thumbnails, of
-which only the details are left. The hash alone isn't enough, nor are whole thumbnails: where shirts lie on the same
-bed one after another, both are mostly bed.
+Candidates are pairs whose 64-bit dHashes differ in few bits. Their gray thumbnails are then compared by detail only:
+neither the hash nor the whole thumbnail tells apart shirts photographed on the same bed, where both are mostly bed.
 """
 
 from __future__ import annotations
@@ -17,23 +16,23 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_BITS = 12  # of 64 that candidates may differ in
-_DETAIL = 3.0  # pixels of the thumbnail; what changes more slowly doesn't count
-_SIMILARITY = 0.9  # correlation of the details. Other things at the same place reach 0.88, re-encoded copies 0.95
-_MIN_DETAIL = 1.0  # grey levels; below it there is nothing to compare
-_BLOCK = 1 << 24  # pairs at a time, 64 MiB
+_BITS = 12  # of 64 in which candidates may differ
+_DETAIL = 3.0  # sigma in thumbnail pixels; slower changes don't count
+_SIMILARITY = 0.9  # correlation; other objects in the same place reach 0.88, re-encoded copies 0.95
+_MIN_DETAIL = 1.0  # gray levels; less is too flat to compare
+_BLOCK = 1 << 24  # pairs per batch, 64 MiB
 
 
 def near_duplicates(measures: Sequence[Measures]) -> list[tuple[int, int, float]]:
-    """Pairs of pictures that look the same.
+    """Find pairs of pictures that look the same.
 
-    All pairs are compared, as products of matrices: a second or two for 10,000 pictures.
+    All pairs are compared, as matrix products: a second or two for 10,000 pictures.
 
     Args:
-        measures: Of each picture.
+        measures: Measures of each picture.
 
     Returns:
-        Index, index and similarity (correlation, up to 1) of each pair, the most similar first.
+        Two indices and the similarity (correlation, up to 1) of each pair, the most similar first.
     """
     import numpy as np
 
@@ -45,7 +44,7 @@ def near_duplicates(measures: Sequence[Measures]) -> list[tuple[int, int, float]
     found: list[tuple[int, int, float]] = []
     step = max(1, _BLOCK // len(bits))
     for start in range(0, len(bits), step):
-        # The product of two rows of ±1 is 64 less twice the number of bits in which they differ.
+        # The product of two rows of ±1 is 64 minus twice the number of differing bits.
         close = bits[start : start + step] @ bits[start:].T >= 64 - 2 * _BITS
         rows, columns = np.nonzero(np.triu(close, 1))
         one, other = rows + start, columns + start
@@ -58,7 +57,7 @@ def near_duplicates(measures: Sequence[Measures]) -> list[tuple[int, int, float]
 
 
 def grouped(pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
-    """Joins pairs that share a picture; each group sorted, the groups by their first."""
+    """Join pairs that share a picture into sorted groups, ordered by their first index."""
     parent: dict[int, int] = {}
 
     def root(key: int) -> int:
@@ -76,7 +75,7 @@ def grouped(pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
 
 
 def _details(measures: Sequence[Measures]) -> NDArray[np.float32]:
-    """A row of length 1 for each picture, so that products are correlations; where there is no detail, zeros."""
+    """Return a unit-length row for each picture, so that products are correlations; zeros if it is flat."""
     import cv2
     import numpy as np
 

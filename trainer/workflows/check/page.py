@@ -1,4 +1,4 @@
-"""Makes the page of a check: what was found, with the pictures."""
+"""Renders the page of a check: findings with their pictures."""
 
 from __future__ import annotations
 
@@ -9,26 +9,25 @@ from typing import NamedTuple, TypeVar
 from trainer.data.formats import find_photos
 from trainer.data.images import read_image
 from trainer.errors import DatasetError
-from trainer.reports.report_page import page_template, picture_uri
+from trainer.reports.rendering import page_template, picture_uri
 from trainer.workflows.check.check import CheckReport
 from trainer.workflows.check.text import findings, summary
 
-_SHOWN = 30  # of a kind of finding
-_OF_A_GROUP = 6  # pictures of one group of duplicates
-_SHEET = 480  # pictures of the contact sheet, over all classes
+_SHOWN = 30  # pictures or groups per kind of finding
+_OF_A_GROUP = 6  # pictures per group of duplicates
+_SHEET = 480  # pictures of the contact sheet, all classes together
 _SMALL, _LARGE = 88, 160  # pixels, the longer side
-
 
 _T = TypeVar("_T")
 
 
 class Picture(NamedTuple):
-    """A picture as the page shows it.
+    """Picture on the page.
 
     Attributes:
-        uri: ``data:`` address; empty where it can't be read any more.
-        path: Relative to the root.
-        note: What stands under it.
+        uri: ``data:`` URI; empty if the file can no longer be read.
+        path: Path relative to the root.
+        note: Caption.
     """
 
     uri: str
@@ -37,10 +36,10 @@ class Picture(NamedTuple):
 
 
 def render_check_page(report: CheckReport) -> str:
-    """The whole page: styles and thumbnails inside, nothing fetched, no script.
+    """Render the page: styles and thumbnails are inside, it fetches nothing and has no script.
 
     Args:
-        report: Of the check; the pictures that are shown are read again.
+        report: Result of the check; the pictures to show are read again.
     """
     root = Path(report.root)
     found = findings(report)
@@ -89,12 +88,12 @@ def render_check_page(report: CheckReport) -> str:
 def _picture(root: Path, path: str, note: str, side: int = _LARGE) -> Picture:
     try:
         return Picture(picture_uri(read_image(root / path), side), path, note)
-    except DatasetError:  # taken away since
+    except DatasetError:  # removed since the check
         return Picture("", path, note)
 
 
 def _spread(items: Sequence[_T], count: int) -> list[_T]:
-    """As many as that, evenly from beginning to end."""
+    """Return up to ``count`` items, evenly spaced."""
     if len(items) <= count:
         return list(items)
     return [items[index * len(items) // count] for index in range(count)]

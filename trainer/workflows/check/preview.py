@@ -1,4 +1,4 @@
-"""Draws a sheet of what the network will see: photos as they are, and beside each the changes that training makes."""
+"""Draws a sheet of photos and, beside each, what augmentation makes of it in training."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
 
     from trainer.data.formats.listing import Entry
 
-_GAP, _LINE, _MARGIN = 8, 16, 150  # pixels: between cells, of a line of text, left of a row
+_GAP, _LINE, _MARGIN = 8, 16, 150  # pixels: gap between cells, height of a line, left margin
 _PAPER, _INK = "white", "black"
-_LEAST_SHARE = 0.005  # of a class, to be named
+_LEAST_SHARE = 0.005  # of a class; smaller shares are not named
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Photos and what training makes of them.
+    """Photos and augmented versions of them.
 
     Attributes:
-        classes: Names, sorted.
-        titles: What each photo shows.
-        photos: uint8 (N, height, width, 3) RGB, as the network sees them after training.
-        drawn: uint8 (N, draws, size, size, 3) RGB, as it sees them in training.
-        shares: float32 (N, draws, classes): what each then counts as.
-        augment: The changes, as they were decided for so many photos.
+        classes: Names of the classes, sorted.
+        titles: Classes of each photo, as a title.
+        photos: uint8 (N, height, width, 3) RGB, 0–255, as the network sees them after training.
+        drawn: uint8 (N, draws, size, size, 3) RGB, 0–255, as it sees them in training.
+        shares: float32 (N, draws, classes), 0–1: the training target of each.
+        augment: Augmentation settings, as resolved for this number of photos.
     """
 
     classes: tuple[str, ...]
@@ -52,19 +52,20 @@ class Draws:
 
 
 def preview_photos(source: str | Path, recipe: Recipe | None = None, *, per_class: int = 2, draws: int = 6) -> bytes:
-    """Draws the sheet.
+    """Draw a sheet of augmented photos, as the network sees them in training.
 
     Args:
-        source: Of the photos, as for `trainer.train`; where they are split, those to train on are shown.
-        recipe: The settings; ``augment``, ``finetune.train_size``, ``data``, the input size and the seed count.
-        per_class: Rows for each class, spread over its photos.
-        draws: Columns beside the photo as it is.
+        source: Photos, as for `trainer.train`; if they are split, those of the training split are shown.
+        recipe: Recipe; ``augment``, ``finetune.train_size``, ``data``, the input size and the seed matter. Default:
+            ``Recipe()``.
+        per_class: Rows per class, spread over its photos.
+        draws: Augmented versions of each photo, as columns.
 
     Returns:
-        A PNG file.
+        The sheet as PNG bytes.
 
     Raises:
-        TrainerError: There are no photos, or the settings can't be used on them.
+        TrainerError: There are no photos, or the recipe doesn't fit them.
     """
     import io
 
@@ -76,16 +77,16 @@ def preview_photos(source: str | Path, recipe: Recipe | None = None, *, per_clas
 
 
 def draw_changes(source: str | Path, recipe: Recipe, *, per_class: int, draws: int) -> Draws:
-    """Changes photos by the very functions that training calls; each draw is a batch of its own.
+    """Augment photos with the functions that training uses; each draw is its own batch.
 
     Args:
-        source: As for `preview_photos`.
-        recipe: The same.
-        per_class: The same.
-        draws: The same.
+        source: Photos, as for `preview_photos`.
+        recipe: Recipe, as for `preview_photos`.
+        per_class: Photos per class.
+        draws: Augmented versions of each photo.
 
     Raises:
-        TrainerError: As there.
+        TrainerError: There are no photos, or the recipe doesn't fit them.
     """
     import numpy as np
 
@@ -101,7 +102,7 @@ def draw_changes(source: str | Path, recipe: Recipe, *, per_class: int, draws: i
     for label in classes:
         rows += _readable(listing.root, [entry for entry in entries if entry.labels[0] == label], per_class)
     if not rows:
-        raise DatasetError(f"Expected photos to train on in {source}, got none that can be read. Check the path.")
+        raise DatasetError(f"{source} has no readable photos to train on. Check the path.")
     contract = input_contract(recipe)
     photos, sources = (
         np.stack([resize_frame(picture, seen, color="rgb") for _, picture in rows])
@@ -116,7 +117,7 @@ def draw_changes(source: str | Path, recipe: Recipe, *, per_class: int, draws: i
     drawn, shares = [], []
     for number in range(draws):
         seed = tf.constant((recipe.seed, number), tf.int64)
-        # In another order each time, as in training, so that a picture is mixed with one of any class.
+        # Shuffled each time, as in training, so that a photo may be mixed with one of any class.
         order = np.random.default_rng((recipe.seed, number)).permutation(len(photos))
         back = np.argsort(order)
         changed = augment(tf.constant(sources[order]), seed, recipe.augment, size=size).numpy()
@@ -127,7 +128,7 @@ def draw_changes(source: str | Path, recipe: Recipe, *, per_class: int, draws: i
 
 
 def _readable(root: Path, entries: Sequence[Entry], count: int) -> list[tuple[Entry, NDArray[np.uint8]]]:
-    """As many as that, evenly from the first to the last; the next one where a photo can't be read."""
+    """Return up to ``count`` entries, evenly spaced; an unreadable photo is replaced by the next one."""
     found: list[tuple[Entry, NDArray[np.uint8]]] = []
     for index in range(count):
         for entry in entries[index * len(entries) // count : (index + 1) * len(entries) // count]:
@@ -147,7 +148,7 @@ def _sheet(made: Draws) -> Image:
     across, down = cell + _GAP, cell + _LINE + _GAP
     sheet = Image.new("RGB", (_MARGIN + (columns + 1) * across, 2 * _LINE + count * down), _PAPER)
     pen = ImageDraw.Draw(sheet)
-    pen.text((_MARGIN, _LINE // 2), f"as it is, {cell} px", _INK)
+    pen.text((_MARGIN, _LINE // 2), f"original, {cell} px", _INK)
     pen.text((_MARGIN + across, _LINE // 2), f"in training, {size} px, augment.set {made.augment.set}", _INK)
     for row in range(count):
         top = 2 * _LINE + row * down

@@ -1,8 +1,7 @@
-"""Finds capture sessions that lie in several splits: a test photo that was taken a second after a training photo
-measures memory.
+"""Finds capture sessions in several splits: testing on a photo taken a second after a training photo measures memory.
 
-Sessions are told by EXIF time, by a time in the file's name, or by a counter in it. Cameras and phones count all their
-photos, so a counter stands for a session only where pictures that follow each other look alike, as a video's do.
+Sessions are found by EXIF time, or by a time or a counter in the file name. Cameras and phones count all their photos,
+so a counter marks a session only if successive pictures look alike, as the frames of a video do.
 """
 
 from __future__ import annotations
@@ -26,18 +25,18 @@ _TIME = re.compile(
     r"(?<!\d)((?:19|20)\d{2})[-_.]?(\d{2})[-_.]?(\d{2})[-_. T]?(?:at )?(\d{2})[-_.h]?(\d{2})[-_.m]?(\d{2})"
 )
 _COUNTER = re.compile(r"^(.*?)(\d{1,9})\D{0,3}$")
-_ALIKE = 0.8  # median correlation of neighbours' thumbnails; where each picture is of another thing, it is 0.2
-_MIN_NEIGHBOURS = 5  # to tell
+_ALIKE = 0.8  # median correlation of successive thumbnails; 0.2 for unrelated pictures
+_MIN_PAIRS = 5  # successive pictures; fewer are not enough to decide
 
 
 @dataclass(frozen=True)
 class Leak:
-    """A session that lies in more than one split.
+    """Capture session with photos in more than one split.
 
     Attributes:
         known_by: ``"EXIF time"``, ``"time in the name"`` or ``"counter in the name"``.
-        paths: Its photos, in order of time.
-        splits: The split of each.
+        paths: Paths of its photos, in order of time.
+        splits: Split of each photo.
     """
 
     known_by: str
@@ -48,16 +47,16 @@ class Leak:
 def leaks(
     paths: Sequence[str], splits: Sequence[str], times: Sequence[datetime | None], measures: Sequence[Measures]
 ) -> list[Leak]:
-    """Looks for sessions in several splits.
+    """Find capture sessions in several splits.
 
     Args:
-        paths: Of the photos.
-        splits: Of each photo.
-        times: By EXIF; None where there is none.
-        measures: Of each photo.
+        paths: Paths of the photos.
+        splits: Split of each photo.
+        times: EXIF time of each photo; None if it has none.
+        measures: Measures of each photo.
 
     Returns:
-        The sessions, the largest first.
+        The sessions, largest first.
     """
     named = [_time_in(path) if time is None else None for path, time in zip(paths, times, strict=True)]
     found = []
@@ -98,11 +97,11 @@ def _by_counter(paths: Sequence[str], measures: Sequence[Measures]) -> Iterator[
         file = PurePosixPath(path)
         match = None if _TIME.search(file.name) else _COUNTER.match(file.stem)
         if match:
-            # The class's folder is part of a series' name, the split's isn't.
+            # The class folder is part of the series' name, the split folder isn't.
             series[file.parent.name, match[1]][int(match[2])] = index
     for numbers in series.values():
         pairs = [(index, numbers[number + 1]) for number, index in sorted(numbers.items()) if number + 1 in numbers]
-        if len(pairs) < _MIN_NEIGHBOURS:
+        if len(pairs) < _MIN_PAIRS:
             continue
         alike = [_correlation(measures[a].thumb, measures[b].thumb) for a, b in pairs]
         if np.median(alike) < _ALIKE:

@@ -1,10 +1,10 @@
-"""Finds photos that are likely to have a wrong label, after confident learning (Northcutt et al., 2021).
+"""Finds probable label errors, after confident learning (Northcutt et al., 2021).
 
-A logistic regression on the frozen backbone's features says, for each photo, how likely each class is; it has learned
-from other photos only (cross-validation), with near-duplicates on one side. A class's threshold is the mean likelihood
-that its own photos get, so that classes that are hard to tell are judged by what can be had there. A photo is suspected
-where another class is likelier than its own by most of that class's threshold. (The paper asks that the other class
-alone pass the threshold, which half of its own photos don't: of labels that were made wrong, that finds fewer.)
+A logistic regression on the frozen backbone's features predicts the likelihood of each class for each photo, in a
+cross-validation that keeps near-duplicates in one fold. A class's threshold is the mean likelihood of its own photos,
+so that classes which are hard to tell apart are judged by what is achievable. A photo is suspect if another class is
+likelier than its own by 80% of that class's threshold. (The paper only requires the other class to pass its
+threshold, which half of its own photos don't; on labels corrupted on purpose, that finds fewer errors.)
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _FOLDS = 5
-_COMPONENTS = 192  # of the features that are kept
-_PENALTIES = (0.003, 0.03, 0.3)  # inverse strengths of the L2 penalty: the more photos and classes, the weaker
-_MARGIN = 0.8  # of the threshold
-_MIN_PHOTOS = 10  # of a class: with fewer, folds of eight know too little of it
+_COMPONENTS = 192  # principal components of the features
+_PENALTIES = (0.003, 0.03, 0.3)  # inverse L2 strengths; more photos and classes need a weaker one
+_MARGIN = 0.8  # share of the threshold
+_MIN_PHOTOS = 10  # per class; folds with fewer than eight learn too little
 
 
 @dataclass(frozen=True)
 class Suspect:
-    """A photo that is likely to have a wrong label.
+    """Photo with a probable label error.
 
     Attributes:
-        index: Of the photo.
-        suggested: Class index.
-        given_likelihood: Of the class that it lies in, 0–1.
-        suggested_likelihood: Of the other one.
+        index: Index of the photo.
+        suggested: Index of the more likely class.
+        given_likelihood: Likelihood of its own class, 0–1.
+        suggested_likelihood: Likelihood of the suggested class, 0–1.
     """
 
     index: int
@@ -44,25 +44,25 @@ class Suspect:
 
 
 def reason_against(labels: Sequence[int], names: Sequence[str]) -> str:
-    """Why suspects can't be looked for; empty where they can."""
+    """Return why label errors can't be found; empty if they can."""
     counts = Counter(labels)
     few = [name for number, name in enumerate(names) if counts[number] < _MIN_PHOTOS]
-    return f"it takes {_MIN_PHOTOS} photos of each class, and {', '.join(few)} has fewer" if few else ""
+    return f"it needs {_MIN_PHOTOS} photos of each class, and there are fewer of {', '.join(few)}" if few else ""
 
 
 def find_suspects(
     features: NDArray[np.float32], labels: NDArray[np.int64], groups: Sequence[int], *, seed: int = 0
 ) -> tuple[list[Suspect], float]:
-    """Looks for photos that another class fits better.
+    """Find photos that probably belong to another class.
 
     Args:
-        features: float32 (N, features), of the frozen backbone.
-        labels: int64 (N,), 0 to the number of classes less 1; each class has `reason_against`'s number of photos.
-        groups: Of each photo; one group is on one side of each fold.
-        seed: Of the folds.
+        features: float32 (N, features), from the frozen backbone.
+        labels: int64 (N,), class indices from 0, with enough photos of each class (`reason_against`).
+        groups: Group of each photo; a group is never split between folds.
+        seed: Random seed of the folds.
 
     Returns:
-        The suspects, the clearest first, and the accuracy of the likelihoods, 0–1.
+        The suspects, the most likely errors first, and the accuracy of the predictions, 0–1.
     """
     import numpy as np
 
@@ -82,7 +82,7 @@ def find_suspects(
 def _out_of_fold(
     features: NDArray[np.float32], labels: NDArray[np.int64], groups: Sequence[int], seed: int
 ) -> NDArray[np.float64]:
-    """Each photo's likelihoods by a regression that hasn't seen it: (N, classes)."""
+    """Return each photo's likelihoods (N, classes), from a regression that hasn't seen it."""
     import numpy as np
     from sklearn.decomposition import PCA
     from sklearn.exceptions import ConvergenceWarning
@@ -90,14 +90,14 @@ def _out_of_fold(
     from sklearn.model_selection import StratifiedGroupKFold
     from sklearn.preprocessing import StandardScaler
 
-    # Neither looks at a label, so both may see all photos; with fewer columns the regression takes half the time.
+    # Neither uses labels, so both may see all photos; fewer columns halve the time of the regression.
     size = min(_COMPONENTS, *features.shape)
     features = PCA(size, random_state=seed).fit_transform(StandardScaler().fit_transform(features))
     split = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=seed).split(features, labels, groups)
     folds = list(split)
     best, best_loss = np.zeros((len(labels), int(labels.max()) + 1)), np.inf
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the last iterations move no photo
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the last iterations change no suspect
         for strength in _PENALTIES:
             likelihoods = np.zeros_like(best)
             for train, held_out in folds:
@@ -106,7 +106,7 @@ def _out_of_fold(
                 likelihoods[np.ix_(held_out, model.classes_)] = model.predict_proba(features[held_out])
             own = likelihoods[np.arange(len(labels)), labels]
             loss = -np.log(np.maximum(own, 1e-6)).mean()
-            if loss >= best_loss:  # it has one minimum
+            if loss >= best_loss:  # the loss has a single minimum
                 break
             best, best_loss = likelihoods, loss
     return best

@@ -1,4 +1,4 @@
-"""Says what a check found: sentences with counts and examples, what does most harm first."""
+"""Describes the findings of a check in sentences with counts and examples, the most harmful first."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _IMBALANCE = 3.0  # the largest class may be this many times the smallest
 _EXAMPLES = 5
 
 _FAULT_TEXTS = {
-    "blank": "show nothing",
-    "dark": "are too dark to see much",
-    "bright": "are washed out",
+    "blank": "are blank",
+    "dark": "are too dark",
+    "bright": "are overexposed",
     "blurred": "are blurred",
-    "tiny": "are smaller than half of the network's input",
+    "tiny": "are less than half as large as the network's input",
 }
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of thing that is worth a look.
+    """One kind of problem.
 
     Attributes:
-        kind: For programs and anchors: ``"unreadable"``, ``"near_duplicates_across_splits"``, …
-        text: A sentence, with the count and what to do.
-        examples: All of them, a line each, the worst first; may be none.
+        kind: Identifier: ``"unreadable"``, ``"contradictions"``, …
+        text: Sentence with the count and advice.
+        examples: All cases, a line each, the worst first; may be empty.
     """
 
     kind: str
@@ -38,7 +38,7 @@ class Finding:
 
 
 def findings(report: CheckReport) -> list[Finding]:
-    """What a report found, what does most harm first."""
+    """Return the findings of a report, the most harmful first."""
     return [
         *_unreadable(report),
         *_contradictions(report),
@@ -52,7 +52,7 @@ def findings(report: CheckReport) -> list[Finding]:
 
 
 def format_text(report: CheckReport) -> str:
-    """Lays a report out for a person, on a page or two."""
+    """Format a report for the terminal."""
     lines = [summary(report), "", *_count_table(report)]
     sizes = report.sizes
     if sizes:
@@ -66,14 +66,14 @@ def format_text(report: CheckReport) -> str:
         lines += ["", f"! {finding.text}", *(f"    {example}" for example in finding.examples[:_EXAMPLES])]
         lines += [f"    and {more} more"] if more > 0 else []
     if report.suspects is None:
-        lines += ["", f"Wrong labels weren't looked for: {report.suspects_skipped.rstrip('.')}."]
-    lines += ["", f"Training would stop: {report.stops}" if report.stops else "Ready to train."]
+        lines += ["", f"Label errors were not checked: {report.suspects_skipped.rstrip('.')}."]
+    lines += ["", f"Not ready to train: {report.stops}" if report.stops else "Ready to train."]
     return "\n".join(lines)
 
 
 def summary(report: CheckReport) -> str:
-    """What there is, in a line."""
-    several = ", several a photo" if report.multi_label else ""
+    """Return what the source contains, in one line."""
+    several = " (multi-label)" if report.multi_label else ""
     return f"{_photos(report.photos)} in {len(report.labels)} classes{several}, {report.source} ({report.kind})"
 
 
@@ -83,7 +83,7 @@ def _unreadable(report: CheckReport) -> Iterator[Finding]:
         total = report.photos + len(bad)
         yield Finding(
             "unreadable",
-            f"{len(bad)} of {total} files can't be used and are left out.",
+            f"{len(bad)} of {total} files can't be read and are left out.",
             tuple(f"{path}: {reason}" for path, reason in bad),
         )
 
@@ -93,7 +93,7 @@ def _contradictions(report: CheckReport) -> Iterator[Finding]:
     if found:
         yield Finding(
             "contradictions",
-            f"{_pictures(len(found))} in several classes. Keep each in one.",
+            f"{_counted(len(found), 'picture')} in more than one class. Keep each in its right class only.",
             tuple(_equation(group) for group in found),
         )
 
@@ -103,8 +103,8 @@ def _across_splits(report: CheckReport) -> Iterator[Finding]:
     if found:
         yield Finding(
             "duplicates_across_splits",
-            f"{_pictures(len(found))} in several splits, the same or nearly so: accuracy is measured on what was "
-            "learned. Keep one of each.",
+            f"{_counted(len(found), 'picture')} (identical or nearly so) in more than one split, so accuracy is "
+            "measured on training data. Keep one copy of each.",
             tuple(_equation(group) for group in found),
         )
     if report.leaks:
@@ -112,15 +112,15 @@ def _across_splits(report: CheckReport) -> Iterator[Finding]:
         photos = sum(len(leak.paths) for leak in report.leaks)
         kinds = ", ".join(f"{count} by {known_by}" for known_by, count in by.most_common())
         if report.given_split:
-            advice = "Keep each in one split."
+            advice = "Keep each session in one split."
         elif "EXIF time" in by:
             advice = "Train with --set data.group=exif_time."
         else:
-            advice = "Give data.group a regular expression that finds the session in the path."
+            advice = "Set data.group to a regular expression that matches the session in the path."
         yield Finding(
             "sessions_across_splits",
-            f"{_counted(len(report.leaks), 'capture session')} with {_photos(photos)} in several splits ({kinds}): "
-            f"accuracy will look better than it is. {advice}",
+            f"{_counted(len(report.leaks), 'capture session')} with {_photos(photos)} in more than one split "
+            f"({kinds}), so accuracy will look better than it is. {advice}",
             tuple(
                 f"{leak.paths[0]} … {leak.paths[-1]}: "
                 + ", ".join(f"{count} in {split}" for split, count in Counter(leak.splits).most_common())
@@ -133,7 +133,7 @@ def _suspects(report: CheckReport) -> Iterator[Finding]:
     if report.suspects:
         yield Finding(
             "suspects",
-            f"{_photos(len(report.suspects))} may have a wrong label. Look at them, the clearest first.",
+            f"{_photos(len(report.suspects))} may have a wrong label. Review them, the most likely errors first.",
             tuple(
                 f"{suspect.path}: {suspect.given} ({suspect.given_likelihood:.0%}) or {suspect.suggested} "
                 f"({suspect.suggested_likelihood:.0%})?"
@@ -144,12 +144,12 @@ def _suspects(report: CheckReport) -> Iterator[Finding]:
 
 def _within_splits(report: CheckReport) -> Iterator[Finding]:
     for kind, groups, text in (
-        ("duplicates", report.duplicates, "several times, byte for byte. Once is enough."),
-        ("near_duplicates", report.near_duplicates, "several times, nearly the same. They teach little more than one."),
+        ("duplicates", report.duplicates, "stored more than once (identical files). One copy is enough."),
+        ("near_duplicates", report.near_duplicates, "stored more than once (near-duplicates). Copies add little."),
     ):
         found = [group for group in groups if not group.leak and not group.contradict]
         if found:
-            yield Finding(kind, f"{_pictures(len(found))} {text}", tuple(_equation(group) for group in found))
+            yield Finding(kind, f"{_counted(len(found), 'picture')} {text}", tuple(_equation(group) for group in found))
 
 
 def _faults(report: CheckReport) -> Iterator[Finding]:
@@ -160,7 +160,7 @@ def _faults(report: CheckReport) -> Iterator[Finding]:
             text = _FAULT_TEXTS[kind] if len(found) > 1 else _singular(_FAULT_TEXTS[kind])
             yield Finding(
                 kind,
-                f"{_photos(len(found))} {text}. Take out what you couldn't tell yourself.",
+                f"{_photos(len(found))} {text}. Remove those that you could not classify yourself.",
                 tuple(f"{fault.path} ({fault.value:g}{unit})" for fault in found),
             )
 
@@ -172,14 +172,14 @@ def _balance(report: CheckReport) -> Iterator[Finding]:
         yield Finding(
             "imbalance",
             f"{most} has {report.imbalance:.1f} times as many photos as {least} ({counts[most]} and {counts[least]}); "
-            f"add photos of {least}, or read its recall in the report.",
+            f"add photos of {least}, or watch its recall in the report.",
         )
     sizes = report.sizes
     if sizes and sizes.smaller_than_input > report.photos / 2:
         yield Finding(
             "smaller_than_input",
-            f"{sizes.smaller_than_input} of {report.photos} photos are smaller than the network's input of "
-            f"{sizes.input_size} px and are enlarged; a smaller input may do as well, and is faster.",
+            f"{sizes.smaller_than_input} of {report.photos} photos are smaller than the network's input "
+            f"({sizes.input_size} px) and are enlarged. A smaller model.input_size is faster and may be as accurate.",
         )
 
 
@@ -187,17 +187,13 @@ def _few(report: CheckReport) -> Iterator[Finding]:
     if text := few_photos(report.class_counts):
         yield Finding(
             "few_photos",
-            f"{text}. Train with --recipe {RECIPE}, and judge the accuracy by its interval: each photo that measures "
-            "counts for many.",
+            f"{text}. Train with --recipe {RECIPE}, and read the accuracy with its confidence interval, which few test "
+            "photos widen.",
         )
 
 
 def _equation(group: Duplicates) -> str:
     return (" = " if group.similarity == 1 else " ≈ ").join(group.paths)
-
-
-def _pictures(count: int) -> str:
-    return _counted(count, "picture") + (" is there" if count == 1 else " are there")
 
 
 def _photos(count: int) -> str:
@@ -209,7 +205,7 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _singular(text: str) -> str:
-    return text.replace("are ", "is ", 1).replace("show ", "shows ", 1)
+    return text.replace("are ", "is ", 1)
 
 
 def _count_table(report: CheckReport) -> list[str]:

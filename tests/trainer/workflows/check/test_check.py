@@ -49,7 +49,7 @@ def test_clean_photos(tmp_path):
     assert (report.sizes.median_height, report.sizes.median_width, report.sizes.smaller_than_input) == (150, 200, 0)
     text = format_text(report)
     assert "cat        12       4       4      20" in text
-    assert "Wrong labels weren't looked for: not asked for." in text
+    assert "Label errors were not checked: not requested." in text
     assert text.endswith("Ready to train.")
     stored = json.loads(json.dumps(report.to_dict()))
     assert (stored["counts"], stored["schema_version"]) == (report.counts, 1)
@@ -140,7 +140,7 @@ def test_near_duplicates_across_splits_and_classes_come_first(tmp_path):
         "train/cat/01.jpg = val/cat/copy.jpg",
         "test/cat/again.jpg ≈ train/cat/03.jpg",
     )
-    assert "accuracy is measured on what was learned" in across.text
+    assert "accuracy is measured on training data" in across.text
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_multi_label_lists_are_checked_too(tmp_path):
     }
     assert report.multi_label
     assert not report.stops
-    assert (report.suspects, report.suspects_skipped) == (None, "photos have several labels")
+    assert (report.suspects, report.suspects_skipped) == (None, "not supported for multi-label photos")
     assert "Class" not in render_check_page(report).partition("<main>")[0]
 
 
@@ -224,7 +224,7 @@ def test_the_reason_why_training_would_stop(tmp_path, counts, reason):
     report = _check(photos(tmp_path, counts))
     assert reason in report.stops
     assert report.counts == {"photos": counts}
-    assert f"Training would stop: {report.stops}" in format_text(report)
+    assert f"Not ready to train: {report.stops}" in format_text(report)
 
 
 def test_an_empty_folder_is_an_error(tmp_path):
@@ -242,12 +242,12 @@ def test_without_weights_labels_are_skipped_or_an_error(tmp_path, monkeypatch):
     with pytest.raises(WeightsError):
         check_photos(tmp_path, nowhere, suspects=True)
     scratch = SMALL.updated({"model": {"weights": "none"}})
-    assert "model.weights gives none" in check_photos(tmp_path, scratch).suspects_skipped
+    assert "needs pretrained weights" in check_photos(tmp_path, scratch).suspects_skipped
 
 
 def test_a_class_with_few_photos_is_the_reason_not_to_look_for_wrong_labels(tmp_path):
     report = check_photos(photos(tmp_path, {"cat": 10, "mouse": 9}), SMALL, suspects=True)
-    assert report.suspects_skipped == "it takes 10 photos of each class, and mouse has fewer"
+    assert report.suspects_skipped == "it needs 10 photos of each class, and there are fewer of mouse"
 
 
 def test_the_page_holds_its_pictures_and_escapes_names(tmp_path):
@@ -259,7 +259,7 @@ def test_the_page_holds_its_pictures_and_escapes_names(tmp_path):
     assert "&lt;b&gt;mouse" in page
     assert "<b>mouse" not in page
     assert "http" not in page.replace("http-equiv", "")
-    assert "Labels that may be wrong" in page
+    assert "Possible label errors" in page
 
 
 @pytest.mark.slow

@@ -83,7 +83,7 @@ def test_photos_that_cannot_be_read_are_passed_over(tmp_path: Path) -> None:
     assert draw_changes(tmp_path, SMALL, per_class=1, draws=1).titles == ("cat", "mouse")
     for path in tmp_path.rglob("*.jpg"):
         path.write_text("no picture")
-    with pytest.raises(DatasetError, match="none that can be read"):
+    with pytest.raises(DatasetError, match="no readable photos"):
         draw_changes(tmp_path, SMALL, per_class=1, draws=1)
 
 

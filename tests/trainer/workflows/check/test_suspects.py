@@ -45,4 +45,4 @@ def test_copies_can_not_vouch_for_each_other():
 
 def test_classes_need_ten_photos():
     assert reason_against([0] * 10 + [1] * 10, ["a", "b"]) == ""
-    assert "10 photos of each class, and b has fewer" in reason_against([0] * 10 + [1] * 9, ["a", "b"])
+    assert "10 photos of each class, and there are fewer of b" in reason_against([0] * 10 + [1] * 9, ["a", "b"])

@@ -1,11 +1,11 @@
-"""Classifies pictures with one self-describing TensorFlow Lite file, on small computers.
+"""Image classification on small computers, from one self-describing TensorFlow Lite file.
 
     from edge_runtime import Classifier
 
     classifier = Classifier("model_int8.tflite")
-    print(classifier.classify(frame).top)  # frame: uint8 (H, W, 3) BGR, as OpenCV gives it
+    print(classifier.classify(frame).top)  # frame: uint8 (H, W, 3) BGR, as OpenCV delivers it
 
-Importing this package loads nothing heavy: names are fetched from their modules when they are first used.
+Importing this package is light: each name is loaded from its module on first use.
 """
 
 from __future__ import annotations
@@ -55,55 +55,23 @@ if TYPE_CHECKING:
     from edge_runtime.types import Region as Region
     from edge_runtime.types import TensorSpec as TensorSpec
 
-_MODULE_OF = {
-    "Classifier": "inference.classifier",
-    "live": "live_loop.loop",
-    "CaptureRules": "live_loop.capture",
-    "DecisionRules": "live_loop.decision",
-    "GateRules": "live_loop.frame_gate",
-    "IsolationLimits": "inference.isolation.limits",
-    "open_source": "sources",
-    "verify_model": "inference.golden",
-    "read_model_file": "model.file",
-    "ModelFile": "model.file",
-    "pixel_table": "pixels.preprocess",
-    "resize_frame": "pixels.preprocess",
-    **dict.fromkeys(
-        (
-            "BackendInfo",
-            "Category",
-            "Counters",
-            "Decision",
-            "Event",
-            "InputContract",
-            "LiveResult",
-            "Prediction",
-            "Region",
-            "TensorSpec",
-        ),
-        "types",
-    ),
-    **dict.fromkeys(
-        ("Calibration", "GoldenSample", "Manifest", "MeasuredAccuracy", "UnknownThreshold"), "model.manifest"
-    ),
-    **dict.fromkeys(
-        (
-            "BackendError",
-            "CameraError",
-            "EdgeRuntimeError",
-            "FrameError",
-            "ManifestError",
-            "ModelError",
-            "OutputError",
-            "ReportError",
-            "RulesError",
-            "ServerError",
-            "SignatureError",
-            "SourceError",
-        ),
-        "errors",
-    ),
+_NAMES_IN = {
+    "inference.classifier": "Classifier",
+    "inference.golden": "verify_model",
+    "inference.isolation.limits": "IsolationLimits",
+    "live_loop.capture": "CaptureRules",
+    "live_loop.decision": "DecisionRules",
+    "live_loop.frame_gate": "GateRules",
+    "live_loop.loop": "live",
+    "model.file": "ModelFile read_model_file",
+    "model.manifest": "Calibration GoldenSample Manifest MeasuredAccuracy UnknownThreshold",
+    "pixels.preprocess": "pixel_table resize_frame",
+    "sources": "open_source",
+    "types": "BackendInfo Category Counters Decision Event InputContract LiveResult Prediction Region TensorSpec",
+    "errors": "BackendError CameraError EdgeRuntimeError FrameError ManifestError ModelError OutputError ReportError "
+    "RulesError ServerError SignatureError SourceError",
 }
+_MODULE_OF = {name: module for module, names in _NAMES_IN.items() for name in names.split()}
 
 __all__ = [*_MODULE_OF, "__version__"]
 

@@ -1,4 +1,4 @@
-"""``python -m edge_runtime`` is ``edge-runtime``."""
+"""Run the ``edge-runtime`` command as ``python -m edge_runtime``."""
 
 import sys
 

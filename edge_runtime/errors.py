@@ -1,50 +1,50 @@
-"""The errors of the runtime, one tree, each also the builtin that a caller would expect.
+"""The runtime's exceptions: one tree, each also the matching builtin.
 
 EdgeRuntimeError
-├── ModelError (ValueError)            a model file can't be used as it is
-│   ├── ManifestError                  its edge_manifest.json is damaged or of another schema
-│   └── SignatureError                 it isn't signed by the key that is asked for, or that can't be found out
-├── BackendError (RuntimeError)        no interpreter can be had, or it refuses the model
-├── FrameError (ValueError)            a frame has the wrong shape, dtype or colour order
-├── PictureError (ValueError)          a file is no picture, a damaged one, or larger than allowed
-├── RulesError (ValueError)            settings of the live loop contradict themselves or the model
-├── SourceError (OSError)              pictures can't be had from where they should come
-│   └── CameraError                    a camera is missing, busy or stopped delivering
-├── ReportError (ValueError)           a benchmark's report can't be read, or not be compared with another
-├── OutputError (OSError)              a result can't be written
-├── ServerError (RuntimeError)         the web server can't be started as it is asked for
-└── ServiceError (ValueError)          no systemd unit can be made of what was asked for
+├── ModelError (ValueError)            a model file cannot be used
+│   ├── ManifestError                  its edge_manifest.json is damaged, of another schema, or lacks what is needed
+│   └── SignatureError                 its signature is missing, wrong, or cannot be checked
+├── BackendError (RuntimeError)        no interpreter is available, or it rejects the model
+├── FrameError (ValueError)            a frame has the wrong shape, dtype or color order
+├── PictureError (ValueError)          an image file is unreadable, damaged or too large
+├── RulesError (ValueError)            live-loop settings contradict each other or the model
+├── SourceError (OSError)              a source cannot deliver frames
+│   └── CameraError                    a camera is missing, busy or no longer delivers
+├── ReportError (ValueError)           a benchmark report cannot be read or compared
+├── OutputError (OSError)              a result cannot be written
+├── ServerError (RuntimeError)         the web server cannot start as configured
+└── ServiceError (ValueError)          the systemd unit cannot be generated
 """
 
 from typing import Literal
 
 
 class EdgeRuntimeError(Exception):
-    """Base of every error that the runtime raises on purpose."""
+    """Base class of all errors that the runtime raises on purpose."""
 
 
 class ModelError(EdgeRuntimeError, ValueError):
-    """A model file can't be used as it is."""
+    """A model file cannot be used."""
 
 
 class ManifestError(ModelError):
-    """The manifest inside a model file is damaged or of another schema."""
+    """The manifest inside a model file is damaged, of another schema, or lacks what is needed."""
 
 
 class SignatureError(ModelError):
-    """A model file isn't signed by the key that is asked for, or that can't be found out."""
+    """A model's signature is missing, does not match the public key, or cannot be checked."""
 
 
 class BackendError(EdgeRuntimeError, RuntimeError):
-    """No TensorFlow Lite interpreter can be had, or it refuses the model."""
+    """No TensorFlow Lite interpreter is available, or it rejects the model."""
 
 
 class FrameError(EdgeRuntimeError, ValueError):
-    """A frame has the wrong shape, dtype or colour order."""
+    """A frame has the wrong shape, dtype or color order."""
 
 
 class PictureError(EdgeRuntimeError, ValueError):
-    """A file is no picture, a damaged one, or larger than allowed.
+    """An image file is in an unknown format, damaged, or larger than allowed.
 
     Attributes:
         reason: ``"format"``, ``"damage"`` or ``"size"``.
@@ -56,28 +56,28 @@ class PictureError(EdgeRuntimeError, ValueError):
 
 
 class RulesError(EdgeRuntimeError, ValueError):
-    """Settings of the live loop, its rules or its sinks, contradict themselves or the model."""
+    """Settings of the live loop, its rules or its sinks contradict each other or the model."""
 
 
 class SourceError(EdgeRuntimeError, OSError):
-    """Pictures can't be had from where they should come."""
+    """A source cannot deliver frames."""
 
 
 class CameraError(SourceError):
-    """A camera is missing, busy or stopped delivering."""
+    """A camera is missing, busy, or no longer delivers frames."""
 
 
 class ReportError(EdgeRuntimeError, ValueError):
-    """A benchmark's report can't be read, or not be compared with another."""
+    """A benchmark report cannot be read, or cannot be compared with another one."""
 
 
 class OutputError(EdgeRuntimeError, OSError):
-    """A result can't be written."""
+    """A result cannot be written."""
 
 
 class ServerError(EdgeRuntimeError, RuntimeError):
-    """The web server can't be started as it is asked for."""
+    """The web server cannot start as configured."""
 
 
 class ServiceError(EdgeRuntimeError, ValueError):
-    """No systemd unit can be made of what was asked for."""
+    """The systemd unit cannot be generated from these settings."""

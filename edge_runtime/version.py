@@ -1,3 +1,3 @@
-"""The version of this distribution; its one place."""
+"""Single source of the distribution's version."""
 
 __version__ = "0.1.0"

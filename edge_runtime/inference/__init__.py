@@ -1,1 +1,1 @@
-"""From a frame to a prediction: the interpreter, its kernels, and the classifier."""
+"""From frame to prediction: interpreter, kernels and classifier."""

@@ -1,4 +1,4 @@
-"""The classifier: one model file, one call a frame."""
+"""The classifier: one model file, one call per frame."""
 
 from __future__ import annotations
 
@@ -30,44 +30,44 @@ if TYPE_CHECKING:
 
 
 class Classifier:
-    """Classifies frames with one TensorFlow Lite image classification model.
+    """Classifies frames with a TensorFlow Lite image classification model.
 
-    The model has one image input (1, height, width, 1 or 3) of float32, int8 or uint8, and an output (1, classes) of
-    the same types. A model exported by the trainer, or one with standard TFLite Metadata, explains itself; for others
-    the caller gives what is missing. Frames are uint8 (H, W, 3), BGR or RGB, or grey (H, W). Not supported: batches
-    above 1, several inputs, float frames.
+    The model has one image input (1, height, width, 1 or 3) and one output (1, classes), each float32, int8 or uint8.
+    Models exported by the trainer and models with standard TFLite Metadata describe themselves; for others, pass what
+    is missing. Frames are uint8 (H, W, 3) in BGR or RGB, or gray (H, W), 0–255. Not supported: batch sizes above 1,
+    several inputs, float frames.
 
-    One classifier may be used from many threads; calls wait for one another.
+    A classifier may be shared between threads; concurrent calls run one after the other.
 
     Attributes:
-        model: The model file.
-        labels: Names of the classes, by index.
-        contract: How a frame becomes the network's input.
-        unknown_threshold: Certainty below which a picture is unknown; None: none is.
-        options: The arguments below, as they were given.
-        require_signature: The public key that the model had to be signed with; None where none was asked for.
-        isolation: The limits of the process of its own that runs the model; None where this one does.
+        model: Contents of the model file.
+        labels: Class names, by index.
+        contract: Input contract: how a frame becomes the network's input.
+        unknown_threshold: Certainty below which a picture is unknown, 0–1; None if the check is off.
+        options: Arguments below, as given.
+        require_signature: Path of the public key that the model had to be signed with; None if not required.
+        isolation: Limits of the separate process that runs the model; None if it runs in this process.
 
     Args:
         model: Path of the ``.tflite`` file.
-        num_threads: Threads of the kernels; default: what ``edge-runtime benchmark --threads auto`` found best for
-            this model on this machine, or else one less than the cores, 1 to 4.
-        backend: ``"tflite_runtime"`` or ``"ai_edge_litert"``; default: the first that is installed.
-        int8_kernels: Whether the XNNPACK kernels for quantized models are switched on; see `Int8Kernels`.
-        labels: Names of the classes, where the file has none or others are wanted.
-        contract: The input contract, where the file has none or another is wanted.
-        activation: What the network applies to its output, where the file doesn't tell.
-        unknown_threshold: Certainty, 0–1, below which a picture is unknown (`postprocess.certainty`);
-            default: the one that the file carries, if any; 0: none is.
-        require_signature: Path of an Ed25519 public key (PEM): the model runs only if it is signed with it
-            (`edge_runtime.model.signature`); the file is read once, and the bytes that were checked are those that run.
-        isolation: Runs a model that isn't trusted in a process of its own, with these limits: one that crashes the
-            interpreter or hangs ends in a BackendError. Answers are the same, to the bit; each takes a bit longer.
+        num_threads: Number of kernel threads; default: the best one that ``edge-runtime benchmark --threads auto``
+            measured for this model on this machine, otherwise one less than the number of cores, 1 to 4.
+        backend: ``"tflite_runtime"`` or ``"ai_edge_litert"``; default: the first one installed.
+        int8_kernels: Use of the XNNPACK kernels for quantized models; see `Int8Kernels`.
+        labels: Class names, for a file without labels or to replace them.
+        contract: Input contract, for a file without one or to replace it.
+        activation: Activation that the network applies to its output, for a file that does not say.
+        unknown_threshold: Certainty below which a picture is unknown, 0–1 (`postprocess.certainty`); 0 turns the
+            check off; default: the threshold in the file, if any.
+        require_signature: Path of an Ed25519 public key (PEM); the model runs only if it was signed with the matching
+            private key. The file is read once, so the bytes checked are the bytes run.
+        isolation: Limits for an untrusted model, which then runs in a separate process: a crash or hang becomes a
+            `BackendError`. Predictions are bit-identical and take slightly longer.
 
     Raises:
-        ModelError: The file can't be used as it is, or the threshold can't be used with it.
-        SignatureError: It isn't signed as is asked for.
-        BackendError: No interpreter can be had, or it refuses the model.
+        ModelError: The file cannot be used, or ``unknown_threshold`` is invalid for it.
+        SignatureError: The required signature is missing, wrong, or cannot be checked.
+        BackendError: No interpreter is available, or it rejects the model.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Classifier:
             isolation=isolation,
         )
         self.require_signature, self.isolation = self.options.require_signature, isolation
-        # Read once: what is checked is what runs, whatever becomes of the file.
+        # Read once, so that the bytes checked are the bytes run even if the file changes.
         if require_signature is None:
             content = read_model_content(model)
         else:
@@ -117,18 +117,12 @@ class Classifier:
 
     @classmethod
     def from_options(cls, options: ClassifierOptions) -> Classifier:
-        """Open the classifier that options describe.
-
-        Raises:
-            ModelError: The file can't be used as it is, or the threshold can't be used with it.
-            SignatureError: It isn't signed as is asked for.
-            BackendError: No interpreter can be had, or it refuses the model.
-        """
+        """Open a classifier from its options; raises the same errors as the constructor."""
         return cls(**options.as_arguments())
 
     @property
     def resolved_options(self) -> ClassifierOptions:
-        """The options with every default decided: they open the same classifier in another process."""
+        """Options with all defaults resolved, to open the same classifier in another process."""
         backend = self.backend
         return replace(
             self.options,
@@ -143,7 +137,7 @@ class Classifier:
 
     @property
     def backend(self) -> BackendInfo:
-        """What runs the network, and how."""
+        """Interpreter that runs the network, and its configuration."""
         return self._loaded().info
 
     def classify(
@@ -155,21 +149,22 @@ class Classifier:
         score_threshold: float = 0.0,
         all_scores: bool = False,
     ) -> Prediction:
-        """Says what is in a frame.
+        """Classify one frame, and return its categories, best first.
 
         Args:
-            frame: uint8 (H, W, 3) in ``color`` order, or grey (H, W), 0–255. It is not changed.
-            color: Channel order; ``"bgr"`` is OpenCV's.
-            top_k: How many categories at most, at least 1.
-            score_threshold: The least score that is kept, 0–1. A model that answers each class by itself gives only
-                those over their own threshold (``model.thresholds``), and of them only those over this one.
-            all_scores: Whether the prediction carries the scores of all the classes too.
+            frame: uint8 (H, W, 3) in ``color`` order, or gray (H, W), 0–255; not modified.
+            color: Channel order of the frame; ``"bgr"`` is OpenCV's.
+            top_k: Maximum number of categories, at least 1.
+            score_threshold: Minimum score of a category, 0–1. Multi-label models apply it in addition to each class's
+                own threshold (``model.thresholds``).
+            all_scores: If True, the prediction also holds the scores of all classes.
 
         Raises:
-            FrameError: The frame is no such array, or ``top_k`` is below 1.
+            FrameError: The frame has another shape or dtype, ``top_k`` is below 1, or the classifier is closed.
+            BackendError: The interpreter failed.
         """
         if top_k < 1:
-            raise FrameError(f"Expected top_k of at least 1, got {top_k}.")
+            raise FrameError(f"top_k must be at least 1, got {top_k}.")
         with self._lock:
             start = perf_counter()
             interpreter, threshold = self._loaded(), self.unknown_threshold
@@ -181,7 +176,7 @@ class Classifier:
             categories = self._postprocess(output, top_k, score_threshold)
             scores = self._scores_of(output) if all_scores else None
             certainty = None if threshold is None else self._postprocess.certainty(output)
-            del output  # a view of the interpreter's memory, which then refuses to run for the next caller
+            del output  # the interpreter refuses to run while a view of its memory exists
             done = perf_counter()
         return Prediction(
             categories,
@@ -194,39 +189,40 @@ class Classifier:
         )
 
     def scores(self, frame: NDArray[np.uint8], *, color: Color = "bgr") -> NDArray[np.float32]:
-        """All the scores: float32 (classes,), 0–1."""
+        """Return all scores of a frame, float32 (classes,), 0–1; see `classify` for the arguments."""
         with self._lock:
             return self._scores_of(self._output(frame, color))
 
     def raw_output(self, frame: NDArray[np.uint8], *, color: Color = "bgr") -> NDArray[Any]:
-        """The output tensor as stored, (classes,): integers of a quantized model."""
+        """Return the raw output for a frame, shape (classes,), in the output tensor's dtype; see `classify`."""
         with self._lock:
             return self._output(frame, color)
 
     def invoke(self) -> None:
-        """Runs the network on the input tensor as it stands: the bare inference, for benchmarks."""
+        """Run the network on the current input tensor; for benchmarks of the inference alone."""
         with self._lock:
             self._loaded().invoke()
 
     def reopened(self) -> Classifier | None:
-        """Another classifier, of what is in this one's file now, made with the same arguments.
+        """Open a new classifier with the same options if the model file has changed.
 
         Returns:
-            None where the file still says all that it said when this one was made.
+            The new classifier; None if the file's contents are unchanged.
 
         Raises:
-            ModelError: As for a new classifier.
-            BackendError: As for a new classifier.
+            ModelError: The file cannot be used.
+            SignatureError: The required signature is missing, wrong, or cannot be checked.
+            BackendError: No interpreter is available, or it rejects the model.
         """
         if _read(self.options) == self.model:
             return None
         return Classifier.from_options(self.options)
 
     def take_over(self, other: Classifier) -> None:
-        """Answers with another one's model from the next call on; the other can't be used afterwards.
+        """Take over another classifier's model for all further calls, which closes the other classifier.
 
         Raises:
-            FrameError: One of the two was closed.
+            FrameError: One of the two classifiers is closed.
         """
         with other._lock:
             interpreter, other._interpreter = other._loaded(), None
@@ -238,7 +234,7 @@ class Classifier:
             self._preprocessor, self._postprocess = other._preprocessor, other._postprocess
 
     def close(self) -> None:
-        """Frees the interpreter; the classifier can't be used afterwards."""
+        """Release the interpreter; the classifier cannot be used afterwards."""
         with self._lock:
             if self._interpreter is not None:
                 self._interpreter.close()
@@ -261,7 +257,7 @@ class Classifier:
 
     def _loaded(self) -> Interpreter | IsolatedInterpreter:
         if self._interpreter is None:
-            raise FrameError(f"Expected an open classifier, got one that was closed ({self.model.path.name}).")
+            raise FrameError(f"The classifier of {self.model.path.name} is closed. Open a new one.")
         return self._interpreter
 
 
@@ -291,14 +287,14 @@ def _start(options: ClassifierOptions, model: ModelFile, content: bytes) -> Inte
 
 
 def _unknown_threshold(model: ModelFile, given: float | None) -> float | None:
-    """The threshold that counts: the caller's before the file's; None where there is none."""
+    """Return the threshold to use: the caller's, otherwise the file's; None if the check is off."""
     if given is None:
         return model.manifest.unknown.certainty if model.manifest and model.manifest.unknown else None
     if not 0 <= given <= 1:
-        raise ModelError(f"Expected an unknown_threshold from 0 to 1, got {given:g}.")
+        raise ModelError(f"unknown_threshold must be from 0 to 1, got {given:g}.")
     if given and model.activation == "sigmoid":
         raise ModelError(
-            f"Expected no unknown_threshold for {model.path.name}: with sigmoid its classes don't exclude each other, "
-            "and none of them may be in view. Leave it out, and use score_threshold."
+            f"unknown_threshold is not supported for {model.path.name}: multi-label (sigmoid) models have no "
+            "'unknown', since no class in view is a valid result. Use score_threshold instead."
         )
     return given or None

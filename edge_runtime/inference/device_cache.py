@@ -1,4 +1,4 @@
-"""What was found out on this machine and needn't be found out again: small JSON files in the user's cache folder."""
+"""Results measured once per machine and remembered as small JSON files in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 
 def record_path(kind: str, identity: str) -> Path:
-    """Where a record lies.
+    """Return the path of a record.
 
     Args:
-        kind: Of the record; its file's name begins with it.
-        identity: Of what it is about; another one is another file.
+        kind: Kind of record, used as the prefix of the file name.
+        identity: Text that identifies the subject; each identity has its own file.
 
     Raises:
-        RuntimeError: The user has no home.
+        RuntimeError: The user has no home folder.
     """
     import hashlib
 
@@ -26,7 +26,7 @@ def record_path(kind: str, identity: str) -> Path:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """A record's values; empty where there is none, or a damaged one."""
+    """Return a record's values; empty if the file is missing or damaged."""
     try:
         values = json.loads(path.read_text())
     except (OSError, ValueError):
@@ -35,7 +35,7 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def write_record(path: Path, values: dict[str, Any]) -> bool:
-    """Keeps a record; returns whether it could be, which a read-only home forbids."""
+    """Store a record; return False if that fails, for example in a read-only home folder."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}.tmp")
@@ -47,28 +47,28 @@ def write_record(path: Path, values: dict[str, Any]) -> bool:
 
 
 def usable_cores() -> int:
-    """That this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def remembered_threads(sha256: str, backend: str, version: str) -> int | None:
-    """What `remember_threads` kept; None where nothing was."""
+    """Return the number stored by `remember_threads`; None if nothing valid is stored."""
     path = _path(sha256, backend, version)
     threads = read_record(path).get("num_threads") if path else None
     return threads if isinstance(threads, int) and 1 <= threads <= usable_cores() else None
 
 
 def remember_threads(sha256: str, backend: str, version: str, num_threads: int) -> bool:
-    """Keeps the best number of threads.
+    """Store the best number of threads for a model.
 
     Args:
-        sha256: Of the model's bytes.
-        backend: Name of the one that was measured.
-        version: Of the backend.
-        num_threads: The best number.
+        sha256: SHA-256 of the model file, in hex.
+        backend: Name of the backend that was measured.
+        version: Version of the backend.
+        num_threads: Best number of threads.
 
     Returns:
-        Whether it could be kept: not for a user without a home, or with a read-only one.
+        Whether it was stored; False without a writable home folder.
     """
     path = _path(sha256, backend, version)
     return path is not None and write_record(path, {"num_threads": num_threads})

@@ -1,7 +1,7 @@
-"""Golden samples: proof on the device itself that pixels and scores come out as they did where the model was made.
+"""Golden samples: a check on the device that pixels and scores match those from where the model was exported.
 
-A sample is a frame and what has to come out of it: the hash of the resized pixels, which has to be equal, and the
-network's output, which may differ by what kernels for another processor round differently.
+A sample is a frame with the hash of its resized pixels, which must be equal, and the network's output, which may differ
+by the rounding of another processor's kernels.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
     from edge_runtime.inference.classifier import Classifier
 
 SCORE_TOLERANCE = 0.25
-"""Scores may differ by this. Between INT8 kernels of different families (the switch on and off, MobileNetV2 0.35 on 400
-photos), half of the pictures differed by 0.004, one in 25 by over 0.1, and none by over 0.22."""
+"""Maximum difference of a score. Between XNNPACK's INT8 kernels and the default ones (MobileNetV2 0.35, 400 photos),
+the median difference was 0.004; one picture in 25 differed by over 0.1, and none by over 0.22."""
 
 _MAX_PIXELS = 16_000_000
 
 
 @dataclass(frozen=True)
 class SampleCheck:
-    """How one golden sample came out.
+    """Result of one golden sample.
 
     Attributes:
-        pixels_equal: Whether the resized pixels are the same bytes.
-        score_difference: The largest difference of a score, 0–1.
-        same_top: Whether the best class is the same, or as good as tied where the model was made.
+        pixels_equal: Whether the resized pixels are identical.
+        score_difference: Largest difference of a score, 0–1.
+        same_top: Whether the best class is the same, or was within the tolerance of the best when exported.
     """
 
     pixels_equal: bool
@@ -49,31 +49,31 @@ class SampleCheck:
 
     @property
     def passed(self) -> bool:
-        """Whether pixels and answer are right."""
+        """Whether the pixels are identical and the scores within the tolerance."""
         return self.pixels_equal and self.same_top and self.score_difference <= SCORE_TOLERANCE
 
 
 def verify_model(classifier: Classifier) -> tuple[SampleCheck, ...]:
-    """Runs the model's golden samples.
+    """Run the model's golden samples, and return one result per sample.
 
     Raises:
-        ManifestError: The model carries none.
+        ManifestError: The model has no golden samples, or damaged ones.
     """
     manifest = classifier.model.manifest
     if manifest is None or not manifest.golden:
         raise ManifestError(
-            f"Expected golden samples in {classifier.model.path.name}, got none: only models exported by edge-trainer "
-            "carry them. Try the model on your own pictures by: edge-runtime classify."
+            f"{classifier.model.path.name} has no golden samples; only models exported by edge-trainer have them. Try "
+            "the model on your own pictures with `edge-runtime classify`."
         )
     return tuple(_check(classifier, sample) for sample in manifest.golden)
 
 
 def make_sample(classifier: Classifier, frame: NDArray[np.uint8] | int) -> GoldenSample:
-    """Records what comes out of a frame.
+    """Record a golden sample.
 
     Args:
-        classifier: The model that is being exported.
-        frame: uint8 (H, W, 3) RGB, or the seed of a drawn pattern.
+        classifier: Classifier of the model to export.
+        frame: uint8 (H, W, 3) RGB, 0–255, or the seed for `draw_pattern`.
     """
     png, seed = "", 0
     if isinstance(frame, (int, np.integer)):
@@ -82,16 +82,16 @@ def make_sample(classifier: Classifier, frame: NDArray[np.uint8] | int) -> Golde
     else:
         png = _encode_png(frame)
     output = classifier.raw_output(frame, color="rgb")
-    # Seven digits hold a float32 closely enough, and keep the manifest small.
+    # Seven digits are precise enough for float32 and keep the manifest small.
     values = output.tolist() if output.dtype != np.float32 else [float(f"{value:.7g}") for value in output.tolist()]
     return GoldenSample(_pixels_sha256(classifier, frame), tuple(values), png, seed)
 
 
 def draw_pattern(seed: int) -> NDArray[np.uint8]:
-    """A camera-sized frame that every machine draws alike: integer arithmetic alone.
+    """Draw a camera-sized test pattern, identical on every machine because it uses integers only.
 
     Returns:
-        uint8 (480, 640, 3) RGB: coloured ramps, rings and fine stripes.
+        uint8 (480, 640, 3) RGB, 0–255: colored ramps, rings and fine stripes.
     """
     y, x = np.mgrid[0:480, 0:640].astype(np.int64)
     cx, cy = 120 + (seed * 97) % 400, 90 + (seed * 61) % 300
@@ -115,7 +115,7 @@ def _check(classifier: Classifier, sample: GoldenSample) -> SampleCheck:
     expected = to_scores(np.asarray(sample.output), model.output_tensor, model.activation)
     scores = classifier.scores(frame, color="rgb")
     difference = float(np.abs(scores - expected).max())
-    # The best class counts as the same when, in the expected scores, it trails the best by no more than kernels differ.
+    # The best class counts as the same if its expected score is within the tolerance of the best expected one.
     same_top = bool(expected.max() - expected[int(scores.argmax())] <= SCORE_TOLERANCE)
     return SampleCheck(_pixels_sha256(classifier, frame) == sample.pixels_sha256, difference, same_top)
 
@@ -129,20 +129,19 @@ def _encode_png(frame: NDArray[np.uint8]) -> str:
     import cv2
 
     done, encoded = cv2.imencode(".png", frame[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
-    assert done  # a uint8 RGB array always encodes
+    assert done  # a uint8 RGB array can always be encoded
     return base64.b64encode(encoded.tobytes()).decode("ascii")
 
 
 def _decode_png(text: str) -> NDArray[np.uint8]:
     try:
         return decode_picture(base64.b64decode(text), max_pixels=_MAX_PIXELS)[:, :, ::-1]
-    except ValueError:  # no base64, or no picture in it
+    except ValueError:  # not base64, or not a picture
         raise ManifestError(
-            f"Expected a PNG in a golden sample, of at most {_MAX_PIXELS:,} pixels, got something else. "
-            "Export the model again."
+            f"A golden sample is not a PNG of at most {_MAX_PIXELS:,} pixels. Export the model again."
         ) from None
 
 
 def all_passed(checks: Iterable[SampleCheck]) -> bool:
-    """Whether every golden sample came out right."""
+    """Return whether every golden sample passed."""
     return all(check.passed for check in checks)

@@ -1,7 +1,7 @@
-"""The TensorFlow Lite interpreter behind a model: which backend, how many threads, which kernels.
+"""The TensorFlow Lite interpreter of a model: backend, threads and kernels.
 
-Backends, in order: the one that the caller names; else ``tflite_runtime``; else ``ai_edge_litert``. Each that is passed
-over says why in `BackendInfo.notes`; when none works, construction fails with all the reasons.
+Backends, in order: the one that the caller names, otherwise ``tflite_runtime``, otherwise ``ai_edge_litert``.
+`BackendInfo.notes` says why a backend was skipped; if none works, construction fails with all the reasons.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ from dataclasses import replace
 from functools import cached_property
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from edge_runtime.errors import BackendError
 from edge_runtime.inference.device_cache import remembered_threads, usable_cores
@@ -34,12 +32,23 @@ BACKENDS = tuple(_INSTALL)
 _SWITCH = "EDGE_RUNTIME_INT8_KERNELS"
 _REFUSALS = (ValueError, RuntimeError, MemoryError)
 Int8Kernels = Literal["auto", "on", "off"]
-"""``"auto"``: on where the self-test passes; ``"on"``: without the self-test, and an error where they can't be had;
-``"off"``: the kernels that the backend takes by itself. ``EDGE_RUNTIME_INT8_KERNELS`` sets what ``"auto"`` means."""
+"""``"auto"``: on if the self-test passes; ``"on"``: no self-test, and an error if they are unavailable; ``"off"``: the
+backend's default kernels. The environment variable ``EDGE_RUNTIME_INT8_KERNELS`` overrides ``"auto"``."""
 
 
 class Interpreter:
-    """One loaded model. Not thread-safe; `edge_runtime.Classifier` adds the lock."""
+    """A loaded model. Not thread-safe; `edge_runtime.Classifier` adds the lock.
+
+    Args:
+        model: Model file that was read from ``content``.
+        content: Bytes of the model file.
+        backend: Name of the backend; default: the first that works.
+        num_threads: Number of kernel threads, at least 1; default: the remembered or the default number.
+        int8_kernels: Use of the XNNPACK kernels for quantized models.
+
+    Raises:
+        BackendError: An argument is invalid, no interpreter is available, or it rejects the model.
+    """
 
     def __init__(
         self,
@@ -51,9 +60,10 @@ class Interpreter:
         int8_kernels: Int8Kernels = "auto",
     ) -> None:
         if num_threads is not None and (not isinstance(num_threads, int) or num_threads < 1):
-            raise BackendError(f"Expected num_threads to be a whole number of at least 1, got {num_threads!r}.")
-        if int8_kernels not in ("auto", "on", "off"):
-            raise BackendError(f"Expected int8_kernels to be 'auto', 'on' or 'off', got {int8_kernels!r}.")
+            raise BackendError(f"num_threads must be an integer of at least 1, got {num_threads!r}.")
+        if int8_kernels not in get_args(Int8Kernels):
+            choices = ", ".join(get_args(Int8Kernels))
+            raise BackendError(f"int8_kernels must be one of {choices}, got {int8_kernels!r}.")
         name, notes = choose_backend(backend)
         module, version = import_module(f"{name}.interpreter"), _version_of(name)
         threads_from = "caller"
@@ -68,8 +78,8 @@ class Interpreter:
         except _REFUSALS as error:
             if kernels != "on" or int8_kernels == "on":
                 raise self._refusal(error) from error
-            # They don't take every network: one with a layer whose outputs are all but zero is refused.
-            kernels, reason = "off", f"they don't take this model: {_first_line(error)}"
+            # XNNPACK rejects some networks, such as those with a layer whose outputs are almost zero.
+            kernels, reason = "off", f"they reject this model: {_first_line(error)}"
             try:
                 self._interpreter, self._input, self._output = _loaded(module, plain, model)
             except _REFUSALS as second:
@@ -78,21 +88,21 @@ class Interpreter:
 
     def _refusal(self, error: Exception) -> BackendError:
         backend, version, model = self._described
-        return BackendError(f"{backend} {version} refuses {model}: {_first_line(error)}")
+        return BackendError(f"{backend} {version} rejects {model}: {_first_line(error)}")
 
     @cached_property
     def info(self) -> BackendInfo:
-        """What runs the model. Counting delegated operations takes milliseconds, so it is done when it is asked for."""
+        """Backend and configuration; computed on first access, as counting delegated operations takes milliseconds."""
         total, left = _undelegated(self._interpreter)
         if total is None:
             return self._info
         return replace(self._info, delegated_ops=total - len(left), total_ops=total, undelegated=left)
 
     def invoke(self) -> None:
-        """Runs the network on the input tensor as it stands; releases the GIL. No view may be held meanwhile.
+        """Run the network on the current input tensor without holding the GIL; no view may exist meanwhile.
 
         Raises:
-            BackendError: The backend can't run the model after all.
+            BackendError: The backend fails to run the model.
         """
         try:
             self._interpreter.invoke()
@@ -100,72 +110,74 @@ class Interpreter:
             raise self._refusal(error) from error
 
     def input(self) -> NDArray[Any]:
-        """The input tensor's memory, to be written in place and let go before `invoke`."""
+        """Return a writable view of the input tensor, in its dtype and shape; release it before `invoke`."""
         return self._input()
 
     def output_view(self) -> NDArray[Any]:
-        """The first output's memory without the batch dimension, to be let go before `invoke`."""
+        """Return a view of the scores, shape (classes,) in the output tensor's dtype; release it before `invoke`."""
         view: NDArray[Any] = self._output()[0]
         return view
 
     def output(self) -> NDArray[Any]:
-        """A copy of the scores' tensor, without the batch dimension."""
+        """Return a copy of the scores, shape (classes,) in the output tensor's dtype."""
         copy: NDArray[Any] = self._output()[0].copy()
         return copy
 
     def close(self) -> None:
-        """Frees the model; nothing can be run afterwards."""
+        """Release the model; nothing can be run afterwards."""
         del self._interpreter, self._input, self._output
 
 
 def default_num_threads() -> int:
-    """One less than the cores that this process may use, from 1 to 4.
+    """Return one less than the number of cores that this process may use, 1 to 4.
 
-    The kernels' threads wait for one another by spinning: where capture and other work take a core away from them, an
-    inference on all cores can take many times as long.
+    Kernel threads wait for each other by spinning, so if capture takes one of the cores, an inference on all cores can
+    take many times as long.
     """
     return max(1, min(4, usable_cores() - 1))
 
 
 def installed_backends() -> tuple[str, ...]:
-    """Those that can be used, in the order in which they are chosen."""
+    """Return the names of the usable backends, in order of preference."""
     return tuple(name for name in BACKENDS if not _problem_with(name))
 
 
 def choose_backend(named: str | None = None) -> tuple[str, tuple[str, ...]]:
-    """Returns the backend to use and why earlier ones were passed over.
+    """Return the backend to use, and the reasons that preferred ones were skipped.
 
     Raises:
-        BackendError: The named one can't be used, or none can.
+        BackendError: The named backend, or every backend, cannot be used.
     """
     if named is not None and named not in BACKENDS:
-        raise BackendError(f"Expected backend to be one of {', '.join(BACKENDS)}, got {named!r}.")
+        raise BackendError(f"backend must be one of {', '.join(BACKENDS)}, got {named!r}.")
     notes: list[str] = []
     for name in [named] if named else BACKENDS:
         problem = _problem_with(name)
         if not problem:
             return name, tuple(notes)
         notes.append(f"{name}: {problem}")
-    raise BackendError("No TensorFlow Lite interpreter can be used. " + " ".join(notes))
+    raise BackendError("No TensorFlow Lite interpreter is available. " + " ".join(notes))
 
 
 def _problem_with(name: str) -> str:
     if find_spec(name) is None:
-        return f"not installed; {_INSTALL[name]}."
-    if name == "tflite_runtime" and int(np.__version__.split(".")[0]) >= 2:
+        return f"not installed. Install it with {_INSTALL[name]}."
+    import numpy  # here: the commands read BACKENDS for their help, which needs no numpy
+
+    if name == "tflite_runtime" and int(numpy.__version__.split(".")[0]) >= 2:
         return (
-            f"Expected numpy 1 for tflite-runtime, got numpy {np.__version__}: "
-            f"install it by: pip install 'numpy<2', or use LiteRT: {_INSTALL['ai_edge_litert']}."
+            f"it needs NumPy 1, and NumPy {numpy.__version__} is installed. "
+            f"Run pip install 'numpy<2', or install LiteRT with {_INSTALL['ai_edge_litert']}."
         )
     try:
         import_module(f"{name}.interpreter")
     except ImportError as error:
-        return f"installed, but it can't be imported ({error}); install it again."
+        return f"it is installed but cannot be imported ({error}). Reinstall it."
     return ""
 
 
 def _choose_threads(model: ModelFile, name: str, version: str) -> tuple[int, str]:
-    """What a sweep found best here, or else the default; and which of the two it is."""
+    """Return the best number of a sweep on this machine, otherwise the default, and which of the two it is."""
     remembered = remembered_threads(model.sha256, name, version)
     return (default_num_threads(), "default") if remembered is None else (remembered, "sweep")
 
@@ -177,14 +189,14 @@ def _version_of(name: str) -> str:
 def _loaded(
     module: Any, options: dict[str, Any], model: ModelFile
 ) -> tuple[Any, Callable[[], NDArray[Any]], Callable[[], NDArray[Any]]]:
-    """The interpreter, and views of its input and of the output that is meant."""
+    """Return the interpreter, and functions that view its input and its scores."""
     interpreter = module.Interpreter(**options)
     interpreter.allocate_tensors()
     picture = interpreter.get_input_details()[0]
     scores = interpreter.get_output_details()[model.output_index]
     for details, tensor in ((picture, model.input_tensor), (scores, model.output_tensor)):
-        if tuple(details["shape"]) != tensor.shape:  # computed anew, whatever the file says
-            raise ValueError(f"the file says {tensor.shape} where the network has {tuple(details['shape'])}")
+        if tuple(details["shape"]) != tensor.shape:  # the interpreter computes shapes itself
+            raise ValueError(f"the file declares shape {tensor.shape}, but the network has {tuple(details['shape'])}")
     return interpreter, interpreter.tensor(picture["index"]), interpreter.tensor(scores["index"])
 
 
@@ -195,7 +207,7 @@ def _first_line(error: Exception) -> str:
 def _add_int8_kernels(
     options: dict[str, Any], module: Any, name: str, model: ModelFile, wish: Int8Kernels
 ) -> tuple[str, str]:
-    """Completes the interpreter's options; returns the state of the kernels and the reason where they are off."""
+    """Complete the interpreter's options; return the state of the kernels, and the reason if they are off."""
     if not model.is_quantized:
         return "not needed", ""
     switched_off = "switched off by the caller"
@@ -218,7 +230,7 @@ def _add_int8_kernels(
         except BackendError as error:
             reason = str(error)
     if reason and wish == "on":
-        raise BackendError(f"The XNNPACK kernels for INT8 can't be switched on: {reason}. Use int8_kernels='auto'.")
+        raise BackendError(f"The XNNPACK kernels for INT8 are not available: {reason}. Set int8_kernels to 'auto'.")
     if reason:
         return "off", reason
     options["experimental_op_resolver_type"] = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
@@ -226,10 +238,10 @@ def _add_int8_kernels(
 
 
 def _undelegated(interpreter: Any) -> tuple[int | None, tuple[str, ...]]:
-    """How many operations there are, None where the backend doesn't tell, and the names of those no delegate took.
+    """Return the number of operations (None if not reported), and the names of those that no delegate runs.
 
-    The interpreter lists the original operations and, after them, one DELEGATE for each group that a delegate took;
-    the group is what lies between the DELEGATE's outputs and its inputs.
+    The interpreter lists the original operations, followed by one DELEGATE per delegated group; the group consists of
+    the operations between the DELEGATE's inputs and outputs.
     """
     try:
         listed = interpreter._get_ops_details()

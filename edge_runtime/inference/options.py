@@ -1,4 +1,4 @@
-"""A model and how it runs, as one value: what a `Classifier` is made from, here or in another process."""
+"""A model and its settings as one value, to open a `Classifier` here or in another process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the network's output to scores and categories."""
+"""Postprocessing: from the network's output to scores and categories."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def to_scores(output: NDArray[Any], tensor: TensorSpec, activation: Activation) -> NDArray[np.float32]:
-    """Turns the output tensor into scores.
+    """Convert the output tensor to scores.
 
     Args:
-        output: (classes,) as stored: integers of a quantized model.
-        tensor: The output tensor's scale and zero point.
-        activation: What the network already applied; logits (``"none"``) get a softmax here.
+        output: Raw output, shape (classes,): float32, or int8 or uint8 if quantized.
+        tensor: Output tensor with its scale and zero point.
+        activation: Activation already applied by the network; softmax is applied to logits (``"none"``).
 
     Returns:
         float32 (classes,), 0–1.
@@ -35,23 +35,23 @@ def to_scores(output: NDArray[Any], tensor: TensorSpec, activation: Activation) 
 
 
 def certainty(scores: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """How far the scores are from undecided: 1 where one class has all, 0 where all classes have the same.
+    """Return the certainty of scores: 1 if one class has all the probability, 0 if all classes have the same.
 
-    1 minus the entropy of the scores over that of equal scores. Pictures of what a network never learned get scores
-    that are spread over more classes, which the entropy sees and the best score alone doesn't (compare Liu et al.,
+    Certainty is 1 minus the entropy of the scores divided by that of a uniform distribution. Out-of-distribution images
+    spread the scores over more classes, which the entropy shows and the best score alone does not (compare Liu et al.,
     "GEN: Pushing the Limits of Softmax-Based Out-of-Distribution Detection", 2023).
 
     Args:
-        scores: (..., classes), 0–1, after softmax.
+        scores: Scores after softmax, any float dtype, shape (..., classes), 0–1.
 
     Returns:
-        (...), 0–1.
+        float64, shape (...), 0–1.
     """
     return _certainty(_entropy_terms(scores))
 
 
 def _entropy_terms(scores: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """s ln s of each score; 0 for 0."""
+    """Return s ln s for each score s, with 0 for s = 0."""
     scores = np.asarray(scores, np.float64)
     terms: NDArray[np.float64] = scores * np.log(scores, where=scores > 0, out=np.zeros_like(scores))
     return terms
@@ -65,13 +65,13 @@ def _certainty(terms: NDArray[np.float64]) -> NDArray[np.float64]:
 def top_categories(
     scores: NDArray[np.float32], labels: tuple[str, ...], *, top_k: int, score_threshold: float
 ) -> tuple[Category, ...]:
-    """The best classes, best first; of equal scores, the lower index first.
+    """Return the best classes, best first; equal scores are sorted by index.
 
     Args:
-        scores: float32 (classes,).
-        labels: One for each score.
-        top_k: How many at most.
-        score_threshold: The least score that is kept, 0–1.
+        scores: float32 (classes,), 0–1.
+        labels: Class names, by index.
+        top_k: Maximum number of categories, at least 1.
+        score_threshold: Minimum score of a category, 0–1.
     """
     best = [int(scores.argmax())] if top_k == 1 else np.argsort(-scores, kind="stable")[:top_k].tolist()
     return tuple(
@@ -80,10 +80,16 @@ def top_categories(
 
 
 class Postprocessor:
-    """From one model's output to categories: what `to_scores` and `top_categories` give.
+    """Converts a model's raw output to categories: a faster equivalent of `to_scores` and `top_categories`.
 
-    Where the stored integers already order the classes, only the best of them become scores. Where each class has a
-    threshold of its own, only those that reach theirs are given.
+    Quantized outputs are sorted as integers, and only the best become scores. If the classes have thresholds, only
+    those that reach theirs are returned.
+
+    Args:
+        tensor: Output tensor with its dtype, shape, scale and zero point.
+        activation: Activation already applied by the network.
+        labels: Class names, by index.
+        thresholds: Score from which each class of a multi-label model counts, 0–1, by index; empty for others.
     """
 
     def __init__(
@@ -98,12 +104,12 @@ class Postprocessor:
         self._integers_order = tensor.is_quantized and activation != "none"
         self._scale, self._zero_point = tensor.scale, tensor.zero_point
         if self._integers_order:
-            # Each value that an output may hold, by its bits.
+            # All 256 values that an output can hold, indexed by their bits.
             stored = np.arange(256, dtype=np.uint8).view(tensor.dtype)
             self._terms = _entropy_terms(np.maximum(to_scores(stored, tensor, activation), 0))
 
     def __call__(self, output: NDArray[Any], top_k: int, score_threshold: float) -> tuple[Category, ...]:
-        """The categories of an output, (classes,) as stored; see `top_categories`."""
+        """Return the categories of a raw output, shape (classes,); see `top_categories`."""
         if self._thresholds is not None:
             scores = to_scores(output, self._tensor, self._activation)
             there = np.flatnonzero(scores >= self._thresholds)
@@ -113,7 +119,7 @@ class Postprocessor:
         if not self._integers_order:
             scores = to_scores(output, self._tensor, self._activation)
             return top_categories(scores, self._labels, top_k=top_k, score_threshold=score_threshold)
-        # ~ turns the order round and can't overflow, as - could.
+        # ~ reverses the order without overflow, unlike -.
         best = [int(output.argmax())] if top_k == 1 else (~output).argsort(kind="stable")[:top_k].tolist()
         categories = []
         for index in best:
@@ -123,7 +129,7 @@ class Postprocessor:
         return tuple(categories)
 
     def certainty(self, output: NDArray[Any]) -> float:
-        """What the function of this name gives for an output, (classes,) as stored."""
+        """Return the `certainty` of a raw output, shape (classes,) in the output tensor's dtype."""
         if not self._integers_order:
             return float(certainty(to_scores(output, self._tensor, self._activation)))
         return float(_certainty(self._terms[output.view(np.uint8)]))

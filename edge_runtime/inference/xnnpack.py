@@ -1,14 +1,14 @@
-"""Switches on the XNNPACK kernels for quantized models in the stock tflite-runtime 2.14.0.
+"""Enables the XNNPACK kernels for quantized models in the stock tflite-runtime 2.14.0.
 
-That wheel's own delegate takes float models and leaves INT8 and UINT8 ones to slow kernels, although its XNNPACK has
-fast kernels for them: they are only off by default. Its extension module exports the delegate's C functions
-(``tensorflow/lite/delegates/xnnpack/xnnpack_delegate.h``), so a delegate with the flags QS8 and QU8 can be made
-through `ctypes` and handed to the interpreter.
+That wheel's default delegate runs float models only, and leaves INT8 and UINT8 models to slow kernels, although its
+XNNPACK includes fast ones that are merely off by default. Its extension module exports the delegate's C functions
+(``tensorflow/lite/delegates/xnnpack/xnnpack_delegate.h``), so `ctypes` can create a delegate with the flags QS8 and
+QU8 for the interpreter.
 
-This reaches below the documented API, so it is done for exactly the version whose struct layout is known, after the
-symbols were found, after the default options were found to be those of that version, and after a tiny INT8 model gave
-the known answer in a child process (once for each machine and wheel; the outcome is remembered in the user's cache
-folder). Whatever fails, the reason is said and the interpreter runs without it.
+This bypasses the documented API. It is therefore done only for the one version whose struct layout is known, if the
+symbols exist, the default options match that version, and a tiny INT8 model gives the known result in a child process
+(once per machine and wheel; the result is remembered in the user's cache folder). If any check fails, the interpreter
+runs without these kernels and reports the reason.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ SUPPORTED_VERSION = "2.14.0"
 _QS8, _QU8 = 1, 2
 _SYMBOLS = ("TfLiteXNNPackDelegateOptionsDefault", "TfLiteXNNPackDelegateCreate", "TfLiteXNNPackDelegateDelete")
 _SELF_TEST_MODEL = Path(__file__).with_name("selftest_int8.tflite")
-_SELF_TEST_ANSWER = (-24, 76, -28, -72)  # of the reference kernels
+_SELF_TEST_RESULT = (-24, 76, -28, -72)  # result of the reference kernels
 _SELF_TEST_TIMEOUT_S = 60.0
 
 
 class _Options(ctypes.Structure):
-    """``TfLiteXNNPackDelegateOptions`` of 2.14."""
+    """``TfLiteXNNPackDelegateOptions`` of version 2.14."""
 
     _fields_ = (
         ("num_threads", ctypes.c_int32),
@@ -42,12 +42,12 @@ class _Options(ctypes.Structure):
 
 
 class QuantizedDelegate:
-    """An XNNPACK delegate with the quantized kernels, as ``Interpreter(experimental_delegates=[…])`` takes it.
+    """XNNPACK delegate with quantized kernels, for ``Interpreter(experimental_delegates=[…])``.
 
     It must outlive the interpreter, which keeps a reference to it.
 
     Raises:
-        BackendError: This tflite-runtime has no such kernels, or isn't the version whose layout is known.
+        BackendError: This tflite-runtime is not version 2.14.0, or was built without these kernels.
     """
 
     def __init__(self, *, num_threads: int) -> None:
@@ -56,16 +56,16 @@ class QuantizedDelegate:
         options = library.TfLiteXNNPackDelegateOptionsDefault()
         found = (options.num_threads, options.flags, options.weights_cache, options.handle_variable_ops)
         if found != (0, 0, None, False):
-            raise BackendError(f"the delegate's default options are {found}, not those of {SUPPORTED_VERSION}")
+            raise BackendError(f"the delegate's default options are {found}, unlike in version {SUPPORTED_VERSION}")
         options.num_threads = num_threads
         options.flags |= _QS8 | _QU8
         self._library = library
         self._pointer = library.TfLiteXNNPackDelegateCreate(ctypes.byref(options))
         if not self._pointer:
-            raise BackendError("XNNPACK made no delegate")
+            raise BackendError("XNNPACK failed to create a delegate")
 
     def _get_native_delegate_pointer(self) -> int | None:
-        """What `tflite_runtime.interpreter.Interpreter` asks a delegate for."""
+        """Return the pointer that `tflite_runtime.interpreter.Interpreter` requests from a delegate."""
         return self._pointer
 
     def __del__(self) -> None:
@@ -75,10 +75,10 @@ class QuantizedDelegate:
 
 
 def unavailable_reason() -> str:
-    """Why the quantized kernels can't be used here; empty when they can.
+    """Return the reason that the quantized kernels cannot be used here; empty if they can.
 
-    The first call on a machine runs the self-test in a child process (a fraction of a second); later ones read its
-    remembered outcome.
+    The first call on a machine runs the self-test in a child process (a fraction of a second); later calls read the
+    remembered result.
     """
     try:
         _library()
@@ -86,19 +86,19 @@ def unavailable_reason() -> str:
         return str(error)
     try:
         record = _record_path()
-    except RuntimeError:  # a user without a home: each process tests
+    except RuntimeError:  # no home folder: each process runs the self-test
         return _tested_in_child(sys.executable)[0]
     known = read_record(record).get("reason")
     if isinstance(known, str):
         return known
     reason, final = _tested_in_child(sys.executable)
     if final:
-        write_record(record, {"reason": reason})  # with a read-only home the next process tests again
+        write_record(record, {"reason": reason})  # in a read-only home, the next process tests again
     return reason
 
 
 def self_test() -> str:
-    """Runs the tiny model in this process with the delegate; returns what is wrong, empty when nothing is."""
+    """Run the tiny model with the delegate in this process; return what is wrong, or an empty string."""
     import numpy as np
     from tflite_runtime.interpreter import Interpreter, OpResolverType
 
@@ -111,10 +111,10 @@ def self_test() -> str:
     pixels = ((np.arange(192) * 37) % 256 - 128).astype(np.int8).reshape(1, 8, 8, 3)
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], pixels)
     interpreter.invoke()
-    answer = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0].tolist()
-    # The kernels round differently from the reference ones; 2 steps is what a right answer stays within.
-    if max(abs(a - b) for a, b in zip(answer, _SELF_TEST_ANSWER, strict=True)) > 2:
-        return f"the self-test expected about {list(_SELF_TEST_ANSWER)} and got {answer}"
+    result = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0].tolist()
+    # XNNPACK rounds differently from the reference kernels; correct results are within 2 steps.
+    if max(abs(a - b) for a, b in zip(result, _SELF_TEST_RESULT, strict=True)) > 2:
+        return f"the self-test returned {result} instead of about {list(_SELF_TEST_RESULT)}"
     return ""
 
 
@@ -123,13 +123,15 @@ def _library() -> ctypes.PyDLL:
         import tflite_runtime
         from tflite_runtime import _pywrap_tensorflow_interpreter_wrapper as wrapper
     except ImportError as error:
-        raise BackendError(f"tflite_runtime can't be imported ({error})") from error
+        raise BackendError(f"tflite_runtime cannot be imported ({error})") from error
     if tflite_runtime.__version__ != SUPPORTED_VERSION:
-        raise BackendError(f"known for tflite-runtime {SUPPORTED_VERSION} only, this is {tflite_runtime.__version__}")
+        raise BackendError(
+            f"they need tflite-runtime {SUPPORTED_VERSION}, and {tflite_runtime.__version__} is installed"
+        )
     library = ctypes.PyDLL(wrapper.__file__)
     missing = [name for name in _SYMBOLS if not hasattr(library, name)]
     if missing:
-        raise BackendError(f"this wheel of tflite-runtime was built without XNNPACK (no {missing[0]})")
+        raise BackendError(f"this tflite-runtime wheel was built without XNNPACK (no {missing[0]})")
     library.TfLiteXNNPackDelegateOptionsDefault.restype = _Options
     library.TfLiteXNNPackDelegateOptionsDefault.argtypes = []
     library.TfLiteXNNPackDelegateCreate.restype = ctypes.c_void_p
@@ -141,9 +143,9 @@ def _library() -> ctypes.PyDLL:
 
 @cache
 def _tested_in_child(python: str) -> tuple[str, bool]:
-    """Returns the reason, and whether it will stay true (a time-out or a failed start may not).
+    """Return the reason, and whether it is permanent (unlike a timeout or a failed start).
 
-    Once in a process, also where nothing can be remembered: it may have lost the right to start others since.
+    Cached, even if nothing can be stored, because this process may lose the right to start others later.
     """
     import subprocess
 

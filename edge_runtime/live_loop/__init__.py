@@ -1,1 +1,1 @@
-"""The live loop: capture, frame gate, classify, decide."""
+"""The live loop: capture, frame gate, classification, decision."""

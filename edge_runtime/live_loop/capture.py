@@ -1,11 +1,11 @@
-"""The capture thread of the live loop, with a mailbox of one frame.
+"""The live loop's capture thread, with a mailbox for one frame.
 
-A slow model skips frames and never falls behind: a newer frame replaces the one that waits. A file that is played as
-fast as it goes loses nothing: there the capture thread waits instead.
+With a slow model, frames are dropped but never delayed: a newer frame replaces the waiting one. A file played as fast
+as possible loses no frame: there the capture thread waits instead.
 
-A live source that breaks is reopened, for ever or so many times in a row: an unplugged one at once, a silent one after
-a while, and one whose picture stands still after a longer while. Until it delivers again there is no frame, least of
-all an invented one, one from before it broke, or the same one once more.
+A broken live source is reopened, indefinitely or up to ``CaptureRules.retries`` times: at once if it fails, after
+``stall_timeout_s`` if it is silent, after ``freeze_timeout_s`` if its picture is frozen. Until it delivers again, no
+frame is passed on: no placeholder, no stale frame and no repeated one.
 """
 
 from __future__ import annotations
@@ -29,27 +29,30 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Between attempts to reopen. The longest keeps the promise that a camera is back within a second of its return; each
-# is drawn between half and all of it, so that many devices don't knock at one camera in step.
+# Delays between attempts to reopen. The longest one brings a camera back within a second of its return. Each delay is
+# drawn from half to all of it, so that many devices don't retry one camera in step.
 FIRST_DELAY_S = 0.1
 LONGEST_DELAY_S = 0.8
 STOP_POLL_S = 0.1
 JOIN_S = 0.5
-# Threads that may hang in a driver at a time. With more, a driver that never lets go would fill the memory.
+# Maximum number of threads that hang in a driver. A driver that never returns would otherwise exhaust the memory.
 MOST_LEFT = 4
-_ROWS = 8  # that are compared before the whole picture is
+_ROWS = 8  # compared before the whole picture
 
 
 @dataclass(frozen=True)
 class CaptureRules:
-    """When a live source counts as broken, and how often it is reopened.
+    """Rules for when a live source counts as broken, and how often it is reopened.
 
     Attributes:
-        stall_timeout_s: How long it may be silent before it is reopened; more than its frame period.
-        freeze_timeout_s: How long it may repeat one picture, to the byte, before it is reopened; None never reopens
-            it for that. Repeated pictures aren't classified in any case.
-        retries: Attempts to reopen, without one new frame between them, before the error comes through; 0 gives up
-            at once, None never.
+        stall_timeout_s: Seconds without a frame before the source is reopened; must exceed its frame period.
+        freeze_timeout_s: Seconds of identical pictures, byte for byte, before the source is reopened; None to never
+            reopen for that. Identical pictures are not classified in any case.
+        retries: Number of attempts to reopen, without a new frame in between, before the error is raised; 0 to give
+            up at once, None for no limit.
+
+    Raises:
+        RulesError: A value is out of range.
     """
 
     stall_timeout_s: float = 2.0
@@ -60,41 +63,41 @@ class CaptureRules:
         for name in ("stall_timeout_s", "freeze_timeout_s"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
-                raise RulesError(f"Expected {name} above 0, got {value:g}.")
+                raise RulesError(f"{name} must be greater than 0, got {value:g}.")
         if self.retries is not None and self.retries < 0:
-            raise RulesError(f"Expected retries of at least 0, or None for ever, got {self.retries}.")
+            raise RulesError(f"retries must be at least 0, got {self.retries}. Leave it out for no limit.")
 
 
 class CaptureThread:
-    """Reads a source in a thread of its own, and keeps the newest frame.
+    """Reads a source in a separate thread and keeps the newest frame.
 
-    A thread that hangs in a driver can't be stopped. It is left to itself then: it no longer owns the mailbox, and
-    closes its source when the driver lets it go.
+    A thread that hangs in a driver cannot be stopped. It is abandoned instead: it no longer owns the mailbox, and
+    closes its source when the driver returns.
     """
 
     def __init__(self, source: Source, stop: threading.Event, rules: CaptureRules) -> None:
-        """Begins to read.
+        """Start reading.
 
         Args:
-            source: It belongs to this object from now on.
-            stop: Ends `take` when it is set.
-            rules: For a live source.
+            source: Source to read; this object owns it from now on.
+            stop: Event that ends `take` when set.
+            rules: Rules for a live source.
 
         Raises:
-            SourceError: A live source doesn't define `reopen`, which it will need.
+            SourceError: A live source does not define `reopen`.
         """
         if source.live and rules.retries != 0 and type(source).reopen is Source.reopen:
             source.close()
-            source.reopen()  # says what is missing
+            source.reopen()  # raises the error that says what is missing
         self._stop = stop
         self._rules = rules
         self._keeps_all = not (source.live or source.paced)
         self._closed = threading.Event()
-        self._left: list[threading.Thread] = []  # that may still hang in a driver; touched by the caller alone
-        # These belong to the thread that owns the mailbox.
-        self._pixels: NDArray[np.uint8] | None = None  # a copy of the newest: a caller may draw into the frame itself
+        self._left: list[threading.Thread] = []  # may still hang in a driver; used by the caller's thread only
+        # These two belong to the thread that owns the mailbox.
+        self._pixels: NDArray[np.uint8] | None = None  # copy of the newest frame: the caller may draw into the frame
         self._attempts = 0  # since the last new frame
-        # What follows is shared, and touched only while holding the condition.
+        # Everything below is shared and guarded by the condition.
         self._condition = threading.Condition()
         self._source = source
         self._waiting: Frame | None = None
@@ -106,7 +109,7 @@ class CaptureThread:
         self._start(source)
 
     def take(self, heartbeat: Callable[[], None] | None = None) -> Frame | None:
-        """Waits for a frame, ``heartbeat`` being called all the while; None at the end or when `stop` is set."""
+        """Wait for a frame while calling ``heartbeat``; return None at the end of the source or when `stop` is set."""
         while not self._stop.is_set():
             if heartbeat is not None:
                 heartbeat()
@@ -124,7 +127,7 @@ class CaptureThread:
         return None
 
     def counters(self, *, classified: int, skipped: int) -> Counters:
-        """What became of the frames so far, with what the caller did with those that it took."""
+        """Return the frame counts so far, including the caller's own counts of the frames that it took."""
         with self._condition:
             return Counters(
                 captured=self._captured,
@@ -137,7 +140,7 @@ class CaptureThread:
             )
 
     def close(self) -> None:
-        """Lets the thread end and releases the source."""
+        """Stop the thread and close the source."""
         self._closed.set()
         with self._condition:
             source = self._source
@@ -158,18 +161,18 @@ class CaptureThread:
         self._drop_waiting()
         source, silence = self._source, f"No frame for {silent_s:.1f} s from {self._source.describe()}."
         self._left = [thread for thread in self._left if thread.is_alive()]
-        if len(self._left) == MOST_LEFT:  # the next one would hang as these do
+        if len(self._left) == MOST_LEFT:  # the next one would hang, too
             if self._rules.retries is not None:
-                raise SourceError(f"{silence} {MOST_LEFT} reads before hang in its driver. Plug it in anew.")
+                raise SourceError(f"{silence} {MOST_LEFT} earlier reads hang in its driver. Unplug and replug it.")
             return
         self._left.append(self._thread)
         if len(self._left) == MOST_LEFT:
-            logger.warning("%d reads hang in the driver of %s. Plug it in anew.", MOST_LEFT, source.describe())
-        self._silent_since = None  # here and now: the new thread may not run before the next look
+            logger.warning("%d reads hang in the driver of %s. Unplug and replug it.", MOST_LEFT, source.describe())
+        self._silent_since = None  # set here: the new thread may start only after the next check
         self._start(source, SourceError(silence))
 
     def _drop_waiting(self) -> None:
-        """A frame from before the source broke is stale when it comes back."""
+        """Drop the waiting frame, which a newer frame or a break of the source has made stale."""
         if self._waiting is not None:
             self._waiting = None
             self._dropped += 1
@@ -188,7 +191,7 @@ class CaptureThread:
                     if not current.live:
                         raise
                     current = self._reopen(current, broken)
-        except BaseException as broken:  # whatever it is belongs to the caller's thread
+        except BaseException as broken:  # raised again in the caller's thread, whatever it is
             error = broken
         finally:
             if current is not None:
@@ -199,7 +202,7 @@ class CaptureThread:
                     self._condition.notify_all()
 
     def _pump(self, source: Source) -> None:
-        """Carries frames to the mailbox until the source ends or nobody wants them any more."""
+        """Move frames to the mailbox until the source ends or this thread is abandoned."""
         changed_at = time.monotonic()
         warned = False
         while (frame := source.read()) is not None:
@@ -209,7 +212,7 @@ class CaptureThread:
                 while self._keeps_all and self._waiting is not None and not self._closed.is_set():
                     self._condition.wait()
                 self._captured += 1
-                is_owner = self._owns()  # if not, the frame comes late, from a driver that let go at last
+                is_owner = self._owns()  # if not, this is a late frame from a driver that hung
                 if kind == "malformed":
                     self._malformed += 1
                 elif kind == "repeated":
@@ -223,32 +226,29 @@ class CaptureThread:
                     self._condition.notify_all()
                 if not is_owner:
                     return
-                if kind != "malformed":  # that is no sign of life: who sends nothing else is as good as silent
+                if kind != "malformed":  # a source that sends only malformed frames counts as silent
                     self._silent_since = now
             if kind == "new":
                 changed_at = now
             elif kind == "malformed" and not warned:
                 warned = True
-                logger.warning(
-                    "Expected pictures, uint8 (H, W, 3), from %s, got %s; such are left out.",
-                    source.describe(),
-                    _described(frame.pixels),
-                )
+                found = _described(frame.pixels)
+                logger.warning("Skipping malformed frames from %s: %s, not uint8 (H, W, 3).", source.describe(), found)
             elif kind == "repeated" and now - changed_at > (self._rules.freeze_timeout_s or float("inf")):
                 raise SourceError(f"The same picture for {now - changed_at:.1f} s from {source.describe()}.")
-            del frame  # not through the next read
+            del frame  # don't hold its pixels during the next read
 
     def _reopen(self, source: Source, failure: SourceError) -> Source | None:
-        """Closes and opens until it works; None when this thread is no longer wanted.
+        """Close and reopen the source until it works; return None if this thread was abandoned.
 
         Raises:
-            SourceError: The last of as many attempts as are allowed failed too.
+            SourceError: The last allowed attempt failed.
         """
         with self._condition:
             if not self._owns():
                 return None
-            logger.warning("%s Reopening it.", str(failure))  # a handler that keeps it would keep the frames it passed
-            self._silent_since = None  # opening has its own time limits
+            logger.warning("%s Reopening it.", str(failure))  # text, as a handler that keeps the error keeps its frames
+            self._silent_since = None  # opening has its own timeouts
             self._drop_waiting()
         source.close()
         while self._attempts != self._rules.retries:
@@ -259,9 +259,9 @@ class CaptureThread:
             try:
                 fresh = source.reopen()
             except SourceError as error:
-                failure = error.with_traceback(None)  # it would hold this very frame, and that the error
-                if self._attempts & (self._attempts - 1) == 0:  # ever more seldom: it may be away for days
-                    logger.warning("%s Trying again, %d so far.", str(error), self._attempts)
+                failure = error.with_traceback(None)  # the traceback and this stack frame would keep each other alive
+                if self._attempts & (self._attempts - 1) == 0:  # ever more rarely: it may be away for days
+                    logger.warning("%s Trying again (attempt %d failed).", str(error), self._attempts)
                 continue
             with self._condition:
                 if self._owns():
@@ -275,14 +275,14 @@ class CaptureThread:
         raise failure
 
     def _owns(self) -> bool:
-        """Whether the calling thread is the one that fills the mailbox."""
+        """Whether the calling thread owns the mailbox."""
         return threading.current_thread() is self._thread and not self._closed.is_set()
 
 
 def _kind(pixels: NDArray[np.uint8], before: NDArray[np.uint8] | None) -> Literal["new", "repeated", "malformed"]:
     import numpy as np
 
-    # Drivers and sources of users' own: anything may come.
+    # Drivers and custom sources may return anything.
     is_array = isinstance(pixels, np.ndarray)
     if not is_array or pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
         return "malformed"

@@ -1,7 +1,7 @@
-"""From predictions that flicker to decisions that hold: smoothing, two thresholds and a dwell time.
+"""Stable decisions from flickering predictions: smoothing, hysteresis and a dwell time.
 
-A network answers each frame anew. `Decider` asks whether the answer lasts. It has no clock: what it decides depends on
-the scores and the times that it is given, and on nothing else.
+A network classifies each frame independently; a decider reports only what lasts. It reads no clock: its decisions
+depend only on the scores and times that it is given.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, replace
 from math import exp
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from edge_runtime.errors import RulesError
 from edge_runtime.types import Decision, Event
@@ -21,22 +21,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Smoothing = Literal["none", "exponential", "majority"]
-"""``"exponential"``: a running mean that forgets; ``"majority"``: the share of recent frames that a class led."""
+"""``"exponential"``: exponential moving average; ``"majority"``: fraction of recent frames that a class led."""
 
 
 @dataclass(frozen=True)
 class DecisionRules:
-    """When a class counts as in view.
+    """Rules for when a class counts as in view.
 
     Attributes:
-        smoothing: Of the scores over time.
-        smoothing_s: Time constant of the exponential mean, or the length of the window in which a majority is counted.
-        enter: Least smoothed score, 0–1, with which a class enters.
-        leave: Smoothed score, 0–1, below which it leaves; at most ``enter``.
-        margin: Least lead over the next class with which a class enters, 0–1. Below it the frame is unknown.
-        dwell_s: How long a change must last without a break before it is decided.
-        allow: Only these classes can be decided; empty: all.
-        deny: These can't.
+        smoothing: Method that smooths scores over time.
+        smoothing_s: Time constant of the moving average, or length of the majority window, in seconds.
+        enter: Smoothed score from which a class enters, 0–1.
+        leave: Smoothed score below which a class leaves, 0–``enter``.
+        margin: Lead over the second-best class required to enter, 0–1; with less, the frame is unknown.
+        dwell_s: Seconds that a change must last without interruption before it is decided.
+        allow: Classes that can be decided; empty for all.
+        deny: Classes that cannot be decided.
+
+    Raises:
+        RulesError: A value is out of range.
     """
 
     smoothing: Smoothing = "exponential"
@@ -51,31 +54,31 @@ class DecisionRules:
     def __post_init__(self) -> None:
         object.__setattr__(self, "allow", tuple(self.allow))
         object.__setattr__(self, "deny", tuple(self.deny))
-        if self.smoothing not in ("none", "exponential", "majority"):
-            raise RulesError(f"Expected smoothing to be none, exponential or majority, got {self.smoothing!r}.")
+        if self.smoothing not in get_args(Smoothing):
+            raise RulesError(f"smoothing must be one of {', '.join(get_args(Smoothing))}, got {self.smoothing!r}.")
         if not 0 <= self.leave <= self.enter <= 1:
             raise RulesError(
-                "Expected thresholds from 0 to 1, that to leave at most that to enter, got "
-                f"leave {self.leave:g} and enter {self.enter:g}."
+                f"Invalid thresholds: enter {self.enter:g}, leave {self.leave:g}. Both must be from 0 to 1, and leave "
+                "must not exceed enter."
             )
         if not 0 <= self.margin <= 1:
-            raise RulesError(f"Expected a margin from 0 to 1, got {self.margin:g}.")
+            raise RulesError(f"margin must be from 0 to 1, got {self.margin:g}.")
         for name in ("smoothing_s", "dwell_s"):
             if not 0 <= getattr(self, name) < float("inf"):
-                raise RulesError(f"Expected {name} of 0 seconds or more, got {getattr(self, name):g}.")
+                raise RulesError(f"{name} must be 0 seconds or more, got {getattr(self, name):g}.")
 
 
 def allowed_classes(labels: Sequence[str], rules: DecisionRules) -> list[int]:
-    """Indices of the classes that can be decided.
+    """Return the indices of the classes that can be decided.
 
     Raises:
-        RulesError: The rules name a class that isn't there, or leave none.
+        RulesError: The rules name a class that the model does not have, or exclude all classes.
     """
     unknown = [label for label in (*rules.allow, *rules.deny) if label not in labels]
     if unknown:
         raise RulesError(
-            f"Expected classes of the model ({', '.join(labels[:8])}{', …' if len(labels) > 8 else ''}) to allow "
-            f"or deny, got {', '.join(unknown)}."
+            f"The model has no class {', '.join(unknown)} to allow or deny. Its classes: {', '.join(labels[:8])}"
+            f"{', …' if len(labels) > 8 else ''}."
         )
     allowed = [
         index
@@ -83,19 +86,19 @@ def allowed_classes(labels: Sequence[str], rules: DecisionRules) -> list[int]:
         if label not in rules.deny and (not rules.allow or label in rules.allow)
     ]
     if not allowed:
-        raise RulesError("Expected at least one class that can be decided, got rules that deny them all.")
+        raise RulesError("allow and deny exclude every class of the model. Leave at least one.")
     return allowed
 
 
 class Decider:
-    """Makes decisions of one stream's predictions.
+    """Decides which single class is in view in one stream.
 
     Args:
-        labels: Of the model's classes, by index.
-        rules: When a class counts as in view.
+        labels: Class names, by index.
+        rules: Rules for when a class counts as in view.
 
     Raises:
-        RulesError: The rules name a class that isn't there, or leave none.
+        RulesError: The rules name a class that the model does not have, or exclude all classes.
     """
 
     def __init__(self, labels: Sequence[str], rules: DecisionRules) -> None:
@@ -103,22 +106,22 @@ class Decider:
         self._labels = tuple(labels)
         self._rules = rules
         self._smooth = _SMOOTHERS[rules.smoothing](rules.smoothing_s)
-        self._current: int | None = None  # class that is decided; None is unknown
-        self._since: tuple[float, float] | None = None  # since when: `at` and `time`; None before the first update
-        self._candidate: int | None = None  # what would be decided if it lasted
-        self._candidate_at: float | None = None  # since when it has been so; None: nothing is about to change
-        self._unheld_at: float | None = None  # since when what is decided has no longer been what the frames say
+        self._current: int | None = None  # decided class; None is unknown
+        self._since: tuple[float, float] | None = None  # its `at` and `time`; None before the first update
+        self._candidate: int | None = None  # class that is decided next if it lasts
+        self._candidate_at: float | None = None  # start of the candidacy; None while nothing is about to change
+        self._unheld_at: float | None = None  # when the frames began to contradict the decision
 
     def update(
         self, scores: NDArray[np.float32], *, at: float, time: float | None = None, is_unknown: bool = False
     ) -> Decision:
-        """Takes one frame's scores.
+        """Return the decision after one more frame.
 
         Args:
-            scores: float32 (classes,), 0–1, of all the classes.
-            at: When the frame was taken, in seconds of a clock that only goes forward.
-            time: What events carry, in seconds since 1970 (UTC); None is ``at``.
-            is_unknown: Whether the frame may show none of the classes: it then speaks for none of them.
+            scores: Scores of all classes, float32 (classes,), 0–1.
+            at: Capture time in seconds, from a monotonic clock.
+            time: Time stamp for events, in seconds since 1970 (UTC); default: ``at``.
+            is_unknown: Whether the frame may show none of the classes; it then counts for none of them.
         """
         if is_unknown:
             scores = scores * 0
@@ -137,11 +140,11 @@ class Decider:
         if at - self._candidate_at >= self._rules.dwell_s:
             return self._change(wanted, smooth, at, time)
         if self._current is not None and at - self._unheld_at >= self._rules.dwell_s:
-            return self._change(None, smooth, at, time)  # others take turns: none of them is sure, but it has gone
+            return self._change(None, smooth, at, time)  # others alternate: none is certain, but this one is gone
         return self._decision(smooth)
 
     def _wanted(self, smooth: NDArray[np.float32]) -> int | None:
-        """What these scores alone speak for, given what is decided."""
+        """Return the class that these scores support, given the current decision."""
         best = int(smooth.argmax())
         if len(self._allowed) < len(self._labels):
             best = self._allowed[int(smooth[self._allowed].argmax())]
@@ -192,7 +195,7 @@ class _Unsmoothed:
 
 
 class _Exponential:
-    """A mean whose weights fall by e in each time constant, whatever the frame rate."""
+    """Exponential moving average over time, independent of the frame rate."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -210,11 +213,11 @@ class _Exponential:
 
 
 class _Majority:
-    """How large a share of the frames in the window each class led; the newest frame always counts."""
+    """Fraction of the window's frames in which each class was best; the newest frame always counts."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._votes: deque[tuple[float, int | None]] = deque()  # when, and for which class; None: for none
+        self._votes: deque[tuple[float, int | None]] = deque()  # time, and best class; None for an unknown frame
 
     def __call__(self, scores: NDArray[np.float32], at: float) -> NDArray[np.float32]:
         self._votes.append((at, int(scores.argmax()) if scores.any() else None))
@@ -236,27 +239,26 @@ _SMOOTHERS: dict[str, Callable[[float], Callable[[NDArray[np.float32], float], N
 
 
 class MultiLabelDecider:
-    """Makes decisions of one stream's predictions, of all the classes that are in view.
+    """Decides which classes are in view in one stream of a multi-label model.
 
-    A class enters at its threshold, in the place of ``rules.enter``, and leaves below the same share of it that
-    ``rules.leave`` is of ``rules.enter``.
+    Each class enters at its own threshold T instead of ``rules.enter``, and leaves below T × leave / enter.
 
     Args:
-        labels: Of the model's classes, by index.
-        thresholds: The least score with which each counts as there, 0–1.
-        rules: Smoothing, dwell and classes that can be decided. A margin and a majority, which compare classes with one
-            another, have no meaning here.
+        labels: Class names, by index.
+        thresholds: Score from which each class counts as present, 0–1, by index.
+        rules: Smoothing, hysteresis, dwell time and classes. A margin and majority smoothing compare classes, and are
+            not supported here.
 
     Raises:
-        RulesError: The rules name a class that isn't there, leave none, or compare classes.
+        RulesError: The rules name a class that the model does not have, exclude all classes, or compare classes.
     """
 
     def __init__(self, labels: Sequence[str], thresholds: Sequence[float], rules: DecisionRules) -> None:
         if rules.margin or rules.smoothing == "majority":
-            what = f"a margin of {rules.margin:g}" if rules.margin else "smoothing by majority"
+            what = f"a margin of {rules.margin:g}" if rules.margin else "majority smoothing"
             raise RulesError(
-                f"Expected no rules that compare classes for a model that may find several at once, got {what}. "
-                "Leave it out."
+                f"A multi-label model cannot use {what}, which compares classes. Leave it out: several classes may be "
+                "in view at once."
             )
         share = rules.leave / rules.enter if rules.enter else 1.0
         self._labels = tuple(labels)
@@ -269,8 +271,17 @@ class MultiLabelDecider:
         }
         self._since: float | None = None
 
-    def update(self, scores: NDArray[np.float32], *, at: float, time: float | None = None) -> Decision:
-        """Takes one frame's scores; as `edge_runtime.live_loop.decision.Decider.update`."""
+    def update(
+        self, scores: NDArray[np.float32], *, at: float, time: float | None = None, is_unknown: bool = False
+    ) -> Decision:
+        """Return the decision after one more frame.
+
+        Args:
+            scores: Scores of all classes, float32 (classes,), 0–1.
+            at: Capture time in seconds, from a monotonic clock.
+            time: Time stamp for events, in seconds since 1970 (UTC); default: ``at``.
+            is_unknown: Ignored: multi-label models have no "unknown", since no class in view is a valid result.
+        """
         time = at if time is None else time
         decisions = [decider.update(scores[[index]], at=at, time=time) for index, decider in self._deciders.items()]
         events = tuple(event for decision in decisions for event in decision.events if event.kind != "changed")
@@ -280,3 +291,14 @@ class MultiLabelDecider:
         names = tuple(one.label for one in in_view if one.label is not None)
         best = in_view[0] if in_view else Decision(None, 0.0, self._since)
         return Decision(best.label, best.score, self._since, events, names)
+
+
+def open_decider(
+    labels: Sequence[str], thresholds: Sequence[float], rules: DecisionRules
+) -> Decider | MultiLabelDecider:
+    """Open the decider that suits a model: `MultiLabelDecider` if its classes have thresholds, otherwise `Decider`.
+
+    Raises:
+        RulesError: The rules don't fit the model.
+    """
+    return MultiLabelDecider(labels, thresholds, rules) if thresholds else Decider(labels, rules)

@@ -1,4 +1,4 @@
-"""Which frames the network looks at: each N-th, so many a second, and hardly any while nothing moves."""
+"""The frame gate: every N-th frame, a maximum rate, and few frames while nothing moves."""
 
 from __future__ import annotations
 
@@ -12,22 +12,25 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# Width and height to which pictures are shrunk before they are compared: the mean over a cell has little noise left.
+# Width and height to which frames are shrunk before they are compared; averaging over a cell removes most noise.
 _CELLS = (32, 24)
-_EARLY = 0.1  # share of a period that a frame may come too early by: cameras aren't on time to the millisecond
+_EARLY = 0.1  # fraction of a period by which a frame may be early: cameras jitter by milliseconds
 
 
 @dataclass(frozen=True)
 class GateRules:
-    """Which frames are classified; the others are skipped.
+    """Rules that select the frames to classify; all others are skipped.
 
     Attributes:
-        every: Each how manieth frame of the source.
-        max_fps: Frames per second at most; None has no limit.
-        idle_after_s: After how many seconds without a change in the picture the loop idles; None never idles.
-        idle_interval_s: While it idles, a frame is classified this often all the same.
-        idle_change: How much the mean of a cell (a 32nd of the width, a 24th of the height) must differ from the frame
-            that was classified last to count as a change, 0–255.
+        every: Classify every N-th frame, at least 1.
+        max_fps: Maximum number of classified frames per second; None for no limit.
+        idle_after_s: Seconds without motion after which the loop idles; None to never idle.
+        idle_interval_s: Seconds between classified frames while the loop idles.
+        idle_change: Change of a cell's mean that counts as motion, in pixel units above 0, compared with the last
+            classified frame. A cell is a 32nd of the frame's width by a 24th of its height.
+
+    Raises:
+        RulesError: A value is out of range.
     """
 
     every: int = 1
@@ -38,44 +41,44 @@ class GateRules:
 
     def __post_init__(self) -> None:
         if self.every < 1:
-            raise RulesError(f"Expected every to be at least 1, got {self.every}.")
+            raise RulesError(f"every must be at least 1, got {self.every}.")
         for name in ("max_fps", "idle_after_s", "idle_interval_s", "idle_change"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
-                raise RulesError(f"Expected {name} above 0, got {value:g}.")
+                raise RulesError(f"{name} must be greater than 0, got {value:g}.")
 
 
 class FrameGate:
-    """Says of one frame after the other whether it is to be classified. It has no clock but the frames' own."""
+    """Decides for each frame whether it is classified, by the frames' own times alone."""
 
     def __init__(self, rules: GateRules) -> None:
         self._rules = rules
-        self._index: int | None = None  # of the frame that was classified last
+        self._index: int | None = None  # of the last classified frame
         self._at = float("-inf")  # its time
         self._due = float("-inf")
-        self._cells: NDArray[np.int16] | None = None  # its cells, while the loop may idle
+        self._cells: NDArray[np.int16] | None = None  # its cells, only if idle_after_s is set
         self._moved_at: float | None = None
 
     def wants(self, frame: Frame) -> bool:
-        """Whether this frame is to be classified; if so, it is the one that the next ones are compared with."""
+        """Return whether to classify this frame; if so, it becomes the reference for the next ones."""
         if not (self._has_its_turn(frame) and self._is_due(frame) and self._is_news(frame)):
             return False
         if self._rules.max_fps is not None:
             period_s = 1 / self._rules.max_fps
-            # From when it was due, so that the rate is met on average; but what was missed isn't caught up with.
+            # Count from the due time, so that the average rate is right, but don't catch up on missed frames.
             self._due = (self._due if frame.at < self._due + period_s else frame.at) + period_s
         self._index, self._at = frame.index, frame.at
         return True
 
     def _has_its_turn(self, frame: Frame) -> bool:
-        # A source that was reopened begins to count anew.
+        # A reopened source restarts its index at 0.
         return self._index is None or not self._index < frame.index < self._index + self._rules.every
 
     def _is_due(self, frame: Frame) -> bool:
         return self._rules.max_fps is None or frame.at >= self._due - _EARLY / self._rules.max_fps
 
     def _is_news(self, frame: Frame) -> bool:
-        """Whether something moved lately, or so much time has passed that it is worth a look."""
+        """Return whether something moved recently, or the idle interval is over."""
         if self._rules.idle_after_s is None:
             return True
         cells = _shrunk(frame.pixels)
@@ -85,7 +88,7 @@ class FrameGate:
         assert self._moved_at is not None
         if frame.at - self._moved_at < self._rules.idle_after_s or frame.at - self._at >= self._rules.idle_interval_s:
             return True
-        self._cells = before  # what creeps in slowly adds up
+        self._cells = before  # keep the reference, so that slow changes add up
         return False
 
 

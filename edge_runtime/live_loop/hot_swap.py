@@ -1,4 +1,4 @@
-"""A model whose file is replaced while it runs: the new one is checked and loaded beside, then takes over."""
+"""Hot swap: when the model file is replaced, the new model is checked and loaded in the background, then takes over."""
 
 from __future__ import annotations
 
@@ -19,12 +19,19 @@ logger = logging.getLogger(__name__)
 
 
 class ModelWatch:
-    """Follows the file of a classifier, in a thread of its own.
+    """Watches the file of a classifier in a background thread.
 
-    A file that has changed, and then rested for ``interval_s``, is read whole into memory, checked as any model is,
-    loaded and run once, while the classifier goes on. `update` lets it take over. One that is refused, for example
-    because only a half of it was copied, is named in one warning; the classifier keeps its model, and the next change
-    is another chance.
+    A file that has changed and then stayed the same for ``interval_s`` is read into memory, checked, loaded and run
+    once, while the classifier keeps running. `update` then swaps the model. If the new model is rejected, for example
+    because it was copied only in part, one warning says why and the classifier keeps its model until the next change.
+
+    Args:
+        classifier: Classifier that gets the new model; the caller keeps ownership.
+        accept: Called in the background thread with a classifier for each new model; raises an `EdgeRuntimeError` to
+            reject it.
+        at_once: If True, the model is swapped as soon as it is loaded, between two calls of the classifier from any
+            thread, and `update` need not be called.
+        interval_s: Seconds between two checks of the file.
     """
 
     def __init__(
@@ -35,42 +42,32 @@ class ModelWatch:
         at_once: bool = False,
         interval_s: float = 1.0,
     ) -> None:
-        """Begins to watch.
-
-        Args:
-            classifier: Gets the new model. It stays the caller's.
-            accept: Is given each new model's own classifier, in the watch's thread, and raises an `EdgeRuntimeError`
-                to refuse it.
-            at_once: The model takes over as soon as it is loaded, between two calls of the classifier by whichever
-                thread; `update` isn't needed then.
-            interval_s: Between two looks at the file.
-        """
         self._classifier = classifier
         self._accept = accept
         self._at_once = at_once
         self._interval_s = interval_s
         self._closed = threading.Event()
         self._lock = threading.Lock()
-        self._fresh: Classifier | None = None  # touched only while holding the lock
+        self._fresh: Classifier | None = None  # guarded by the lock
         self._thread = threading.Thread(target=self._run, name="edge-model", daemon=True)
         self._thread.start()
 
     def update(self) -> bool:
-        """Lets a model that is ready take over; to be called between two frames. Never waits for one.
+        """Swap in the new model if one is ready, without waiting; call this between two frames.
 
         Returns:
-            Whether the classifier has another model now.
+            Whether the model was swapped.
         """
         with self._lock:
             fresh, self._fresh = self._fresh, None
         if fresh is None:
             return False
         self._classifier.take_over(fresh)
-        logger.warning("The model %s was replaced: the new one runs from now on.", self._classifier.model.path)
+        logger.warning("The model file %s was replaced. The new model is now running.", self._classifier.model.path)
         return True
 
     def close(self) -> None:
-        """Stops watching. A model that is just being loaded is let go."""
+        """Stop watching and discard a model that is being loaded."""
         self._closed.set()
         self._offer(None)
 
@@ -83,7 +80,7 @@ class ModelWatch:
         self.close()
 
     def _run(self) -> None:
-        seen = known = None  # the first look compares contents: the file may have changed since it was loaded
+        seen = known = None  # the first check compares contents: the file may have changed since it was opened
         while not self._closed.wait(self._interval_s):
             now = self._state()
             if now is not None and now == seen and now != known:
@@ -92,7 +89,7 @@ class ModelWatch:
             seen = now
 
     def _state(self) -> tuple[object, ...] | None:
-        """Another one for each change of the file, or of the signature that counts with it; None without a file."""
+        """Return a value that differs after each change of the file or its required signature; None without a file."""
         path = self._classifier.model.path
         file = _identity(path)
         if file is None or self._classifier.require_signature is None:
@@ -109,12 +106,12 @@ class ModelWatch:
                 return
             if self._accept is not None:
                 self._accept(fresh)
-            fresh.invoke()  # the first inference takes longest: here it keeps no frame waiting
+            fresh.invoke()  # the first inference is the slowest: run it here, where no frame waits
         except (EdgeRuntimeError, MemoryError) as error:
             if fresh is not None:
                 fresh.close()
-            reason = str(error) or "There isn't enough memory for a second model."
-            logger.warning("%s The model that was loaded before goes on.", reason)
+            reason = str(error) or "Out of memory while loading the new model."
+            logger.warning("%s The previous model keeps running.", reason)
             return
         self._offer(fresh)
         if self._at_once and not self._closed.is_set():
@@ -132,7 +129,7 @@ class ModelWatch:
 
 
 def _identity(path: os.PathLike[str]) -> tuple[object, ...] | None:
-    """Of the file that stands at the path, as it is now; None while there is none."""
+    """Return the identity of the file at a path, including size and time; None if there is no file."""
     try:
         state = os.stat(path)  # noqa: PTH116 - any path-like
     except OSError:

@@ -1,7 +1,7 @@
 """The live loop: frames in, predictions and decisions out.
 
-One thread captures, the caller's thread classifies. Between them stand a mailbox of one frame (`capture`) and the gate
-(`gate`), which leaves out the frames that needn't be looked at; after the classifier stands the decision (`decision`).
+One thread captures, the caller's thread classifies. Between them are a mailbox for one frame (`capture`) and the frame
+gate (`frame_gate`), which skips frames; after the classifier comes the decision (`decision`).
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from edge_runtime.live_loop.capture import CaptureRules, CaptureThread
-from edge_runtime.live_loop.decision import Decider, DecisionRules, MultiLabelDecider
+from edge_runtime.live_loop.decision import Decider, DecisionRules, MultiLabelDecider, open_decider
 from edge_runtime.live_loop.frame_gate import FrameGate, GateRules
 from edge_runtime.live_loop.hot_swap import ModelWatch
 from edge_runtime.sources.base import Source
-from edge_runtime.types import Decision, Frame, LiveResult, Prediction, Region
+from edge_runtime.types import Frame, LiveResult, Region
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,39 +40,38 @@ def live(
     heartbeat: Callable[[], None] | None = None,
     watch_model: bool = False,
 ) -> Generator[LiveResult, None, None]:
-    """Classifies what a source delivers, for as long as it does.
+    """Classify the frames of a source until it ends.
 
-    The source is closed when the generator ends, is closed or is thrown away, also while a camera keeps the capture
-    thread waiting.
+    The source is closed when the generator ends, is closed or is discarded, even while the capture thread waits for a
+    camera.
 
     Args:
-        classifier: Runs in the caller's thread.
-        source: From `edge_runtime.sources.open_source`, or of your own kind.
-        top_k: As for `Classifier.classify`.
-        score_threshold: As for `Classifier.classify`; the decision doesn't depend on it.
-        region: The part of each frame that is classified; None is all of it.
-        decision: Makes decisions and events of the predictions; None leaves them out.
-        gate: Which frames are classified; None is each that the classifier is free for.
-        capture: When a live source counts as broken; None is `CaptureRules()`.
-        stop: Ends the loop within a tenth of a second when it is set, from a signal handler or another thread.
-        on_frame: Called with each frame that is taken from the source, also with those that the gate leaves out.
-        heartbeat: Called at least every tenth of a second while the loop waits, and for each frame.
-        watch_model: Whether a model that replaces the classifier's file takes over, between two frames; see
-            `edge_runtime.live_loop.hot_swap.ModelWatch`. Where its classes are others, decisions begin anew.
+        classifier: Classifier, called in the caller's thread.
+        source: Source from `edge_runtime.sources.open_source`, or your own subclass of `Source`.
+        top_k: Maximum number of categories per prediction, at least 1.
+        score_threshold: Minimum score of a category, 0–1; the decision does not depend on it.
+        region: Part of each frame to classify; default: the whole frame.
+        decision: Rules for decisions and events; None for predictions only.
+        gate: Rules that select the frames to classify; default: every frame that the classifier is free for.
+        capture: Rules for when a live source counts as broken; default: ``CaptureRules()``.
+        stop: Event that ends the loop within 0.1 s when set, by a signal handler or another thread.
+        on_frame: Called with each frame taken from the source, including those that the frame gate skips.
+        heartbeat: Called for each frame, and at least every 0.1 s while the loop waits.
+        watch_model: If True, a new model that replaces the classifier's file is swapped in between two frames; see
+            `edge_runtime.live_loop.hot_swap.ModelWatch`. If its classes differ, decisions start over.
 
     Yields:
-        One result for each frame that was classified.
+        One result per classified frame.
 
     Raises:
-        SourceError: A source that isn't live failed, or a live one couldn't be reopened in as many attempts as
-            ``capture`` allows; other errors of a source come through as they are.
-        RulesError: The rules name a class that the model doesn't have, or don't fit a model of several labels.
+        SourceError: A file source failed, or a live source could not be reopened within ``capture.retries`` attempts.
+            Other errors of a source are raised unchanged.
+        RulesError: The rules name a class that the model does not have, or don't suit a multi-label model.
     """
     classes, decider = _classes(classifier), _decider(classifier, decision)
-    frame_gate = FrameGate(gate or GateRules())
+    frame_gate, throughput = FrameGate(gate or GateRules()), _Throughput()
     thread = CaptureThread(source, stop or threading.Event(), capture or CaptureRules())
     watch = None
-    decided: deque[float] = deque()
     classified = skipped = 0
     try:
         if watch_model:
@@ -92,24 +91,38 @@ def live(
             )
             now, wall = time.monotonic(), time.time()
             classified += 1
-            decided.append(now)
-            while len(decided) > 2 and decided[0] < now - 1.0:
-                decided.popleft()
-            span_s = now - decided[0]
+            decided = None
+            if decider is not None and prediction.scores is not None:
+                is_unknown = bool(prediction.is_unknown)
+                decided = decider.update(prediction.scores, at=frame.at, time=wall, is_unknown=is_unknown)
             yield LiveResult(
                 frame=frame,
                 prediction=prediction,
                 time=wall,
                 age_ms=(now - frame.captured_at) * 1000,
-                fps=(len(decided) - 1) / span_s if span_s > 0 else 0.0,
+                fps=throughput.update(now),
                 counters=thread.counters(classified=classified, skipped=skipped),
-                decision=_decide(decider, prediction, at=frame.at, time=wall),
+                decision=decided,
             )
-            del frame, pixels, prediction  # so that waiting for the next frame doesn't keep this one's pixels
+            del frame, pixels, prediction  # release this frame's memory while waiting for the next one
     finally:
         if watch is not None:
             watch.close()
         thread.close()
+
+
+class _Throughput:
+    """Results per second, over the last second or the last two results."""
+
+    def __init__(self) -> None:
+        self._times: deque[float] = deque()
+
+    def update(self, now: float) -> float:
+        self._times.append(now)
+        while len(self._times) > 2 and self._times[0] < now - 1.0:
+            self._times.popleft()
+        span_s = now - self._times[0]
+        return (len(self._times) - 1) / span_s if span_s > 0 else 0.0
 
 
 def _classes(classifier: Classifier) -> tuple[object, ...]:
@@ -117,19 +130,4 @@ def _classes(classifier: Classifier) -> tuple[object, ...]:
 
 
 def _decider(classifier: Classifier, rules: DecisionRules | None) -> Decider | MultiLabelDecider | None:
-    if rules is None:
-        return None
-    thresholds = classifier.model.thresholds
-    if thresholds:
-        return MultiLabelDecider(classifier.labels, thresholds, rules)
-    return Decider(classifier.labels, rules)
-
-
-def _decide(
-    decider: Decider | MultiLabelDecider | None, prediction: Prediction, *, at: float, time: float
-) -> Decision | None:
-    if decider is None or prediction.scores is None:
-        return None
-    if isinstance(decider, MultiLabelDecider):  # a picture of none of the classes is nothing unknown to it
-        return decider.update(prediction.scores, at=at, time=time)
-    return decider.update(prediction.scores, at=at, time=time, is_unknown=bool(prediction.is_unknown))
+    return None if rules is None else open_decider(classifier.labels, classifier.model.thresholds, rules)

@@ -1,8 +1,8 @@
-"""The values that travel through the runtime. They import nothing else of ours but errors."""
+"""Value types shared by the whole runtime. They import nothing of the package except its errors."""
 
-from edge_runtime.types.answers import Category, Decision, Event, EventKind, Prediction
 from edge_runtime.types.contract import Activation, BackendInfo, Color, Crop, InputContract, Interpolation, TensorSpec
 from edge_runtime.types.frames import Counters, Frame, LiveResult, Region
+from edge_runtime.types.predictions import Category, Decision, Event, EventKind, Prediction
 
 __all__ = [
     "Activation",

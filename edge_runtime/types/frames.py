@@ -1,4 +1,4 @@
-"""A frame of a source, the part of it that is looked at, and what became of it."""
+"""Frames of a source, the region of interest, and the result for each frame."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from edge_runtime.errors import RulesError
-from edge_runtime.types.answers import Decision, Prediction
+from edge_runtime.types.predictions import Decision, Prediction
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One picture and where it came from.
+    """One picture from a source.
 
     Attributes:
-        pixels: uint8 (H, W, 3) BGR, 0–255. It is the frame's own: no later frame is written into it.
-        index: Frames that the source delivered before this one.
-        captured_at: When it was taken, by `time.monotonic`, in seconds.
-        name: Of the file, relative to its folder; empty for a camera, a stream, a video or a drawn frame.
-        position_s: When it is shown, from the start of a video or a drawn scene; None where time is the clock's.
+        pixels: uint8 (H, W, 3) BGR, 0–255. The buffer belongs to this frame and is never reused for a later one.
+        index: Number of frames that the source delivered before this one.
+        captured_at: Capture time by `time.monotonic`, in seconds.
+        name: File name relative to its folder; empty for cameras, streams, videos and synthetic frames.
+        position_s: Seconds from the start of a video or synthetic scene; None for sources that follow the clock.
     """
 
     pixels: NDArray[np.uint8] = field(repr=False)
@@ -33,19 +33,22 @@ class Frame:
 
     @property
     def at(self) -> float:
-        """In seconds: the time that passes in the pictures, however fast a file is played."""
+        """Time within the recording, in seconds, regardless of how fast a file is played."""
         return self.captured_at if self.position_s is None else self.position_s
 
 
 @dataclass(frozen=True)
 class Region:
-    """The part of a frame that is looked at, in shares of its size.
+    """Region of interest, as fractions of the frame's size.
 
     Attributes:
-        left: Of the frame's width, 0–1.
-        top: Of the frame's height, 0–1.
-        width: Of the frame's width; with ``left`` at most 1.
-        height: Of the frame's height; with ``top`` at most 1.
+        left: Left edge, as a fraction of the frame's width, 0–1.
+        top: Upper edge, as a fraction of the frame's height, 0–1.
+        width: Width as a fraction of the frame's width, above 0; ``left + width`` is at most 1.
+        height: Height as a fraction of the frame's height, above 0; ``top + height`` is at most 1.
+
+    Raises:
+        RulesError: The region is empty or reaches beyond the frame.
     """
 
     left: float
@@ -57,15 +60,18 @@ class Region:
         inside = min(self.left, self.top) >= 0 and self.left + self.width <= 1 and self.top + self.height <= 1
         if not inside or not min(self.width, self.height) > 0:
             raise RulesError(
-                "Expected a region inside of the frame as left, top, width, height, each a share from 0 to 1, got "
-                f"{self.left:g}, {self.top:g}, {self.width:g}, {self.height:g}."
+                f"The region {self.left:g}, {self.top:g}, {self.width:g}, {self.height:g} is not inside the frame. "
+                "Give left, top, width, height as fractions of the frame from 0 to 1."
             )
 
     def of(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Its pixels, at least one: a view, nothing is copied.
+        """Return the region's pixels as a view of the frame.
 
         Args:
-            pixels: uint8 (H, W, 3) or (H, W).
+            pixels: uint8 (H, W, 3) or (H, W), 0–255.
+
+        Returns:
+            uint8 view of at least one pixel, same channels as ``pixels``.
         """
         rows, columns = pixels.shape[:2]
         top, left = min(round(self.top * rows), rows - 1), min(round(self.left * columns), columns - 1)
@@ -75,18 +81,18 @@ class Region:
 
 @dataclass(frozen=True)
 class Counters:
-    """What became of the frames of a source, since the live loop began.
+    """Frame counts since the live loop started.
 
-    Each captured frame ends in one of the next five; one or two may still be under way.
+    Each captured frame ends up in one of the next five counts; one or two may still be in progress.
 
     Attributes:
-        captured: Read from the source.
-        classified: Answered by the network.
-        dropped: Replaced by a newer one before the classifier was free.
-        skipped: Left out by the gate: not its turn, or nothing moved.
-        repeated: The same picture as the one before, to the byte, from a live source: not a new frame.
-        malformed: Not a picture: another shape or type.
-        reconnects: How often the source was reopened.
+        captured: Frames read from the source.
+        classified: Frames classified by the network.
+        dropped: Frames replaced by a newer one before the classifier was free.
+        skipped: Frames skipped by the frame gate: not every N-th, above the maximum rate, or no motion.
+        repeated: Frames of a live source that equal the one before, byte for byte.
+        malformed: Frames with the wrong shape or dtype.
+        reconnects: Number of times that the source was reopened.
     """
 
     captured: int = 0
@@ -98,22 +104,22 @@ class Counters:
     reconnects: int = 0
 
     def to_dict(self) -> dict[str, int]:
-        """As JSON can hold it."""
+        """Return a JSON-serializable dict."""
         return asdict(self)
 
 
 @dataclass(frozen=True, eq=False)
 class LiveResult:
-    """One frame of a stream and what is said about it.
+    """The result for one classified frame of a stream.
 
     Attributes:
-        frame: With its pixels, uint8 (H, W, 3) BGR: all of it, also where only a region was looked at.
-        prediction: What the network says about this frame alone.
-        time: When it was decided, in seconds since 1970 (UTC).
-        age_ms: From capture to decision.
-        fps: Decisions per second, over the last second or the last two decisions; 0 for the first.
-        counters: What became of all the frames so far, this one included.
-        decision: What is in view, over time; None where `live` was given no rules for it.
+        frame: The whole frame, uint8 (H, W, 3) BGR, even if only a region was classified.
+        prediction: Prediction for this frame alone.
+        time: Time of the result, in seconds since 1970 (UTC).
+        age_ms: Time from capture to result.
+        fps: Throughput over the last second or the last two results; 0 for the first result.
+        counters: Frame counts so far, including this frame.
+        decision: Class in view over time; None if `live` was called without ``decision``.
     """
 
     frame: Frame = field(repr=False)

@@ -1,6 +1,6 @@
-"""Runs an untrusted model in a process of its own: what crashes or hangs there ends as an error, not as the program.
+"""Isolation of untrusted models in a separate process, so that a crash or hang becomes an error.
 
-The parent checks the model, makes the network's input of each frame and reads its output; the child has the interpreter
-alone. They share a socket. To the child go the model's bytes and the input tensors, back come JSON objects, which the
-parent doesn't trust: their size and their time are limited, and nothing in them is run.
+The parent checks the model, prepares the network's input and reads its output; the child only runs the interpreter.
+They share a socket: the model's bytes and the input tensors go to the child, and JSON objects come back. The parent
+does not trust these: it limits their size and time, and executes nothing in them.
 """

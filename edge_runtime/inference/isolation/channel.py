@@ -1,4 +1,4 @@
-"""Messages between two processes: four bytes that give the length (little-endian), then so many bytes."""
+"""Messages between two processes: a little-endian 4-byte length, followed by that many bytes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class Channel:
         self._socket = connection
 
     def send(self, message: bytes | memoryview, *, deadline: float | None = None) -> None:
-        """Sends a message of less than 4 GiB.
+        """Send a message of less than 4 GiB.
 
         Args:
-            message: Its bytes.
-            deadline: By `time.monotonic`; None waits for ever.
+            message: Bytes of the message.
+            deadline: Latest time by `time.monotonic`, in seconds; None for no limit.
 
         Raises:
-            TimeoutError: The deadline is over.
+            TimeoutError: The deadline has passed.
             OSError: The other end is closed.
         """
         view = memoryview(message).cast("B")
@@ -32,24 +32,24 @@ class Channel:
             self._socket.sendall(part)
 
     def receive(self, *, most: int = (1 << 32) - 1, deadline: float | None = None) -> bytearray | None:
-        """Waits for a message.
+        """Wait for a message.
 
         Args:
-            most: Bytes that are taken; a longer message counts as the end.
-            deadline: By `time.monotonic`; None waits for ever.
+            most: Maximum length in bytes; a longer message counts as closed.
+            deadline: Latest time by `time.monotonic`, in seconds; None for no limit.
 
         Returns:
-            The message; None where the other end is closed.
+            The message; None if the other end is closed.
 
         Raises:
-            TimeoutError: The deadline is over.
+            TimeoutError: The deadline has passed.
         """
         head = self._read(_LENGTH.size, deadline)
         length = most + 1 if head is None else _LENGTH.unpack(head)[0]
         return None if length > most else self._read(length, deadline)
 
     def close(self) -> None:
-        """Closes this end."""
+        """Close this end."""
         self._socket.close()
 
     def _read(self, length: int, deadline: float | None) -> bytearray | None:

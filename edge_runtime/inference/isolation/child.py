@@ -1,4 +1,4 @@
-"""The process that runs an untrusted model: it has the interpreter, and as few rights as that needs."""
+"""The child process that runs an untrusted model, with as few rights as the interpreter needs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from edge_runtime.inference.isolation.limits import IsolationLimits
 
 
 def main(descriptor: int) -> None:
-    """Loads the model that comes through a socket, then answers each input with the output, until the socket closes."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # they go to all of a terminal's or a service's processes
+    """Load the model received over a socket, then reply to each input with the output until the socket closes."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to all processes of a terminal or service
         signal.signal(number, signal.SIG_IGN)
     channel = Channel(socket.socket(fileno=descriptor))
     try:
         _serve(channel)
     except MemoryError:
-        _reply(channel, {"error": "it needs more memory than it may take"})
+        _reply(channel, {"error": "it needs more memory than its limit"})
     except Exception as error:
         _reply(channel, {"error": f"{error}" or type(error).__name__})
 
@@ -36,7 +36,7 @@ def _serve(channel: Channel) -> None:
     job = json.loads(channel.receive() or b"")
     limits = IsolationLimits(**job["limits"])
     _end_after(limits.load_s)
-    # What needs more rights than the model is to have: imports, and the self-test of the INT8 kernels.
+    # These need more rights than the model gets: imports, and the self-test of the INT8 kernels.
     backend, _ = choose_backend(job["backend"])
     if backend == "tflite_runtime" and job["is_quantized"]:
         unavailable_reason()
@@ -74,5 +74,5 @@ def _reply(channel: Channel, values: dict[str, Any]) -> None:
 
 
 def _end_after(limit_s: float) -> None:
-    """Has the system end this process where nobody is left to do so; the parent, if it lives, is earlier."""
+    """Let the system end this process if the parent, which would end it earlier, is gone."""
     signal.setitimer(signal.ITIMER_REAL, 2 * limit_s)

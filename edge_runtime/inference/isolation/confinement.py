@@ -1,4 +1,4 @@
-"""Takes the rights of this process that running a network doesn't need."""
+"""Drops the rights of this process that running a network does not need."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from edge_runtime.inference.isolation.seccomp import forbid_processes_and_socket
 
 
 def confine(*, memory_bytes: int) -> str:
-    """Limits this process, for good: memory, nothing written, no core dump, no new process, program or socket.
+    """Confine this process irreversibly: limited memory; no file writes, core dumps, processes, programs or sockets.
 
-    It can still read, empty and delete the files that its user can.
+    It can still read, truncate and delete files with its user's permissions.
 
     Args:
-        memory_bytes: Address space that it may take beyond what it has.
+        memory_bytes: Address space allowed in addition to what it already uses.
 
     Returns:
-        What holds, for people.
+        Description of the limits in effect, in plain words.
     """
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, 0)
-    held = ["writes nothing into files"]
+    held = ["cannot write files"]
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     except OSError:  # not Linux
         pass
     else:
         _limit(resource.RLIMIT_AS, pages * os.sysconf("SC_PAGE_SIZE") + memory_bytes)
-        held.append(f"takes at most {memory_bytes >> 20} MiB more")
+        held.append(f"is limited to {memory_bytes >> 20} MiB of additional memory")
     if forbid_processes_and_sockets():
-        held.append("starts no processes and opens no connections")
+        held.append("cannot start processes or open connections")
     return ", ".join(held)
 
 

@@ -1,4 +1,4 @@
-"""The twin of `interpreter.Interpreter` for a model that isn't trusted: another process answers."""
+"""Counterpart of `interpreter.Interpreter` for untrusted models: a separate process runs the network."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-# -I, and the very path of this process: a module that lies in the present folder isn't imported instead of ours.
+# -I and this process's own path: a module in the current folder must not shadow ours.
 _START = (
     "import sys; sys.path[:] = sys.argv[2:]; "
     "from edge_runtime.inference.isolation.child import main; main(int(sys.argv[1]))"
 )
-_MOST_BYTES = 1 << 20  # of a reply, beside the output
+_MOST_BYTES = 1 << 20  # maximum size of a reply, in addition to the output
 
 
 class IsolatedInterpreter:
-    """One model, loaded in a process of its own. Not thread-safe; `edge_runtime.Classifier` adds the lock.
+    """A model loaded in a separate process. Not thread-safe; `edge_runtime.Classifier` adds the lock.
 
-    When its process has failed, each further call raises the same error.
+    After the process has failed, each further call raises the same error.
 
     Args:
-        model: That was read from ``content``.
-        content: The model file's.
-        limits: What it may take.
-        backend: As for `edge_runtime.inference.interpreter.Interpreter`.
-        num_threads: The same.
-        int8_kernels: The same.
+        model: Model file that was read from ``content``.
+        content: Bytes of the model file.
+        limits: Limits of the process.
+        backend: Name of the backend; see `edge_runtime.inference.interpreter.Interpreter`.
+        num_threads: Number of kernel threads.
+        int8_kernels: Use of the XNNPACK kernels for quantized models.
 
     Raises:
-        BackendError: No interpreter can be had, it refuses the model, crashes, or takes more than it may.
+        BackendError: No interpreter is available, it rejects the model, crashes, or exceeds a limit.
     """
 
     def __init__(
@@ -85,36 +85,36 @@ class IsolatedInterpreter:
         self.info: BackendInfo = self._read(lambda: _backend_info(reply["backend"]))
 
     def invoke(self) -> None:
-        """Runs the network on the input tensor as it stands.
+        """Run the network on the current input tensor.
 
         Raises:
-            BackendError: The backend can't run the model after all, crashed, or took more than it may.
+            BackendError: The backend failed to run the model, crashed, or exceeded a limit.
         """
         pixels = memoryview(self._input).cast("B")  # type: ignore[arg-type,unused-ignore]
-        reply = self._ask(pixels, limit_s=self._limits.invoke_s, doing="answer")
+        reply = self._ask(pixels, limit_s=self._limits.invoke_s, doing="run the model")
         before = self._output
         self._output = self._read(
             lambda: np.frombuffer(base64.b64decode(reply["output"]), before.dtype).reshape(before.shape)
         )
 
     def input(self) -> NDArray[Any]:
-        """The input tensor's memory, to be written in place before `invoke`."""
+        """Return the writable input tensor, in its dtype and shape."""
         return self._input
 
     def output_view(self) -> NDArray[Any]:
-        """The scores' tensor without the batch dimension."""
+        """Return the scores, shape (classes,) in the output tensor's dtype."""
         return self._output
 
     def output(self) -> NDArray[Any]:
-        """A copy of it."""
+        """Return a copy of the scores, shape (classes,) in the output tensor's dtype."""
         return self._output.copy()
 
     def close(self) -> None:
-        """Ends the process; nothing can be run afterwards."""
+        """End the process; nothing can be run afterwards."""
         self._end()
 
     def _ask(self, *messages: bytes | memoryview, limit_s: float, doing: str) -> dict[str, Any]:
-        """Sends messages, and waits for the answer."""
+        """Send messages and wait for the reply."""
         if not self._end.alive:
             raise BackendError(self._failure or f"The process of {self._name} was ended. Open the model again.")
         deadline = time.monotonic() + limit_s
@@ -124,9 +124,9 @@ class IsolatedInterpreter:
             content = self._channel.receive(most=_MOST_BYTES + 2 * self._output.nbytes, deadline=deadline)
         except TimeoutError:
             raise self._failed(f"didn't {doing} within {limit_s:g} s and was ended") from None
-        except OSError:  # it closed its end
+        except OSError:  # the process closed its end
             content = None
-        except BaseException:  # Ctrl-C: the answer would be taken for the next one's
+        except BaseException:  # Ctrl-C: a later call must not read this call's reply
             self._end()
             raise
         if content is None:
@@ -137,11 +137,11 @@ class IsolatedInterpreter:
         return reply
 
     def _read(self, read: Callable[[], _T]) -> _T:
-        """What is made of a reply; a crash, or worse, may have left anything in it."""
+        """Parse a reply, which a crashed or malicious process may have filled with anything."""
         try:
             return read()
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise self._failed("gave an answer that is none, and was ended") from None
+            raise self._failed("sent an invalid reply and was ended") from None
 
     def _failed(self, what: str) -> BackendError:
         self._end()
@@ -149,15 +149,15 @@ class IsolatedInterpreter:
         return BackendError(self._failure)
 
     def _cause(self) -> str:
-        """Why the process is gone."""
+        """Return why the process is gone."""
         try:
             status = self._process.wait(timeout=2)
         except subprocess.TimeoutExpired:
-            return "it hung up"
+            return "it closed the connection"
         if status >= 0:
             return f"it ended with exit status {status}"
-        memory = f"or needed more than {self._limits.memory_mib:g} MiB"
-        return f"it was ended by {signal.Signals(-status).name}, so the model crashed the interpreter, {memory}"
+        memory = f"or needs more than {self._limits.memory_mib:g} MiB"
+        return f"it was ended by {signal.Signals(-status).name} because the model crashed the interpreter {memory}"
 
 
 def _start() -> tuple[subprocess.Popen[bytes], Channel]:
@@ -173,7 +173,7 @@ def _start() -> tuple[subprocess.Popen[bytes], Channel]:
             )
         except OSError as error:
             ours.close()
-            raise BackendError(f"Expected to start a process for the model, got: {error}.") from error
+            raise BackendError(f"Cannot start a process for the model: {error}.") from error
     return process, Channel(ours)
 
 

@@ -1,4 +1,4 @@
-"""What a model in a process of its own may take."""
+"""Limits of the separate process that runs an untrusted model."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from edge_runtime.errors import BackendError
 
 @dataclass(frozen=True)
 class IsolationLimits:
-    """What a model in a process of its own may take; it may write into no file and start nothing in any case.
+    """Limits of the separate process that runs an untrusted model.
+
+    The process can never write files, start other processes or open connections.
 
     Attributes:
-        memory_mib: Address space beyond that of Python and the interpreter, in MiB: weights, tensors, threads.
-        load_s: From the start of the process to the loaded model. A small board takes seconds to import the
-            interpreter, and the first model on a machine waits for the self-test of the INT8 kernels.
-        invoke_s: For each inference.
+        memory_mib: Address space for weights, tensors and threads, in MiB, in addition to Python and the interpreter.
+        load_s: Seconds from the start of the process until the model is loaded. A small board needs seconds to import
+            the interpreter, and the first model on a machine waits for the self-test of the INT8 kernels.
+        invoke_s: Seconds per inference.
 
     Raises:
-        BackendError: One of them isn't above 0.
+        BackendError: A limit is not a number above 0.
     """
 
     memory_mib: float = 512.0
@@ -29,4 +31,4 @@ class IsolationLimits:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if not (isinstance(value, (int, float)) and isfinite(value) and value > 0):
-                raise BackendError(f"Expected {name} of the isolation to be a number above 0, got {value!r}.")
+                raise BackendError(f"{name} must be a number greater than 0, got {value!r}.")

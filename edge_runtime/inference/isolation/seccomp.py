@@ -1,7 +1,7 @@
-"""Takes a process's right to start others, on Linux: a filter of system calls (seccomp(2)) that can't be lifted again.
+"""Forbids a process to start others, on Linux, with a system call filter (seccomp(2)) that cannot be removed.
 
-A resource limit (``RLIMIT_NPROC``) can't do it: it counts threads, too, which the kernels need, those of all the
-user's programs together, and root has none.
+The resource limit ``RLIMIT_NPROC`` does not work here: it also counts threads, which the kernels need, adds up all of
+the user's programs, and does not apply to root.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 
 class _Machine(NamedTuple):
-    """Numbers of ``linux/audit.h`` and ``asm/unistd.h``."""
+    """Constants from ``linux/audit.h`` and ``asm/unistd.h``."""
 
     architecture: int
     seccomp: int
@@ -27,9 +27,9 @@ _MACHINES = {
     "aarch64": _Machine(0xC00000B7, 277, 220, (221, 281, 198, 117)),
     "arm": _Machine(0x40000028, 383, 120, (2, 190, 11, 387, 281, 26)),
 }
-_IO_URING_SETUP, _CLONE3 = 425, 435  # everywhere; the first opens sockets without the system call of that name
+_IO_URING_SETUP, _CLONE3 = 425, 435  # on every machine; io_uring opens sockets without socket(2)
 _CLONE_THREAD = 0x10000
-_FOREIGN = 0x40000000  # x86-64's second set of numbers (x32) begins here
+_FOREIGN = 0x40000000  # first number of x86-64's second set of system calls (x32)
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # classic BPF
 _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data
 _ALLOW, _ERROR, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
@@ -45,10 +45,10 @@ class _Program(ctypes.Structure):
 
 
 def forbid_processes_and_sockets() -> bool:
-    """Refuses new processes, programs and sockets to this process from now on; threads can still be started.
+    """Forbid this process to create processes, programs and sockets from now on; threads are still allowed.
 
     Returns:
-        Whether it is so: not on other systems and machines, nor with a kernel without seccomp.
+        Whether the filter is active; False on other systems and machines, and on kernels without seccomp.
     """
     machine = _machine()
     if machine is None:
@@ -68,13 +68,13 @@ def _machine() -> _Machine | None:
     if sys.platform != "linux":
         return None
     name = platform.machine()
-    if sys.maxsize < 1 << 32:  # 32-bit programs have numbers of their own, on a 64-bit kernel, too
+    if sys.maxsize < 1 << 32:  # 32-bit programs use their own numbers, even on a 64-bit kernel
         return _MACHINES["arm"] if name.startswith(("arm", "aarch64")) else None
     return _MACHINES.get(name)
 
 
 def _steps(machine: _Machine) -> list[tuple[int, int, int, int]]:
-    """Code, how many steps to skip if it holds and if not, and value; the last allows."""
+    """Return the filter: code, steps to skip if true, steps to skip if false, value. The last step allows."""
     refused = _ERROR | errno.EPERM
     steps = [
         (_LOAD, 0, 0, _ARCHITECTURE),
@@ -88,7 +88,7 @@ def _steps(machine: _Machine) -> list[tuple[int, int, int, int]]:
         steps += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, refused)]
     return [
         *steps,
-        # Its flags are behind a pointer, which a filter can't follow; the C library then takes clone.
+        # A filter cannot follow the pointer to its flags; on ENOSYS, the C library uses clone instead.
         (_EQUAL, 0, 1, _CLONE3),
         (_RETURN, 0, 0, _ERROR | errno.ENOSYS),
         (_EQUAL, 0, 3, machine.clone),

@@ -27,7 +27,7 @@ from trainer.export.model_file import restamp
 
 @pytest.fixture(params=["fp32", "int8"])
 def tiny(request: pytest.FixtureRequest, tiny_models: TinyModels, tmp_path: Path) -> Path:
-    """A copy of each kind of file, to be restamped."""
+    """A copy of a float and a quantized model file, to be restamped."""
     path = tmp_path / f"{request.param}.tflite"
     path.write_bytes(getattr(tiny_models, request.param).read_bytes())
     return path
@@ -41,7 +41,7 @@ def samples_of(path: Path) -> tuple[GoldenSample, ...]:
 
 
 def check_with(path: Path, *samples: GoldenSample) -> tuple[SampleCheck, ...]:
-    """Verifies the model after its golden samples were replaced."""
+    """Replace the model's golden samples and verify it."""
     with Classifier(path) as classifier:
         manifest = classifier.model.manifest
     assert manifest is not None
@@ -78,7 +78,7 @@ class TestVerify:
         assert not all_passed([check])
 
     def test_notices_another_resize_or_channel_order(self, tiny: Path) -> None:
-        # What goes wrong in practice: somebody reads the file with a contract of his own.
+        # The usual mistake: reading the file with another input contract.
         for contract in (replace(CONTRACT, color="bgr"), replace(CONTRACT, crop="stretch")):
             with Classifier(tiny, contract=contract) as classifier:
                 checks = verify_model(classifier)
@@ -111,7 +111,7 @@ class TestVerify:
     )
     def test_refuses_a_damaged_picture(self, tiny: Path, png: str) -> None:
         good, _ = samples_of(tiny)
-        with pytest.raises(ManifestError, match="Expected a PNG in a golden sample"):
+        with pytest.raises(ManifestError, match="A golden sample is not a PNG"):
             check_with(tiny, replace(good, png=png))
 
     def test_refuses_outputs_of_another_length(self, tiny: Path) -> None:

@@ -45,7 +45,7 @@ class TestInt8Kernels:
         from trainer.quantization.convert import convert_int8
         from trainer.training.networks.backbones import build_model, get_backbone
 
-        # Untrained, its activations fade away from layer to layer, until the kernels refuse their scale.
+        # Untrained, its activations shrink from layer to layer until the kernels reject their scale.
         contract = InputContract(96, 96)
         network = build_model(get_backbone("mobilenet_v2_0.35"), num_classes=3, input_size=96)
         images = np.random.default_rng(0).integers(0, 256, (16, 96, 96, 3)).astype(np.uint8)
@@ -54,9 +54,9 @@ class TestInt8Kernels:
         options: dict[str, Any] = {"backend": "tflite_runtime", "labels": ["a", "b", "c"], "contract": contract}
         with Classifier(path, **options) as classifier:
             assert classifier.backend.int8_kernels == "off"
-            assert "they don't take this model" in classifier.backend.int8_kernels_reason
+            assert "they reject this model" in classifier.backend.int8_kernels_reason
             assert classifier.classify(images[0]).top is not None
-        with pytest.raises(BackendError, match=r"refuses untrained\.tflite"):
+        with pytest.raises(BackendError, match=r"rejects untrained\.tflite"):
             Classifier(path, int8_kernels="on", **options)
 
     def test_a_float_model_does_not_need_them(self, tiny_fp32: Path) -> None:
@@ -109,7 +109,8 @@ class TestLiteRt:
         with Classifier(tiny_int8) as classifier:
             assert classifier.backend.name == "ai_edge_litert"
             assert classifier.backend.notes == (
-                "tflite_runtime: not installed; pip install tflite-runtime (Linux, Python 3.11 or older).",
+                "tflite_runtime: not installed. "
+                "Install it with pip install tflite-runtime (Linux, Python 3.11 or older).",
             )
 
     @needs_tflite_runtime
@@ -117,11 +118,11 @@ class TestLiteRt:
         monkeypatch.setattr(np, "__version__", "2.1.3")
         name, notes = choose_backend()
         assert name == "ai_edge_litert"
-        assert "numpy 2.1.3" in notes[0]
+        assert "NumPy 2.1.3" in notes[0]
 
     @needs_tflite_runtime
     def test_serves_where_tflite_runtime_is_broken(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        # As where the system's C library is too old for the wheel.
+        # The system's C library is too old for the wheel.
         (tmp_path / "tflite_runtime").mkdir()
         (tmp_path / "tflite_runtime" / "__init__.py").touch()
         (tmp_path / "tflite_runtime" / "interpreter.py").write_text("raise ImportError('GLIBC_2.34 not found')")
@@ -130,7 +131,7 @@ class TestLiteRt:
         monkeypatch.syspath_prepend(tmp_path)
         name, notes = choose_backend()
         assert name == "ai_edge_litert"
-        assert "can't be imported (GLIBC_2.34 not found)" in notes[0]
+        assert "cannot be imported (GLIBC_2.34 not found)" in notes[0]
 
 
 class TestChoice:
@@ -141,7 +142,9 @@ class TestChoice:
     @needs_tflite_runtime
     def test_numpy_2_is_refused_before_it_fails_inside(self, tiny_int8: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(np, "__version__", "2.1.3")
-        with pytest.raises(BackendError, match=r"numpy 1 for tflite-runtime, got numpy 2\.1\.3.*pip install 'numpy<2'"):
+        with pytest.raises(
+            BackendError, match=r"tflite_runtime: it needs NumPy 1, and NumPy 2\.1\.3 is.*pip install 'numpy<2'"
+        ):
             Classifier(tiny_int8, backend="tflite_runtime")
 
     def test_none_at_all_names_the_ways_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +165,7 @@ class TestOptions:
             Classifier(tiny_int8, num_threads=num_threads)
 
     def test_an_unknown_wish_about_the_kernels_is_refused(self, tiny_int8: Path) -> None:
-        with pytest.raises(BackendError, match="'auto', 'on' or 'off', got 'fast'"):
+        with pytest.raises(BackendError, match="auto, on, off, got 'fast'"):
             Classifier(tiny_int8, int8_kernels="fast")  # type: ignore[arg-type]
 
     def test_the_number_of_threads_changes_no_answer(self, tiny_int8: Path) -> None:
@@ -185,6 +188,6 @@ def test_a_model_that_the_backend_refuses_is_an_error_with_its_reason(tiny_model
     for code in model.operatorCodes:
         code.version = 99
     path.write_bytes(flatbuffer_utils.convert_object_to_bytearray(model))
-    with pytest.raises(BackendError, match=r"refuses later\.tflite: .*version.*99") as raised:
+    with pytest.raises(BackendError, match=r"rejects later\.tflite: .*version.*99") as raised:
         Classifier(path, labels=LABELS, contract=tiny_models.contract, activation="softmax")
     assert "\n" not in str(raised.value)

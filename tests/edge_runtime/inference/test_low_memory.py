@@ -1,4 +1,4 @@
-"""Where memory ends, a command ends in a sentence: no traceback, no crash, no hanging."""
+"""Out of memory, a command ends with one sentence: no traceback, no crash, no hang."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MIB = 1 << 20
 
 
 def run_within(mebibytes: int, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """A command in so much address space."""
+    """Run a command with limited address space."""
     return subprocess.run(
         [sys.executable, "-m", "edge_runtime", *map(str, arguments)],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (mebibytes * MIB, mebibytes * MIB)),
@@ -27,7 +27,7 @@ def run_within(mebibytes: int, *arguments: object) -> subprocess.CompletedProces
     )
 
 
-# On the way: Python's own threads, numpy, OpenCV, the interpreter, the model, the capture thread.
+# What may fail in turn: Python's threads, NumPy, OpenCV, the interpreter, the model, the capture thread.
 @pytest.mark.slow
 @pytest.mark.parametrize("mebibytes", [30, 60, 100, 140, 180, 220, 260, 280, 300, 310, 320, 330, 1500])
 def test_a_command_says_so_in_one_sentence(tiny_int8: Path, mebibytes: int) -> None:
@@ -65,7 +65,7 @@ class TestIsOutOfMemory:
 
     def test_opencv_says_it_in_its_own_words(self) -> None:
         with pytest.raises(cv2.error) as raised:
-            # A picture of this size would take 8 TiB.
+            # A picture of this size would need 8 TiB.
             cv2.copyMakeBorder(cv2.UMat(1, 1, cv2.CV_8UC1).get(), 0, 1 << 22, 0, 1 << 21, cv2.BORDER_CONSTANT)
         assert is_out_of_memory(raised.value)
 

@@ -20,14 +20,14 @@ if platform.machine() not in ("x86_64", "aarch64"):
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, in which no self-test is remembered."""
+    """An empty cache without a remembered self-test."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "edge_runtime"
 
 
 @pytest.fixture
 def no_child(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever wants to start Python fails."""
+    """Starting a child process fails the test."""
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
 
 
@@ -74,8 +74,8 @@ class TestSelfTest:
 
     def test_a_wrong_answer_is_a_reason(self, monkeypatch: pytest.MonkeyPatch) -> None:
         assert xnnpack.self_test() == ""
-        monkeypatch.setattr(xnnpack, "_SELF_TEST_ANSWER", (-24, 76, -28, -52))
-        assert "expected about [-24, 76, -28, -52] and got" in xnnpack.self_test()
+        monkeypatch.setattr(xnnpack, "_SELF_TEST_RESULT", (-24, 76, -28, -52))
+        assert "instead of about [-24, 76, -28, -52]" in xnnpack.self_test()
 
     @pytest.mark.parametrize("content", ["", "{", "[]", "{}", "null", "\x00\x01"])
     def test_a_damaged_record_is_made_anew(self, cache: Path, content: str) -> None:
@@ -100,7 +100,7 @@ class TestSelfTest:
 
     def test_a_user_without_a_home_only_loses_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def no_home() -> Path:
-            raise RuntimeError("Could not determine home directory.")  # what pathlib says of such a user
+            raise RuntimeError("Could not determine home directory.")  # pathlib's message for such a user
 
         monkeypatch.delenv("XDG_CACHE_HOME")
         monkeypatch.setattr(Path, "home", no_home)
@@ -117,11 +117,11 @@ class TestOtherWheels:
         self, cache: Path, no_child: None, tiny_int8: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(tflite_runtime, "__version__", "2.15.0")
-        assert xnnpack.unavailable_reason() == "known for tflite-runtime 2.14.0 only, this is 2.15.0"
+        assert xnnpack.unavailable_reason() == "they need tflite-runtime 2.14.0, and 2.15.0 is installed"
         with Classifier(tiny_int8, backend="tflite_runtime") as classifier:
             assert classifier.backend.int8_kernels == "off"
-            assert "this is 2.15.0" in classifier.backend.int8_kernels_reason
-        with pytest.raises(BackendError, match=r"can't be switched on: known for .* Use int8_kernels='auto'"):
+            assert "2.15.0 is installed" in classifier.backend.int8_kernels_reason
+        with pytest.raises(BackendError, match=r"are not available: they need .* Set int8_kernels to 'auto'"):
             Classifier(tiny_int8, backend="tflite_runtime", int8_kernels="on")
 
     def test_a_wheel_without_the_symbols_is_left_alone(
@@ -132,7 +132,7 @@ class TestOtherWheels:
 
     def test_default_options_of_another_layout_are_left_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
         class Later(ctypes.Structure):
-            # As if a field had been put in front: what we take for the flags isn't zero.
+            # As if a field had been inserted: what is read as the flags is not zero.
             _fields_ = xnnpack._Options._fields_
 
         def later() -> Later:
@@ -146,7 +146,7 @@ class TestOtherWheels:
 
 
 def test_delegates_come_and_go_without_a_trace(tiny_int8: Path) -> None:
-    # In a process of its own: what it would leave behind is a crash, or memory.
+    # In a separate process, since a fault would crash it or leak memory.
     code = f"""
 import resource
 from edge_runtime.inference.classifier import Classifier
@@ -164,4 +164,4 @@ for _ in range(25):
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert int(done.stdout) < 2048  # KiB; each delegate holds some 50
+    assert int(done.stdout) < 2048  # KiB; each delegate takes about 50

@@ -1,4 +1,4 @@
-"""A camera may do what it likes: what is delivered is new, whole, of this connection; and all of it is counted."""
+"""Whatever a camera does, delivered frames are new, intact and of this connection, and all frames are counted."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DEADLINE_S = 20.0
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorter delays between attempts, so that the tests needn't wait."""
+    """Short delays between attempts, to keep the tests fast."""
     monkeypatch.setattr(capture, "FIRST_DELAY_S", 0.002)
     monkeypatch.setattr(capture, "LONGEST_DELAY_S", 0.02)
 
@@ -41,7 +41,7 @@ def grey(level: int) -> np.ndarray:
 
 
 class Camera(Source):
-    """Plays one script after the other, one each time it is opened.
+    """A camera that plays one script per opening.
 
     A step is a frame's pixels, an error, an event to wait for, or "end"; "away" as a script: it can't be opened. At
     the end of a script it is silent.
@@ -93,7 +93,7 @@ def levels(thread: CaptureThread) -> list[int]:
 
 
 def steps(*frames: np.ndarray) -> tuple[list[Any], list[threading.Event]]:
-    """A script that waits after each frame until its event is set."""
+    """Script that waits after each frame until its event is set."""
     events = [threading.Event() for _ in frames]
     return [step for pair in zip(frames, events, strict=True) for step in pair], events
 
@@ -102,10 +102,10 @@ class TestRules:
     @pytest.mark.parametrize(
         ("values", "message"),
         [
-            ({"stall_timeout_s": 0}, "Expected stall_timeout_s above 0, got 0"),
-            ({"freeze_timeout_s": -1.0}, "Expected freeze_timeout_s above 0, got -1"),
-            ({"stall_timeout_s": float("nan")}, "Expected stall_timeout_s above 0, got nan"),
-            ({"retries": -1}, "Expected retries of at least 0, or None for ever, got -1"),
+            ({"stall_timeout_s": 0}, "stall_timeout_s must be greater than 0, got 0"),
+            ({"freeze_timeout_s": -1.0}, "freeze_timeout_s must be greater than 0, got -1"),
+            ({"stall_timeout_s": float("nan")}, "stall_timeout_s must be greater than 0, got nan"),
+            ({"retries": -1}, "retries must be at least 0, got -1"),
         ],
     )
     def test_are_checked(self, values: dict[str, Any], message: str) -> None:
@@ -116,7 +116,7 @@ class TestRules:
 class TestRepeats:
     def test_the_same_picture_again_is_no_new_frame(self) -> None:
         odd = grey(5)
-        odd[7, 3, 1] += 1  # in one byte, in a row that isn't among those that are compared first
+        odd[7, 3, 1] += 1  # one byte, in a row that is not among those compared first
         script, events = steps(grey(5), grey(5), grey(5), odd)
         with capturing(Camera([*script, "end"])) as thread:
             delivered = []
@@ -124,7 +124,7 @@ class TestRepeats:
                 wait_until(lambda: thread.counters(classified=0, skipped=0).captured > len(delivered))
                 delivered.append(None)
                 event.set()
-            # The first may have been replaced by the odd one: nobody took it.
+            # The first may have been replaced by the odd one before it was taken.
             last = list(iter(thread.take, None))[-1]
             counters = thread.counters(classified=1, skipped=0)
         assert np.array_equal(last.pixels, odd)
@@ -158,7 +158,7 @@ class TestRepeats:
                 time.sleep(0.002)
                 return super().read()
 
-        # What it shows when it was reopened is still the same picture, so it isn't new.
+        # After reopening it still shows the same picture, which is not new.
         camera = Frozen([frozen] * 10_000, [frozen, frozen, grey(6), "end"])
         with capturing(camera, freeze_timeout_s=0.1) as thread:
             assert levels(thread) == [5, 6]
@@ -194,7 +194,7 @@ class TestMalformed:
             assert levels(thread) == [1]
             counters = thread.counters(classified=1, skipped=0)
         assert (counters.captured, counters.malformed) == (1 + len(self.BAD), len(self.BAD))
-        assert caplog.text.count("uint8 (0, 4, 3); such are left out") == 1
+        assert caplog.text.count("uint8 (0, 4, 3), not uint8 (H, W, 3)") == 1
 
     @pytest.mark.usefixtures("patient")
     def test_it_is_no_sign_of_life(self, caplog: pytest.LogCaptureFixture) -> None:
@@ -218,7 +218,7 @@ class TestMalformed:
 
 
 class TestStale:
-    """A frame from before the camera broke isn't delivered when it is back."""
+    """A frame from before the camera broke is not delivered after it is back."""
 
     @pytest.mark.usefixtures("patient")
     def test_what_waits_when_the_camera_is_unplugged_is_dropped(self) -> None:
@@ -233,7 +233,7 @@ class TestStale:
     def test_what_waits_when_nothing_followed_is_dropped(self) -> None:
         with capturing(Camera([grey(1)], [grey(2), "end"]), stall_timeout_s=0.1) as thread:
             wait_until(lambda: thread.counters(classified=0, skipped=0).captured == 1)
-            time.sleep(0.2)  # the caller is busy for longer than the camera may be silent
+            time.sleep(0.2)  # the caller is busy for longer than the stall timeout
             assert levels(thread) == [2]
             assert thread.counters(classified=1, skipped=0).dropped == 1
 
@@ -293,7 +293,7 @@ class TestRetries:
 
 
 class HangingCamera(Camera):
-    """Holds a file open, as a device is held, until `read` returns; and that hangs, also when it is closed."""
+    """Holds a file open, like a device, until `read` returns, which hangs even after `close`."""
 
     let_go: threading.Event
 
@@ -310,7 +310,7 @@ class HangingCamera(Camera):
 
 @pytest.fixture
 def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[HangingCamera]:
-    """A camera whose driver lets go at the end of the test; then all of its threads and files must go too."""
+    """A camera whose driver returns at the end of the test; then its threads and files must be gone."""
     monkeypatch.setattr(capture, "STOP_POLL_S", 0.005)
     monkeypatch.setattr(HangingCamera, "let_go", threading.Event(), raising=False)
     before = Holdings.now()
@@ -336,7 +336,7 @@ class TestHangingDriver:
     def test_it_is_an_error_where_retries_are_limited(self, hanging: HangingCamera) -> None:
         with (
             capturing(hanging, stall_timeout_s=0.02, retries=50) as thread,
-            pytest.raises(SourceError, match="4 reads"),
+            pytest.raises(SourceError, match="4 earlier reads"),
         ):
             thread.take()
 
@@ -373,8 +373,8 @@ class TestGrowth:
             )
         assert run.reconnects == 400
         early, late = held[min(key for key in held if key >= 100)], held[400]
-        # The camera may just be on its way out or in when a look is taken. Each of 300 that stays would be seen.
+        # The camera may be opening or closing during a check; a leak at each of 300 reconnects would show.
         assert abs(late.threads - early.threads) <= 1
         assert abs(late.files - early.files) <= 1
-        # One frame that is kept at each reconnect would be 276 MB.
+        # One frame kept per reconnect would add up to 276 MB.
         assert late.memory_bytes - early.memory_bytes < 16 << 20

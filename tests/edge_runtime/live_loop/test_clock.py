@@ -1,4 +1,4 @@
-"""A clock that is set hours forward or back changes timestamps, and nothing else.
+"""Setting the clock forward or back by hours changes timestamps and nothing else.
 
 Small computers without a battery start in the past, and jump when they hear of the time.
 """
@@ -28,7 +28,7 @@ from tests.support.results import made_result
 
 HOUR_S = 3600.0
 PACKAGE = Path(edge_runtime.__file__).parent
-# Where the time of day is wanted: it is shown or stored, and never subtracted.
+# Uses of the time of day: it is shown or stored, never subtracted.
 WALL_CLOCK = {
     "live_loop/loop.py": "of results and events",
     "sinks/pictures/collector.py": "names of pictures",
@@ -41,7 +41,7 @@ WALL_CLOCK = {
 
 @pytest.fixture
 def jumping(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The time of day is another hour, up to a day before or after, each time somebody looks."""
+    """Each reading of the time of day is off by up to a day, forward or back."""
     rng, true_time = random.Random(0), time.time
     monkeypatch.setattr(time, "time", lambda: true_time() + rng.randint(-24, 24) * HOUR_S)
 
@@ -52,7 +52,7 @@ def test_rates_ages_and_how_long_decisions_lasted_are_of_another_clock(
 ) -> None:
     assert len({round((time.time() - time.monotonic()) / HOUR_S) for _ in range(20)}) > 5
     monkeypatch.setattr(capture, "LONGEST_DELAY_S", 0.1)
-    # Silent once, away once: both are found and mended by a clock that doesn't jump.
+    # Silent once, missing once: both are detected and repaired by a monotonic clock.
     camera = FaultySource(
         SyntheticSource(size=(48, 64), fps=100, pace="realtime"),
         [Fault("stall", 20, 0.4), Fault("disconnect", 40, 0.2), Fault("freeze", 60, 0.4)],
@@ -72,7 +72,7 @@ def test_rates_ages_and_how_long_decisions_lasted_are_of_another_clock(
     events = [event for result in results if result.decision for event in result.decision.events]
     assert events
     assert all(0 <= event.lasted_s <= took_s for event in events)
-    # The time of day itself is the clock's, whatever it says.
+    # Timestamps are the clock's, right or wrong.
     times = [result.time for result in results]
     assert max(times) - min(times) > HOUR_S
 
@@ -84,14 +84,14 @@ def test_saved_frames_keep_their_interval_and_quota(tmp_path: Path, step_s: floa
     quota_mib = 5.5 * size / (1 << 20)
     rules = SaveRules(score_below=1.0, interval_s=1.0)
     with SavedFrames(tmp_path, rules, format="png", quota_mib=quota_mib, min_free_mib=0) as sink:
-        for number in range(40):  # two a second; the clock is set an hour on or back with each
+        for number in range(40):  # two per second; the clock jumps by an hour with each
             result = made_result(index=number, at=number / 2, pixels=pixels)
             object.__setattr__(result, "time", 1_700_000_000 + number * step_s)
             sink.write(result)
     there = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.png")}
     named = [json.loads(line) for line in (tmp_path / "index.jsonl").read_text().splitlines()]
     times = [entry["time"] for entry in named if entry["file"] in there]
-    # The newest are kept, by the order in which they came and not by what the clock said.
+    # The newest are kept, by order of arrival and not by timestamp.
     assert 3 <= len(there) <= 5
     assert times == [1_700_000_000 + number * step_s for number in range(40 - 2 * len(there), 40, 2)]
 

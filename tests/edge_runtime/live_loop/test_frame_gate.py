@@ -1,4 +1,4 @@
-"""The gate leaves out frames by count, by time, and while nothing moves."""
+"""The frame gate skips frames by count, by time, and while nothing moves."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GREY = np.full((48, 64, 3), 90, np.uint8)
 
 
 def wanted(frames: list[Frame], **rules: Any) -> list[int]:
-    """Indices of the frames that are to be classified."""
+    """Indices of the frames that the gate selects."""
     gate = FrameGate(GateRules(**rules))
     return [frame.index for frame in frames if gate.wants(frame)]
 
@@ -87,5 +87,5 @@ class TestIdle:
     "rules", [{"every": 0}, {"max_fps": 0}, {"idle_after_s": -1}, {"idle_interval_s": float("inf")}, {"idle_change": 0}]
 )
 def test_rules_that_make_no_sense_are_refused(rules: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=f"Expected {next(iter(rules))}"):
+    with pytest.raises(ValueError, match=f"{next(iter(rules))} must be"):
         GateRules(**rules)

@@ -1,4 +1,4 @@
-"""A model that is replaced while it runs takes over between two frames, or is refused; it is never half read."""
+"""A replaced model file takes over between two frames, or is rejected; it is never read in part."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def model(tiny_int8: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def renamed(tiny_models: TinyModels, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The float network, with other names for its classes."""
+    """The float model with other class names."""
     from trainer.export.model_file import export_model
 
     path = tmp_path_factory.mktemp("renamed") / "renamed.tflite"
@@ -47,7 +47,7 @@ def renamed(tiny_models: TinyModels, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def replace(path: Path, by: Path) -> None:
-    """As one does: beside, then renamed."""
+    """Replace the file as recommended: copy next to it, then rename."""
     part = path.with_suffix(".part")
     shutil.copy(by, part)
     part.replace(path)
@@ -58,7 +58,7 @@ class TestWatch:
         with Classifier(model) as classifier, ModelWatch(classifier, interval_s=SOON_S) as watch:
             replace(model, renamed)
             wait_until(lambda: watch._fresh is not None)
-            assert classifier.labels == LABELS  # nothing changes by itself
+            assert classifier.labels == LABELS  # nothing changes before `update`
             assert watch.update()
             assert not watch.update()
             assert classifier.labels == OTHERS
@@ -93,7 +93,7 @@ class TestWatch:
             model.write_bytes(renamed.read_bytes()[:3000])
             wait_until(lambda: "is truncated or damaged" in caplog.text)
             time.sleep(10 * SOON_S)
-            assert caplog.text.count("goes on") == 1
+            assert caplog.text.count("keeps running") == 1
             assert (classifier.scores(RED) == answer).all()
             model.unlink()
             time.sleep(5 * SOON_S)
@@ -139,7 +139,7 @@ class TestWatch:
             ModelWatch(classifier, at_once=True, interval_s=SOON_S),
         ):
             replace(model, renamed)
-            wait_until(lambda: "goes on" in caplog.text)
+            wait_until(lambda: "keeps running" in caplog.text)
             time.sleep(5 * SOON_S)
             assert classifier.labels == LABELS
             sign_model(model, private)
@@ -201,7 +201,7 @@ class TestLive:
                     break
                 assert len(labels) < 3000
             assert set(labels) == {LABELS, OTHERS}
-            # Decisions are of the new classes, too.
+            # Decisions use the new classes, too.
             for _, result in zip(range(300), results, strict=False):
                 assert result.decision is not None
                 assert result.decision.label in (None, *OTHERS)
@@ -216,11 +216,11 @@ class TestLive:
             next(results)
             replace(model, renamed)
             for _ in results:
-                if "goes on" in caplog.text:
+                if "keeps running" in caplog.text:
                     break
             results.close()
             assert classifier.labels == LABELS
-        assert "Expected classes of the model (x, y, z) to allow or deny, got red." in caplog.text
+        assert "The model has no class red to allow or deny. Its classes: x, y, z." in caplog.text
 
 
 class TestInPlace:
@@ -230,7 +230,7 @@ class TestInPlace:
             answer = classifier.scores(RED)
             model.write_bytes(bytes(model.stat().st_size))
             assert (classifier.scores(RED) == answer).all()
-            os.truncate(model, 0)  # a mapping of it would end the process here
+            os.truncate(model, 0)  # would crash the process here if the file were memory-mapped
             assert (classifier.scores(RED) == answer).all()
 
 

@@ -46,13 +46,13 @@ def _no_thread_is_left_behind() -> Iterator[None]:
 
 
 class Device(Source):
-    """A camera that delivers some frames and then fails or falls silent, until it is reopened."""
+    """A camera that delivers some frames, then fails or stalls until it is reopened."""
 
     live = True
-    levels = count()  # no two pictures are the same
+    levels = count()  # no two pictures are equal
 
     def __init__(self, scripts: list[list[str]]) -> None:
-        """``scripts``: for each time that it is opened, what `read` does: "frame", "fail", "hang", "end", "crash"."""
+        """``scripts``: per opening, what each `read` does: "frame", "fail", "hang", "end" or "crash"."""
         self.scripts = scripts
         self.script = iter(scripts.pop(0))
         self.closed = threading.Event()
@@ -90,7 +90,7 @@ class Device(Source):
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorter delays between attempts, so that the tests needn't wait."""
+    """Short delays between attempts, to keep the tests fast."""
     monkeypatch.setattr(capture, "FIRST_DELAY_S", 0.02)
     monkeypatch.setattr(capture, "LONGEST_DELAY_S", 0.05)
 
@@ -146,7 +146,7 @@ class TestPace:
         assert indices == sorted(set(indices))
         assert indices[-1] == 59
         assert result.counters.dropped == 60 - len(indices)
-        # Never older than the period of the camera, however slow the reader: no queue. (Median: the machine is shared.)
+        # Never older than the camera's period, however slow the reader: no queue. Median, as the machine is shared.
         assert sorted(ages)[len(ages) // 2] < 25
 
     def test_fps_is_the_rate_of_results(self, classifier: Classifier) -> None:
@@ -192,7 +192,7 @@ class TestStopping:
     def test_closing_while_the_capture_thread_waits_for_us(self, classifier: Classifier) -> None:
         results = live(classifier, SyntheticSource())
         next(results)
-        time.sleep(0.05)  # the next frame waits, and the thread with one more
+        time.sleep(0.05)  # now one frame waits in the mailbox, and one in the thread
         results.close()
 
     def test_an_error_of_the_classifier_closes_the_source(self, classifier: Classifier) -> None:
@@ -208,11 +208,11 @@ class TestReopening:
         source = Device([["frame", "frame", "fail"], ["missing"], ["missing"], ["frame", "end"]])
         with caplog.at_level(logging.WARNING):
             results = list(live(classifier, source))
-        # Of the first two, what still waits when the cable is pulled is stale; none is invented while it is away.
+        # Of the first two, one that still waits when the cable is pulled is stale; no frame is made up meanwhile.
         assert 1 <= len(results) <= 3
         assert results[-1].counters.captured == 3 == len(results) + results[-1].counters.dropped
         assert results[-1].counters.reconnects == 1
-        assert caplog.text.count("There is no camera. Trying again, ") == 2
+        assert caplog.text.count("There is no camera. Trying again (") == 2
         assert "Reopened: a scripted camera" in caplog.text
         assert source.closed.is_set()
         assert source.reopened is not None
@@ -258,10 +258,10 @@ class TestReopening:
             reopen = Source.reopen
 
         source = Simple([["frame"]])
-        with pytest.raises(SourceError, match="got Simple: define reopen"):
+        with pytest.raises(SourceError, match="Simple cannot be reopened"):
             next(live(classifier, source))
         assert source.closed.is_set()
-        with pytest.raises(CameraError, match="cable"):  # who never reopens needs none
+        with pytest.raises(CameraError, match="cable"):  # without retries, reopen is not needed
             list(live(classifier, Simple([["frame", "fail"]]), capture=CaptureRules(retries=0)))
 
     @pytest.mark.usefixtures("patient")
@@ -274,7 +274,7 @@ class TestReopening:
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A second of each colour, at 20 frames a second."""
+    """One second of each color at 20 frames per second."""
     path = tmp_path_factory.mktemp("clip") / "clip.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 20.0, (64, 48))
     for label in ("green", "red", "blue"):
@@ -285,7 +285,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class TestDeciding:
-    """On the colours of a clip: the network tells blue, green and red apart."""
+    """Decisions on a clip of plain colors, which the network tells apart."""
 
     def test_events_come_once_for_each_colour_however_fast_the_clip_is_played(
         self, classifier: Classifier, clip: Path
@@ -297,7 +297,7 @@ class TestDeciding:
         entered = [event for decision in decisions for event in decision.events if event.kind == "entered"]
         assert [event.label for event in entered] == ["green", "red", "blue"]
         left = [event for decision in decisions for event in decision.events if event.kind == "left"]
-        # In the clip's time, not in the time that it took.
+        # Measured in the clip's time, not in processing time.
         assert [event.lasted_s for event in left] == pytest.approx([1.0, 1.0], abs=0.5)
 
     def test_without_rules_there_is_no_decision(self, classifier: Classifier, clip: Path) -> None:
@@ -309,7 +309,7 @@ class TestDeciding:
         self, classifier: Classifier
     ) -> None:
         source = Device([["frame"] * 5])
-        with pytest.raises(RulesError, match="got violet"):
+        with pytest.raises(RulesError, match="no class violet"):
             next(live(classifier, source, decision=DecisionRules(deny=("violet",))))
         assert source.index == 0
 
@@ -369,5 +369,5 @@ def test_a_region_is_a_view_of_at_least_one_pixel_inside_of_the_frame(
 
 @pytest.mark.parametrize("values", [(0.5, 0, 0.6, 1), (-0.1, 0, 0.5, 0.5), (0, 0, 0, 1), (0, float("nan"), 1, 1)])
 def test_a_region_outside_of_the_frame_is_refused(values: tuple[float, float, float, float]) -> None:
-    with pytest.raises(RulesError, match="Expected a region inside of the frame"):
+    with pytest.raises(RulesError, match="is not inside the frame"):
         Region(*values)

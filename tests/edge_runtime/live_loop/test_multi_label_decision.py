@@ -48,7 +48,7 @@ def test_classes_can_be_left_out() -> None:
     ("rules", "message"),
     [
         (DecisionRules(margin=0.1), "a margin of 0.1"),
-        (DecisionRules(smoothing="majority"), "by majority"),
+        (DecisionRules(smoothing="majority"), "majority smoothing"),
         (DecisionRules(allow=("cow",)), "cow"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What a process can't do any more, tried in one."""
+"""A confined process cannot do what its model does not need."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def confined(code: str, folder: Path) -> str:
-    """What some code prints in a process that has given up its rights, or the error that ended it."""
+    """Run code in a confined process; return its output, or the error that ended it."""
     start = (
         "import errno, os, socket, subprocess, threading\n"
         "from edge_runtime.inference.isolation.confinement import confine\n"
@@ -72,5 +72,6 @@ def test_what_a_network_needs_still_works(tmp_path: Path) -> None:
 
 
 def test_says_what_holds(tmp_path: Path) -> None:
-    expected = "writes nothing into files, takes at most 256 MiB more, starts no processes and opens no connections"
-    assert confined("print(held)", tmp_path) == expected
+    assert confined("print(held)", tmp_path) == (
+        "cannot write files, is limited to 256 MiB of additional memory, cannot start processes or open connections"
+    )

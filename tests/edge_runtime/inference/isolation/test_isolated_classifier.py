@@ -1,4 +1,4 @@
-"""A model in a process of its own: the same answers, and what becomes of that process is an error in one sentence."""
+"""An isolated model gives the same predictions, and each failure of its process is a one-sentence error."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def isolated(tiny_int8: Path) -> Iterator[Classifier]:
 
 @pytest.fixture
 def impatient(tiny_int8: Path) -> Iterator[Classifier]:
-    """Opened with much patience all the same, since other programs may be busy."""
+    """A classifier with a short limit per inference, but a long one to load, since the machine may be busy."""
     with Classifier(tiny_int8, isolation=IsolationLimits(invoke_s=2)) as classifier:
         yield classifier
 
@@ -108,8 +108,7 @@ class TestAnswers:
 
     def test_say_that_they_come_from_another_process(self, isolated: Classifier) -> None:
         assert any(
-            note.startswith("isolated: the model's process writes nothing into files")
-            for note in isolated.backend.notes
+            note.startswith("isolated: the model's process cannot write files") for note in isolated.backend.notes
         )
 
     def test_a_bad_frame_is_an_error_as_ever_and_the_next_is_answered(self, isolated: Classifier) -> None:
@@ -122,7 +121,7 @@ class TestAProcessThatFails:
     @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL, signal.SIGBUS])
     def test_while_it_answers_is_told(self, isolated: Classifier, number: signal.Signals) -> None:
         process = process_of(isolated)
-        os.kill(process, signal.SIGSTOP)  # so that it is surely at work when it is ended
+        os.kill(process, signal.SIGSTOP)  # so that it is certainly busy when it is ended
 
         def end() -> None:
             time.sleep(0.2)
@@ -135,10 +134,10 @@ class TestAProcessThatFails:
             isolated.classify(FRAMES[0])
         ending.join()
         assert str(told.value) == (
-            f"The isolated process of tiny_int8.tflite didn't answer: it was ended by {number.name}, so the model "
-            "crashed the interpreter, or needed more than 512 MiB."
+            f"The isolated process of tiny_int8.tflite didn't run the model: it was ended by {number.name} "
+            "because the model crashed the interpreter or needs more than 512 MiB."
         )
-        with pytest.raises(BackendError, match=number.name):  # it stays so
+        with pytest.raises(BackendError, match=number.name):  # the error persists
             isolated.classify(FRAMES[0])
 
     def test_between_two_frames_is_told(self, isolated: Classifier) -> None:
@@ -154,7 +153,9 @@ class TestAProcessThatFails:
         with pytest.raises(BackendError) as told:
             impatient.classify(FRAMES[0])
         assert 2 <= time.monotonic() - started < 20
-        assert str(told.value) == ("The isolated process of tiny_int8.tflite didn't answer within 2 s and was ended.")
+        assert str(told.value) == (
+            "The isolated process of tiny_int8.tflite didn't run the model within 2 s and was ended."
+        )
         assert not Path(f"/proc/{process}").exists()
 
     def test_by_loading_for_ever_is_told(self, tiny_int8: Path) -> None:
@@ -169,7 +170,7 @@ class TestAProcessThatFails:
     def test_is_given_no_time_by_an_interrupt(self, isolated: Classifier) -> None:
         os.kill(process_of(isolated), signal.SIGSTOP)
         me = threading.get_ident()
-        # A program that was started in the background is deaf to it.
+        # A program started in the background ignores the signal.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             threading.Timer(0.2, signal.pthread_kill, (me, signal.SIGINT)).start()
@@ -177,18 +178,18 @@ class TestAProcessThatFails:
                 isolated.classify(FRAMES[0])
         finally:
             signal.signal(signal.SIGINT, before)
-        with pytest.raises(BackendError, match="Open the model again"):  # the answer under way is nobody's
+        with pytest.raises(BackendError, match="Open the model again"):  # the pending reply belongs to no call
             isolated.classify(FRAMES[0])
 
     def test_by_a_backend_that_is_not_there_is_told(self, tiny_int8: Path) -> None:
-        with pytest.raises(BackendError, match="Expected backend to be one of"):
+        with pytest.raises(BackendError, match="backend must be one of"):
             Classifier(tiny_int8, isolation=LIMITS, backend="none")
-        with pytest.raises(BackendError, match="Expected num_threads"):
+        with pytest.raises(BackendError, match="num_threads must be"):
             Classifier(tiny_int8, isolation=LIMITS, num_threads=0)
 
     def test_by_starting_is_told(self, tiny_int8: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "executable", "/nowhere/python")
-        with pytest.raises(BackendError, match="Expected to start a process for the model, got"):
+        with pytest.raises(BackendError, match="Cannot start a process for the model: "):
             Classifier(tiny_int8, isolation=LIMITS)
         monkeypatch.setattr(sys, "executable", "/bin/false")
         with pytest.raises(BackendError, match="didn't load the model: it ended with exit status 1"):
@@ -204,13 +205,13 @@ class TestAProcessThatFails:
     def test_by_saying_what_is_no_answer_is_told(self, isolated: Classifier, reply: bytes) -> None:
         with taken_over(isolated) as channel:
             threading.Thread(target=lambda: (channel.receive(), channel.send(reply))).start()
-            with pytest.raises(BackendError, match="gave an answer that is none, and was ended"):
+            with pytest.raises(BackendError, match="sent an invalid reply and was ended"):
                 isolated.classify(FRAMES[0])
 
     def test_by_saying_too_much_is_told(self, isolated: Classifier) -> None:
         with taken_over(isolated) as channel:
             threading.Thread(target=lambda: (channel.receive(), channel._socket.sendall(b"\xff\xff\xff\xff"))).start()
-            with pytest.raises(BackendError, match="didn't answer: it hung up"):
+            with pytest.raises(BackendError, match="didn't run the model: it closed the connection"):
                 isolated.classify(FRAMES[0])
 
     def test_by_dribbling_is_told_in_time(self, impatient: Classifier) -> None:
@@ -219,7 +220,7 @@ class TestAProcessThatFails:
             def dribble() -> None:
                 channel.receive()
                 channel._socket.sendall(b"\xff\xff\0\0")
-                with suppress(OSError):  # until it is hung up
+                with suppress(OSError):  # until the connection is closed
                     while True:
                         channel._socket.sendall(b" ")
                         time.sleep(0.05)
@@ -234,12 +235,12 @@ class TestAProcessThatFails:
         with taken_over(isolated) as channel:
             reply = json.dumps({"error": "bad\n\x1b[2Jthing."}).encode()
             threading.Thread(target=lambda: (channel.receive(), channel.send(reply))).start()
-            with pytest.raises(BackendError, match=r"didn't answer: bad  \[2Jthing\.$"):
+            with pytest.raises(BackendError, match=r"didn't run the model: bad  \[2Jthing\.$"):
                 isolated.classify(FRAMES[0])
 
 
 class taken_over:  # noqa: N801
-    """Puts a socket of ours where the process's was."""
+    """Replace the connection to the process by a socket of the test."""
 
     def __init__(self, classifier: Classifier) -> None:
         interpreter = classifier._interpreter
@@ -341,7 +342,7 @@ class TestOtherWays:
 
     @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), "1"])
     def test_limits_are_numbers_above_0(self, value: Any) -> None:
-        with pytest.raises(BackendError, match="Expected load_s of the isolation to be a number above 0"):
+        with pytest.raises(BackendError, match="load_s must be a number greater than 0"):
             IsolationLimits(load_s=value)
 
     def test_commands_take_it(self, tiny_int8: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from statistics import mean
 from typing import TYPE_CHECKING, Any
@@ -54,10 +55,11 @@ def _measured(way: str, seed: int, quick: bool) -> dict[str, Any]:
 
 
 def _train(way: str, seed: int, quick: bool) -> dict[str, Any]:
-    from trainer.training.finetune import finetune
+    from trainer.training.finetune import FitSettings, finetune
     from trainer.training.head import train_head
     from trainer.training.loop.scores import network_accuracy
     from trainer.training.networks.contract import input_contract, training_contract
+    from trainer.types import TrainingSet
 
     recipe = _recipe(way, seed)
     if quick:
@@ -68,9 +70,10 @@ def _train(way: str, seed: int, quick: bool) -> dict[str, Any]:
     few, val, test = chosen(pixels["train"], share), pixels["val"], pixels["test"]
     _, larger = shared_pixels(_DATA, recipe, training_contract(recipe, len(few)))
     network = new_network(recipe, len(labels))
-    train_head(network, few, val, recipe.head, contract=contract, seed=seed)
-    few = chosen(larger["train"], share)
-    finetune(network, few, val, recipe.finetune, recipe.augment, contract=contract, seed=seed, stage=way)
+    data = TrainingSet(few, val, contract)
+    train_head(network, data, recipe.head, seed=seed)
+    data = replace(data, train=chosen(larger["train"], share))
+    finetune(network, data, FitSettings(recipe.finetune, recipe.augment, seed, stage=way))
     measured = {"test": network_accuracy(network, test, contract), "val": network_accuracy(network, val, contract)}
     return {**measured, "photos": len(few), "count": len(test)}
 

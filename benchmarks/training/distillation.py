@@ -65,10 +65,11 @@ def _answers(teacher: Path, way: str, seed: int, quick: bool) -> dict[str, Any]:
     from trainer.runs.artifacts import read_dataset, read_latest, read_pixels
     from trainer.runs.run import Run, load_run
     from trainer.training.distillation import Teacher
-    from trainer.training.finetune import finetune
+    from trainer.training.finetune import FitSettings, finetune
     from trainer.training.head import train_head
     from trainer.training.loop.scores import network_accuracy
     from trainer.training.networks.contract import input_contract
+    from trainer.types import TrainingSet
 
     run = load_run(teacher)
     recipe = replace(_recipe(teacher), seed=seed)
@@ -79,18 +80,10 @@ def _answers(teacher: Path, way: str, seed: int, quick: bool) -> dict[str, Any]:
     network, theirs = read_latest(run), input_contract(run.recipe)
     guide = Teacher(network, recipe.distill, contract=theirs, pixels=read_pixels(run, dataset, "train"))
     student = new_network(recipe, len(dataset.labels))
-    train_head(student, train, val, recipe.head, contract=contract, seed=seed)
-    finetune(
-        student,
-        train,
-        val,
-        config,
-        recipe.augment,
-        contract=contract,
-        seed=seed,
-        teacher=guide if way == "distilled" else None,
-        stage=way,
-    )
+    data = TrainingSet(train, val, contract)
+    train_head(student, data, recipe.head, seed=seed)
+    by = guide if way == "distilled" else None
+    finetune(student, data, FitSettings(config, recipe.augment, seed, teacher=by, stage=way))
     return {
         "student": network_accuracy(student, test, contract),
         "student_val": network_accuracy(student, val, contract),

@@ -28,6 +28,7 @@ def measure(quick: bool) -> list[Figure]:
     from trainer.config import HeadConfig
     from trainer.training.head import feature_extractor, train_head
     from trainer.training.networks.backbones import get_backbone
+    from trainer.types import TrainingSet
 
     backbone = get_backbone(_BACKBONE)
     contract = InputContract(backbone.input_size, backbone.input_size, mean=backbone.mean, std=backbone.std)
@@ -42,7 +43,7 @@ def measure(quick: bool) -> list[Figure]:
     config = HeadConfig(epochs=epochs, batch_size=_BATCH_SIZE, patience=epochs)
 
     def on_features() -> float:
-        curve = train_head(model, train, val, config, contract=contract, seed=0, progress=False)
+        curve = train_head(model, TrainingSet(train, val, contract), config, seed=0, progress=False)
         return median(epoch.seconds for epoch in curve[1:])  # the first one compiles
 
     usual = _usual_recipe(backbone, train, val)

@@ -54,10 +54,11 @@ def measure(quick: bool) -> list[Figure]:
 def _train(way: str, seed: int, quick: bool) -> dict[str, Any]:
     """Test accuracy, 0–1, the epochs that it took, and the number of test photos."""
     from trainer.config.recipe_file import read_recipe
-    from trainer.training.finetune import finetune
+    from trainer.training.finetune import FitSettings, finetune
     from trainer.training.head import train_head
     from trainer.training.loop.scores import network_accuracy
     from trainer.training.networks.contract import input_contract, training_contract
+    from trainer.types import TrainingSet
 
     short = ("head.epochs=1", "finetune.epochs=1") if quick else ()
     recipe = read_recipe("default", [f"seed={seed}", *_SETTINGS[way], *short])
@@ -66,11 +67,11 @@ def _train(way: str, seed: int, quick: bool) -> dict[str, Any]:
     _, to_augment = shared_pixels(_DATA, recipe, training_contract(recipe, _PHOTOS))
     val, test = pixels["val"], pixels["test"]
     network = new_network(recipe, len(labels))
-    common: dict[str, Any] = {"contract": contract, "seed": seed}
     if not from_scratch:
-        train_head(network, _some(pixels["train"], len(labels)), val, recipe.head, **common)
-    some = _some(to_augment["train"], len(labels))
-    curve = finetune(network, some, val, recipe.finetune, recipe.augment, from_scratch=from_scratch, **common)
+        data = TrainingSet(_some(pixels["train"], len(labels)), val, contract)
+        train_head(network, data, recipe.head, seed=seed)
+    data = TrainingSet(_some(to_augment["train"], len(labels)), val, contract)
+    curve = finetune(network, data, FitSettings(recipe.finetune, recipe.augment, seed), from_scratch=from_scratch)
     return {"test": network_accuracy(network, test, contract), "epochs": len(curve), "count": len(test)}
 
 

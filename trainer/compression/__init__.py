@@ -1,5 +1,4 @@
-"""Makes a network smaller or ready for integers: distillation, pruning, clustering, quantization-aware training.
+"""Compression of Keras models: channel pruning, weight sparsity and weight clustering, with what they cost and save.
 
-Each module takes a Keras model and gives a Keras model; `trainer.workflows.train.pipeline` strings them together as
-stages of a run.
+Each of them takes a Keras model and returns one; `trainer.workflows.train.pipeline` runs them as stages of a run.
 """

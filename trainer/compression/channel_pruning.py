@@ -1,7 +1,7 @@
-"""Channel pruning: a network with fewer channels, rebuilt, which is smaller and faster on every device.
+"""Channel pruning: rebuilds a network with fewer channels, which is smaller and faster on every device.
 
-Molchanov et al., "Importance Estimation for Neural Network Pruning", 2019. Channels go in chunks that leave widths in
-multiples of 8, which is what the kernels of Arm and x86 work in.
+Molchanov et al., "Importance Estimation for Neural Network Pruning", 2019. Channels are removed in chunks that leave
+widths in multiples of 8, the unit that INT8 kernels on Arm and x86 process.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
 
 def prune(model: tf_keras.Model, train: Pixels, *, contract: InputContract, config: PruneConfig) -> tf_keras.Model:
-    """Returns a smaller network with the weights of the channels that matter most; it is to be fine-tuned.
+    """Return a smaller network that keeps the most important channels and still has to be fine-tuned.
 
     Args:
-        model: A trained functional model of fixed input size, which gives scores after softmax. It is not changed.
-        train: Training pictures at its input size.
-        contract: Its mean and std.
+        model: Trained functional model of fixed input size that outputs scores after softmax. It is not changed.
+        train: Training pictures at the model's input size.
+        contract: Mean and standard deviation of the model's input.
         config: Share of the multiply-adds to keep, and how channels are ranked.
 
     Raises:
-        CompressionError: The share can't be met, or there is nothing to prune.
+        CompressionError: The share cannot be reached, or the model has no channels to prune.
     """
     check_budget(model, config.keep_macs)
     groups = channel_groups(model)
@@ -46,11 +46,11 @@ def prune(model: tf_keras.Model, train: Pixels, *, contract: InputContract, conf
 
 
 def least_share(model: tf_keras.Model, multiple: int = 8) -> float:
-    """The least share of its multiply-adds that a network can be pruned to; 1 where there is nothing to prune.
+    """Smallest share of its multiply-adds that a network can be pruned to, 0–1; 1 if it has no channels to prune.
 
     Args:
-        model: A functional model of fixed input size; its weights play no part.
-        multiple: Least width of a layer.
+        model: Functional model of fixed input size; its weights do not matter.
+        multiple: Smallest width of a layer, in channels.
     """
     groups = channel_groups(model)
     costs = _costs(model, groups)
@@ -59,49 +59,49 @@ def least_share(model: tf_keras.Model, multiple: int = 8) -> float:
 
 
 def check_budget(model: tf_keras.Model, keep_macs: float, multiple: int = 8) -> None:
-    """Checks, before any training, that a network can be pruned so far.
+    """Check, before any training, that a network can be pruned to a share of its multiply-adds.
 
     Args:
-        model: As for `least_share`.
-        keep_macs: Share of the multiply-adds to keep.
-        multiple: Least width of a layer.
+        model: Model as for `least_share`.
+        keep_macs: Share of the multiply-adds to keep, 0–1.
+        multiple: Smallest width of a layer, in channels.
 
     Raises:
-        CompressionError: It can't; the message says what the least is, or that there is nothing to prune.
+        CompressionError: The share is too small for this network, or it has no channels to prune.
     """
     least = least_share(model, multiple)
     if least == 1.0:
         raise CompressionError(
-            f"Expected convolutions whose channels can be taken out, got none in {model.name}. "
-            "Prune another backbone, or set prune.keep_macs to 1."
+            f"{model.name} has no convolution whose channels can be pruned. "
+            "Use another backbone, or set prune.keep_macs to 1 to turn pruning off."
         )
     if keep_macs < least:
         raise CompressionError(
-            f"Expected prune.keep_macs of at least {math.ceil(least * 1000) / 1000} for {model.name}, got {keep_macs}. "
-            "Keep more, or take a smaller backbone or input size."
+            f"prune.keep_macs is {keep_macs}, but {model.name} needs at least "
+            f"{math.ceil(least * 1000) / 1000}. Raise it, or use a smaller backbone or input size."
         )
 
 
 def plan_widths(
     model: tf_keras.Model, importance: Mapping[str, NDArray[np.float32]], keep_macs: float, multiple: int = 8
 ) -> dict[str, tuple[int, ...]]:
-    """Chooses the channels to keep.
+    """Choose the channels to keep.
 
-    Again and again, the chunk of channels goes that matters least for each multiply-add saved. A chunk is what brings
-    its group down to the next lower multiple of 8, and saves in the layer that makes the channels, in those that read
-    them and in the depthwise ones between, as wide as they all are by then.
+    The chunk of channels with the least importance per multiply-add saved is removed, until enough is saved. A chunk
+    brings its group down to the next lower multiple of 8. It saves multiply-adds in the layer that produces the
+    channels, in those that read them and in the depthwise ones between, at their current widths.
 
     Args:
-        model: A functional model of fixed input size.
-        importance: float32 (width,) of each group, by the producer's name (`channel_importance`).
-        keep_macs: Share of the multiply-adds to keep; the last chunk may take it below.
-        multiple: Widths of the layers that lose channels are multiples of it.
+        model: Functional model of fixed input size.
+        importance: Importance of each channel (`channel_importance`): float32 (width,) by the producer's name.
+        keep_macs: Share of the multiply-adds to keep, 0–1; the last chunk may go below it.
+        multiple: Divisor of the widths of all layers that lose channels.
 
     Returns:
-        Indices of the channels to keep, ascending, of each group, by the producer's name.
+        Ascending indices of the channels to keep in each group, by the producer's name.
 
     Raises:
-        CompressionError: The share can't be met, or there is nothing to prune.
+        CompressionError: The share cannot be reached, or the model has no channels to prune.
     """
     check_budget(model, keep_macs, multiple)
     groups = channel_groups(model)
@@ -115,12 +115,12 @@ def plan_widths(
         return _macs(costs_of[name], widths) - _macs(costs_of[name], {**widths, name: smaller})
 
     def price(name: str, smaller: int) -> float:
-        """Importance lost for each multiply-add saved."""
+        """Importance lost per multiply-add saved."""
         gone, going = full[name] - widths[name], full[name] - smaller
         return float(lost[name][going] - lost[name][gone]) / saving(name, smaller)
 
     whole = total = _macs(costs, widths)
-    while total / whole > keep_macs:  # the very quotient that `least_share` gives
+    while total / whole > keep_macs:  # the same quotient as in `least_share`
         chunks = {name: (width - 1) // multiple * multiple for name, width in widths.items() if width > multiple}
         cheapest = min(chunks, key=lambda name: price(name, chunks[name]))
         total -= saving(cheapest, chunks[cheapest])
@@ -129,11 +129,11 @@ def plan_widths(
 
 
 def rebuild(model: tf_keras.Model, kept: Mapping[str, Sequence[int]]) -> tf_keras.Model:
-    """Returns a network of fewer channels that computes what the given one would if nobody read the others.
+    """Return a network without the pruned channels; it computes what the given one would if nothing read them.
 
     Args:
-        model: A functional model. It is not changed.
-        kept: Indices of the channels to keep, of every group, by the producer's name.
+        model: Functional model. It is not changed.
+        kept: Indices of the channels to keep in every group, by the producer's name.
     """
     import tf_keras
 
@@ -153,7 +153,7 @@ def rebuild(model: tf_keras.Model, kept: Mapping[str, Sequence[int]]) -> tf_kera
         weights = model.get_layer(layer.name).get_weights()
         if layer.name in read:  # kernel (…, in, out)
             weights[0] = np.take(weights[0], read[layer.name], axis=-2)
-        if layer.name in made:  # kernel, bias (out,) and all that batch normalization has
+        if layer.name in made:  # kernel, bias (out,) and all weights of a batch normalization
             weights = [np.take(weight, made[layer.name], axis=-1) for weight in weights]
         if layer.name in filtered:  # kernel (height, width, channels, 1), bias (channels,)
             weights = [np.take(weight, filtered[layer.name], axis=max(weight.ndim - 2, 0)) for weight in weights]
@@ -163,7 +163,7 @@ def rebuild(model: tf_keras.Model, kept: Mapping[str, Sequence[int]]) -> tf_kera
 
 @dataclass(frozen=True)
 class _Cost:
-    """A layer's multiply-adds: ``unit`` times the widths of the groups whose channels it makes, filters or reads."""
+    """A layer's multiply-adds: ``unit`` × the widths of the groups whose channels it produces, filters or reads."""
 
     unit: int
     groups: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Finds the channels of a network that can be taken out: who makes them, who changes them, who reads them."""
+"""Finds the channels of a network that can be pruned: the layers that produce, transform and read them."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import tf_keras
 
-# Names of activations that treat each value by itself; softmax, for one, doesn't.
+# Names of elementwise activations; softmax, for one, is not elementwise.
 _ELEMENTWISE = {"linear", "relu", "relu6", "leaky_relu", "elu", "selu", "gelu", "swish", "silu", "mish"}
 _ELEMENTWISE |= {"sigmoid", "hard_sigmoid", "tanh", "softplus", "softsign", "exponential"}
 
 
 @dataclass(frozen=True)
 class ChannelGroup:
-    """Layers that have to lose the same channels together. Layers are given by name.
+    """Layers that have to lose the same channels, by name.
 
     Attributes:
-        producer: The convolution that makes the channels; the group goes by its name.
-        batch_norms: Behind it, in the order of the data.
-        depthwise: Depthwise convolutions behind it.
-        consumers: Convolutions and dense layers that read the channels, and mix them.
+        producer: Convolution that produces the channels; its name identifies the group.
+        batch_norms: Batch normalizations after it, in data order.
+        depthwise: Depthwise convolutions after it, in data order.
+        consumers: Convolutions and dense layers that read and mix the channels.
         width: Number of channels.
     """
 
@@ -33,33 +33,33 @@ class ChannelGroup:
 
 
 def channel_groups(model: tf_keras.Model) -> tuple[ChannelGroup, ...]:
-    """Finds all groups of channels that can be taken out without touching the rest of the network.
+    """Find all groups of channels that can be pruned without affecting the rest of the network.
 
-    From each convolution, its channels are followed through layers that keep them apart, such as batch normalization,
-    depthwise convolution or pooling, to the convolutions and dense layers that read them. Where they meet something
-    else on their way (a sum with other channels, squeeze-and-excite, an operator lambda, the model's output), the
-    network's structure depends on their number, and they make no group.
+    The channels of each convolution are followed through layers that keep them apart, such as batch normalization,
+    depthwise convolution or pooling, to the convolutions and dense layers that read them. If they reach anything else
+    (a sum with other channels, squeeze-and-excite, an operator lambda, the model's output), the structure of the
+    network depends on their number, and they form no group.
 
     Args:
-        model: A functional or sequential model of plain layers, channels last.
+        model: Functional or sequential model of plain layers, channels last.
     """
     found = (_traced(model, layer) for layer in model.layers if _mixes_channels(layer))
     return tuple(group for group in found if group is not None)
 
 
 def followers(layer: Any) -> list[Any]:
-    """The layers that read a layer's output."""
+    """Return the layers that read a layer's output."""
     return [node.layer for node in layer.outbound_nodes]
 
 
 def _traced(model: Any, producer: Any) -> ChannelGroup | None:
-    """The group of a layer's output channels; None where there is none."""
+    """Return the group of a layer's output channels, or None if they cannot be pruned."""
     from tf_keras.layers import BatchNormalization, Conv2D, DepthwiseConv2D
 
     if type(producer) is not Conv2D or not _is_elementwise(producer):
         return None
     passed, consumers = [producer], []
-    for layer in passed:  # grows on the way
+    for layer in passed:  # grows while it is iterated over
         if layer.name in model.output_names:
             return None
         for follower in followers(layer):
@@ -79,15 +79,15 @@ def _traced(model: Any, producer: Any) -> ChannelGroup | None:
 
 
 def _mixes_channels(layer: Any) -> bool:
-    """Whether each of a layer's output channels is made of all of its input channels."""
+    """Whether each output channel of a layer depends on all input channels."""
     from tf_keras.layers import Conv2D, Dense
 
-    # Exact types: a transposed convolution is a Conv2D, too.
+    # Exact types: a transposed convolution is also a Conv2D.
     return _is_plain(layer) and (type(layer) is Dense or (type(layer) is Conv2D and layer.groups == 1))
 
 
 def _keeps_channels_apart(layer: Any) -> bool:
-    """Whether each of a layer's output channels is made of the input channel of the same number."""
+    """Whether each output channel of a layer depends only on the input channel of the same index."""
     from tf_keras import layers
 
     always = (
@@ -114,7 +114,7 @@ def _keeps_channels_apart(layer: Any) -> bool:
 
 
 def _is_plain(layer: Any) -> bool:
-    """Whether a layer is used once, with its channels last."""
+    """Whether a layer is called once, with channels last."""
     return len(layer.inbound_nodes) == 1 and getattr(layer, "data_format", "channels_last") == "channels_last"
 
 

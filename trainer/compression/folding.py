@@ -1,7 +1,7 @@
 """Folds batch normalizations into the layers before them, as the converter does.
 
 Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", 2018,
-section 3.2. On the folded network, training sees the very weights that are stored as INT8.
+section 3.2. Training the folded network trains exactly the weights that are stored as INT8.
 """
 
 from __future__ import annotations
@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trainer.compression.layers import is_depthwise, kernel_name
+
 if TYPE_CHECKING:
     import tf_keras
     from numpy.typing import NDArray
 
 
 def fold_batch_norms(model: tf_keras.Model) -> tf_keras.Model:
-    """Returns a copy of a model that computes the same without the batch normalizations that can be folded.
+    """Return an equivalent copy of a model without the batch normalizations that can be folded.
 
-    A Conv2D, DepthwiseConv2D or Dense layer without activation whose output only a batch normalization reads keeps its
-    name, takes the normalization's scale into its kernel and its shift into its bias. Other batch normalizations stay.
+    A batch normalization is folded if it is the only reader of a Conv2D, DepthwiseConv2D or Dense layer without
+    activation. That layer keeps its name; its kernel takes over the scale and its bias the shift.
 
     Args:
-        model: A functional or sequential model of plain layers. It is not changed.
+        model: Functional or sequential model of plain layers. It is not changed.
     """
     import tf_keras
 
@@ -44,21 +46,8 @@ def fold_batch_norms(model: tf_keras.Model) -> tf_keras.Model:
     return copy
 
 
-def kernel_name(layer: Any) -> str | None:
-    """The kernel's attribute in a Conv2D, DepthwiseConv2D or Dense layer; None of any other."""
-    from tf_keras.layers import Conv2D, Dense, DepthwiseConv2D
-
-    # By type: Conv2DTranspose is a Conv2D by inheritance, and its kernel lies otherwise.
-    return {Conv2D: "kernel", Dense: "kernel", DepthwiseConv2D: "depthwise_kernel"}.get(type(layer))
-
-
-def is_depthwise(layer: Any) -> bool:
-    """Whether a kernel is (height, width, channels, multiplier)."""
-    return kernel_name(layer) == "depthwise_kernel"
-
-
 def _foldable_after(layer: Any) -> Any:
-    """The batch normalization that can be folded into a layer, or None."""
+    """Return the batch normalization that can be folded into a layer, or None."""
     import tf_keras
 
     followers = [node.layer for node in layer.outbound_nodes]
@@ -72,14 +61,14 @@ def _foldable_after(layer: Any) -> Any:
 
 
 def _folded_weights(layer: Any, batch_norm: Any) -> list[NDArray[np.float32]]:
-    """Kernel and bias with the normalization in them."""
+    """Kernel and bias with the batch normalization folded in."""
     mean, variance = batch_norm.moving_mean.numpy(), batch_norm.moving_variance.numpy()
     gamma = batch_norm.gamma.numpy() if batch_norm.scale else 1.0
     beta = batch_norm.beta.numpy() if batch_norm.center else 0.0
     factors = gamma / np.sqrt(variance + batch_norm.epsilon)
     kernel, *rest = layer.get_weights()
     bias = rest[0] if rest else 0.0
-    # A depthwise kernel is (height, width, channels, multiplier); its output channels are the last two together.
+    # A depthwise kernel is (height, width, channels, multiplier); its output channels are the last two axes.
     channels = kernel.shape[2:] if is_depthwise(layer) else kernel.shape[-1:]
     return [kernel * factors.reshape(channels), beta + (bias - mean) * factors]
 
@@ -89,7 +78,7 @@ def _rewired(entry: dict[str, Any], gone: dict[str, str]) -> dict[str, Any]:
 
 
 def _renamed(nodes: Any, gone: dict[str, str]) -> Any:
-    """Nodes of a model's configuration with each layer that is gone replaced by the one that took it in."""
+    """Nodes of a model's configuration, with each folded layer replaced by the one that it was folded into."""
     if isinstance(nodes, (list, tuple)):
         return [_renamed(node, gone) for node in nodes]
     if isinstance(nodes, dict):

@@ -1,4 +1,4 @@
-"""Ranks channels by what the network would lose without them."""
+"""Ranks channels by how much the network would lose without them."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ def channel_importance(
     contract: InputContract,
     kind: Literal["taylor", "batch_norm"] = "taylor",
 ) -> dict[str, NDArray[np.float32]]:
-    """Measures each channel of each group; the numbers of different groups can be compared.
+    """Measure the importance of each channel, comparable across groups.
 
     Args:
-        model: Gives scores (N, classes), after softmax, or after a sigmoid for labels of several classes.
-        groups: From `trainer.compression.channels.channel_groups`.
+        model: Model that outputs scores (N, classes), after softmax, or after a sigmoid for multi-label data sets.
+        groups: Groups from `trainer.compression.channels.channel_groups`.
         pixels: Training pictures at the model's input size; at most 256 are used, spread evenly.
-        contract: Its mean and std.
+        contract: Mean and standard deviation of the model's input.
         kind: ``"taylor"``: first-order estimate of the change in loss (Molchanov et al., "Importance Estimation for
-            Neural Network Pruning", 2019); ``"batch_norm"``: scale of the batch normalization behind the producer
+            Neural Network Pruning", 2019); ``"batch_norm"``: scale of the batch normalization after the producer
             (Liu et al., "Learning Efficient Convolutional Networks through Network Slimming", 2017), as a multiple of
-            the group's mean. The latter needs no pictures.
+            the group's mean, which needs no pictures.
 
     Returns:
         float32 (width,) for each group, by the producer's name.
 
     Raises:
-        CompressionError: ``"batch_norm"``, and a group has none, or one without scale.
+        CompressionError: ``kind`` is ``"batch_norm"`` and a group has no batch normalization with a scale.
     """
     if kind == "batch_norm":
         return {group.producer: _scales(model, group) for group in groups}
@@ -61,8 +61,8 @@ def _scales(model: Any, group: ChannelGroup) -> NDArray[np.float32]:
     batch_norm = model.get_layer(group.batch_norms[0]) if group.batch_norms else None
     if batch_norm is None or not batch_norm.scale:
         raise CompressionError(
-            f"Expected a batch normalization with a scale behind {group.producer}, got none. "
-            'Prune with importance = "taylor".'
+            f"Layer {group.producer} is not followed by a batch normalization with a scale. "
+            'Set prune.importance to "taylor".'
         )
     scales: NDArray[np.float32] = np.abs(batch_norm.gamma.numpy())
     return np.asarray(scales / np.maximum(scales.mean(), np.finfo(np.float32).tiny))
@@ -71,10 +71,10 @@ def _scales(model: Any, group: ChannelGroup) -> NDArray[np.float32]:
 def _taylor(
     model: Any, groups: Sequence[ChannelGroup], pixels: Pixels, contract: InputContract
 ) -> dict[str, NDArray[np.float32]]:
-    """The squared gradient of a gate of 1 that each channel is multiplied by, averaged over pictures.
+    """Mean squared gradient of a gate that multiplies each channel by 1.
 
-    The gate's gradient is activation times gradient, summed over the channel's pixels. It is squared picture by
-    picture: summed first, the gradients of a trained network cancel.
+    The gate's gradient is activation times gradient, summed over the channel's pixels. It is squared per picture,
+    because the gradients of a trained network would cancel if they were summed first.
     """
     import tensorflow as tf
     import tf_keras
@@ -108,7 +108,7 @@ def _taylor(
 
 
 def _gate(model: Any, group: ChannelGroup) -> tf_keras.KerasTensor:
-    """The last tensor that all readers of a group's channels depend on."""
+    """The last tensor on which all consumers of a group depend."""
     layer = model.get_layer(group.producer)
     while len(followers(layer)) == 1 and followers(layer)[0].name not in group.consumers:
         layer = followers(layer)[0]
@@ -116,6 +116,6 @@ def _gate(model: Any, group: ChannelGroup) -> tf_keras.KerasTensor:
 
 
 def _spread(pixels: Pixels) -> Pixels:
-    """Some hundred pictures; in the order of their folders, every so-manieth takes classes as they are shared out."""
+    """Pick evenly spaced pictures; since folders are in order, this keeps the class proportions."""
     chosen = np.linspace(0, len(pixels) - 1, min(_PICTURES, len(pixels))).round().astype(np.int64)
     return Pixels(pixels.images[chosen], pixels.labels[chosen], tuple(pixels.paths[index] for index in chosen))

@@ -1,38 +1,36 @@
-"""Magnitude pruning: a network's smallest weights become zero while it trains, with TFMOT.
+"""Magnitude pruning with TFMOT: the smallest weights of a network become zero while it trains.
 
 Zhu & Gupta, "To prune, or not to prune: exploring the efficacy of pruning for model compression", 2017. A model file
-with zeros packs smaller; TensorFlow Lite's INT8 kernels take as long as before.
+with zeros compresses better; TensorFlow Lite's INT8 kernels take as long as before. The sparsity is divided among the
+layers by their weights' magnitudes: Lee et al., "Layer-adaptive Sparsity for the Magnitude-based Pruning", 2021 (LAMP).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trainer.compression.folding import kernel_name
+from trainer.compression.layers import copy_layers, copy_network, input_channels, kernel_name
 from trainer.errors import CompressionError
-from trainer.training.finetune import fit_augmented
+from trainer.training.finetune import FitSettings, fit_augmented
 from trainer.training.loop.fit import of_any_size
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import tf_keras
     from numpy.typing import NDArray
 
-    from edge_runtime.types import InputContract
-    from trainer.config import AugmentConfig, FinetuneConfig, SparsifyConfig
-    from trainer.training.distillation import Teacher
-    from trainer.types import Epoch, Pixels
+    from trainer.config import SparsifyConfig
+    from trainer.types import Epoch, TrainingSet
 
-# Each update of a mask sorts a kernel; more of them make the growth no smoother.
+# Each update of a mask sorts a kernel; more updates do not make the growth any smoother.
 _UPDATES = 50
-# Neighbours that a structure looks at together: input channels, which lie side by side in a TensorFlow Lite file.
-_NEIGHBOURS = 4
+# Input channels that a structure looks at together; they are adjacent in a TensorFlow Lite file.
+_NEIGHBORS = 4
 _TOLERANCE = 0.01
 _FEW_ZEROS = 0.01
 _LEAST_SHARE = 0.01
@@ -40,71 +38,43 @@ _SHOWN_LAYERS = 6
 
 
 def sparsify(
-    model: tf_keras.Model,
-    train: Pixels,
-    val: Pixels,
-    config: SparsifyConfig,
-    finetuning: FinetuneConfig,
-    augmentation: AugmentConfig,
-    *,
-    contract: InputContract,
-    seed: int,
-    teacher: Teacher | None = None,
-    progress: bool = True,
+    model: tf_keras.Model, data: TrainingSet, settings: FitSettings, config: SparsifyConfig
 ) -> tuple[tf_keras.Model, list[Epoch]]:
-    """Trains a network while its smallest weights become zero.
+    """Train a network while its smallest weights become zero.
 
     Sparsity grows by Zhu & Gupta's cubic schedule in the first two thirds of the steps, and only epochs that end at
-    full sparsity may be the best one. With ``"2by4"`` all zeros come at once, in the first step: TFMOT has no schedule
-    for it. Otherwise a layer loses as many weights as `trainer.compression.sparsity` finds that it can spare.
+    full sparsity can be the best one. Each layer gets its own sparsity from `layer_adaptive`. With ``"2by4"`` all
+    layers have the same one, and all zeros come in the first step, since TFMOT has no schedule for that structure.
 
     Args:
-        model: A trained functional or sequential model. It is not changed.
-        train: Pictures to train on.
-        val: Pictures that choose the best epoch and end the training.
-        config: How many weights become zero, in which layers and in which structure. Four neighbours of ``"2by4"`` and
-            ``"block"`` are four input channels of the same output, which lie side by side in a TensorFlow Lite file.
-        finetuning: How long and how fast.
-        augmentation: Random changes to the training pictures.
-        contract: The model's size, mean and std.
-        seed: On a CPU, the same seed gives the same weights.
-        teacher: Whose answers are learned beside the labels; None: the labels alone.
-        progress: Whether a bar is drawn on stderr.
+        model: Trained functional or sequential model. It is not changed.
+        data: Pictures to train and validate on.
+        settings: Epochs, augmentation, seed and teacher.
+        config: Share of the weights that become zero, layers and structure. ``"2by4"`` and ``"block"`` look at four
+            input channels of the same output together, which are adjacent in a TensorFlow Lite file.
 
     Returns:
-        A network of the model's input size with the same layers; and the learning curve.
+        A network of the model's input size with the same layers, and the learning curve.
 
     Raises:
-        CompressionError: There is nothing to prune, a layer can't be pruned so, or missed its sparsity.
+        CompressionError: The model has no layer to prune, a layer does not fit the structure, or a layer ended up
+            with too few zeros.
     """
     import tensorflow_model_optimization as tfmot
-    import tf_keras
 
     shares = _shares(_chosen(model, config), config)
-    steps = -(-len(train) // finetuning.batch_size)
-    frequency, end_step = _update_steps(steps * finetuning.epochs)
+    steps = -(-len(data.train) // settings.finetune.batch_size)
+    frequency, end_step = _update_steps(steps * settings.finetune.epochs)
     gradual = config.structure != "2by4"
     schedules = {
         name: tfmot.sparsity.keras.PolynomialDecay(0.0, share, 0, end_step, frequency=frequency)
         for name, share in shares.items()
     }
     network, layers = _wrapped(of_any_size(model), config.structure, schedules)
-    curve = fit_augmented(
-        teacher.student_of(network) if teacher else network,
-        train,
-        val,
-        finetuning,
-        augmentation,
-        contract=contract,
-        seed=seed,
-        teacher=teacher,
-        stage="sparsify",
-        callbacks=[tfmot.sparsity.keras.UpdatePruningStep()],
-        start_epoch=-(-end_step // steps) - 1 if gradual else 0,
-        progress=progress,
-    )
-    sparse = tf_keras.models.clone_model(model)
-    sparse.set_weights(model.get_weights())
+    callbacks = (tfmot.sparsity.keras.UpdatePruningStep(), *settings.callbacks)
+    settings = replace(settings, stage="sparsify", callbacks=callbacks)
+    curve = fit_augmented(network, data, settings, start_epoch=-(-end_step // steps) - 1 if gradual else 0)
+    sparse = copy_network(model)
     for name, layer in layers.items():
         _copy_weights(layer, sparse.get_layer(name))
     _expect_sparsity(sparse, shares, config)
@@ -112,16 +82,35 @@ def sparsify(
 
 
 def check_layers(model: tf_keras.Model, config: SparsifyConfig) -> None:
-    """Checks, before any training, that a network's weights can be pruned as asked.
+    """Check, before any training, that a network has the layers to prune.
 
     Args:
-        model: A functional or sequential model; its weights play no part.
+        model: Functional or sequential model; its weights do not matter.
         config: Layers and structure.
 
     Raises:
-        CompressionError: They can't; the message says why.
+        CompressionError: The model has no layer to prune, or a chosen layer does not fit the structure.
     """
     _chosen(model, config)
+
+
+def layer_adaptive(magnitudes: Mapping[str, NDArray[np.float32]], sparsity: float) -> dict[str, float]:
+    """Divide a sparsity among layers so that the network's output changes least.
+
+    The score of a weight is its square over the sum of the squares of all weights in its layer that are not smaller.
+    The weights with the lowest scores are removed, whichever layer they are in (Lee et al., 2021).
+
+    Args:
+        magnitudes: Magnitudes of each layer's weights or blocks of weights, at least 0, by layer name.
+        sparsity: Share of all of them to remove, from 0 to below 1.
+
+    Returns:
+        Sparsity of each layer, 0–1, by name. Each layer keeps its largest weight or block.
+    """
+    scores = {name: _scores(values) for name, values in magnitudes.items()}
+    ordered = np.sort(np.concatenate(list(scores.values())))
+    least = ordered[min(round(sparsity * ordered.size), ordered.size - len(scores))]
+    return {name: float(np.mean(found < least)) for name, found in scores.items()}
 
 
 def layer_sparsity(model: tf_keras.Model) -> dict[str, float]:
@@ -137,15 +126,15 @@ def total_sparsity(model: tf_keras.Model) -> float:
 
 
 def zero_masks(model: tf_keras.Model, names: Collection[str] | None = None) -> dict[str, NDArray[np.bool_]]:
-    """Where a network's weights are zero, for `trainer.quantization.qat.train.train_quantized` to keep them so.
+    """Find the zero weights that `trainer.quantization.qat.train.train_quantized` is to keep at zero.
 
     Args:
-        model: Its layers' kernels are read.
-        names: Of the layers to read; None: all of them.
+        model: Model whose kernels are read.
+        names: Names of the layers to read; None: all layers.
 
     Returns:
-        By layer name and of the kernel's shape, True where a weight is zero; without the layers in which no more than
-        a hundredth of the weights is.
+        Bool arrays of the kernel's shape by layer name, True where a weight is zero. Layers with at most 1% zeros are
+        left out.
     """
     kernels = {name: kernel == 0 for name, kernel in _kernels(model).items() if names is None or name in names}
     return {name: mask for name, mask in kernels.items() if mask.mean() > _FEW_ZEROS}
@@ -157,79 +146,84 @@ def _kernels(model: Any) -> dict[str, NDArray[np.float32]]:
 
 
 def _chosen(model: Any, config: SparsifyConfig) -> list[Any]:
-    """The layers whose weights are pruned."""
+    """Return the layers whose weights are pruned."""
     candidates = [layer for layer in model.layers if kernel_name(layer) == "kernel"]
     if config.layers:
         chosen = [layer for layer in candidates if any(fnmatchcase(layer.name, one) for one in config.layers)]
         if not chosen:
             raise CompressionError(
-                f"Expected sparsify.layers to fit a convolution or dense layer of {model.name}, "
-                f"got {', '.join(config.layers)}. It has {_listed([layer.name for layer in candidates])}."
+                f"sparsify.layers ({', '.join(config.layers)}) matches no convolution or dense layer of {model.name}. "
+                f"Its layers are {_listed([layer.name for layer in candidates])}."
             )
         for layer in chosen:
             if reason := _obstacle(layer, config.structure):
                 raise CompressionError(
-                    f"Expected layers that sparsify.structure {config.structure!r} serves, got {layer.name!r} in "
-                    f"{model.name}, {reason}. Leave it out of sparsify.layers, or prune unstructured."
+                    f"sparsify.structure {config.structure!r} does not support layer {layer.name!r} of {model.name}: "
+                    f"{reason}. Remove the layer from sparsify.layers, or set sparsify.structure to 'unstructured'."
                 )
         return chosen
     chosen = [layer for layer in _usual(model, candidates) if not _obstacle(layer, config.structure)]
     if not chosen:
         raise CompressionError(
-            f"Expected convolutions of several channels or hidden dense layers to prune {config.structure}, got none "
-            f"in {model.name}. Name others in sparsify.layers, or set sparsify.sparsity to 0."
+            f"{model.name} has no layer to prune with sparsify.structure {config.structure!r}. Name other layers in "
+            "sparsify.layers, or set sparsify.sparsity to 0 to turn pruning off."
         )
     return chosen
 
 
 def _shares(chosen: Sequence[Any], config: SparsifyConfig) -> dict[str, float]:
-    """The sparsity of each layer, 0–1."""
+    """Sparsity of each layer, 0–1, by name."""
     if config.structure == "2by4":
         return {layer.name: config.sparsity for layer in chosen}
     return layer_adaptive({layer.name: _magnitudes(layer.kernel.numpy(), config) for layer in chosen}, config.sparsity)
 
 
+def _scores(magnitudes: NDArray[np.float32]) -> NDArray[np.float64]:
+    """LAMP scores in ascending order; the last one is 1."""
+    squares = np.sort(magnitudes.ravel().astype(np.float64)) ** 2
+    remaining = np.cumsum(squares[::-1])[::-1]
+    return np.divide(squares, remaining, out=np.ones_like(squares), where=remaining > 0)
+
+
 def _magnitudes(kernel: NDArray[np.float32], config: SparsifyConfig) -> NDArray[np.float32]:
-    """How large the weights or, in blocks, their means are."""
+    """Magnitudes of the weights or, with blocks, mean magnitude of each block."""
     magnitudes: NDArray[np.float32] = np.abs(kernel)
     in_blocks = config.structure == "block"
-    return magnitudes.reshape(-1, _NEIGHBOURS, kernel.shape[-1]).mean(axis=1) if in_blocks else magnitudes
+    return magnitudes.reshape(-1, _NEIGHBORS, kernel.shape[-1]).mean(axis=1) if in_blocks else magnitudes
 
 
 def _usual(model: Any, candidates: Sequence[Any]) -> list[Any]:
-    """What is pruned unless the recipe says otherwise.
+    """Return the layers that are pruned by default.
 
-    Neither what reads the picture nor what gives the classes, nor layers that hold next to none of the weights: those
-    are the first ones, from which all others draw.
+    Left out are the layer that reads the picture, the one that outputs the classes, and layers with a tiny share of
+    the weights: those come first in the network, and all others depend on them.
     """
     from tf_keras.layers import Dense
 
     dense = [layer for layer in candidates if isinstance(layer, Dense)]
     channels = model.input_shape[-1]
-    inner = [one for one in candidates if (one not in dense[-1:] if one in dense else _inputs(one) > channels)]
+    inner = [one for one in candidates if (one not in dense[-1:] if one in dense else input_channels(one) > channels)]
     weights = {layer.name: math.prod(layer.kernel.shape) for layer in inner}
-    least = min(_LEAST_SHARE, 1 / max(1, len(inner))) * sum(weights.values())  # of many equal layers, none is small
+    least = min(_LEAST_SHARE, 1 / max(1, len(inner))) * sum(
+        weights.values()
+    )  # so that many equal layers are not all small
     return [layer for layer in inner if weights[layer.name] >= least]
 
 
 def _obstacle(layer: Any, structure: str) -> str:
-    """Why a layer can't be pruned in a structure; empty where it can."""
+    """Why a layer does not support a structure; empty if it does."""
     if structure == "unstructured":
         return ""
-    if _inputs(layer) % _NEIGHBOURS:
-        return f"whose {_inputs(layer)} input channels are no multiple of {_NEIGHBOURS}"
-    # TFMOT prunes kernels of two dimensions alone in blocks; a 1×1 convolution is a dense layer at every pixel.
+    if input_channels(layer) % _NEIGHBORS:
+        return f"its {input_channels(layer)} input channels are not a multiple of {_NEIGHBORS}"
+    # TFMOT prunes only two-dimensional kernels in blocks; a 1×1 convolution is a dense layer at every pixel.
     if structure == "block" and not _is_dense(layer):
-        return "which is no dense layer and no 1×1 convolution of stride 1"
+        return "it is neither a dense layer nor a 1×1 convolution of stride 1"
     return ""
 
 
-def _inputs(layer: Any) -> int:
-    return int(layer.kernel.shape[-2])
-
-
 def _is_dense(layer: Any) -> bool:
-    """Whether a layer computes what a dense layer does."""
+    """Whether a layer is a dense layer or an equivalent convolution."""
     from tf_keras.layers import Dense
 
     if isinstance(layer, Dense):
@@ -239,10 +233,10 @@ def _is_dense(layer: Any) -> bool:
 
 
 def _update_steps(steps: int) -> tuple[int, int]:
-    """Every how many steps masks are updated, and the last such step.
+    """Number of steps between updates of the masks, and the step of the last update.
 
-    TFMOT updates them every 100 steps unless told otherwise, so not once in a shorter training, and at its end step
-    only where that is one of those.
+    TFMOT's default is every 100 steps, which would mean no update at all in a shorter training, and the end step would
+    be left out unless it is a multiple of 100.
     """
     end = max(1, steps * 2 // 3)
     frequency = max(1, end // _UPDATES)
@@ -250,31 +244,29 @@ def _update_steps(steps: int) -> tuple[int, int]:
 
 
 def _wrapped(trained: Any, structure: str, schedules: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """A copy of a network that prunes in training, and its layers by the names that they had."""
+    """Copy a network so that its kernels are pruned in training; return its layers by their original names, too."""
     import tensorflow_model_optimization as tfmot
     import tf_keras
 
-    # TFMOT's kernels lie (in, out): its 4×1 is 1×4 in the file.
-    options = {"2by4": {"sparsity_m_by_n": (2, _NEIGHBOURS)}, "block": {"block_size": (_NEIGHBOURS, 1)}}
-    layers: dict[str, Any] = {}
+    # TFMOT's kernels are (in, out): its 4×1 is 1×4 in the file.
+    options = {"2by4": {"sparsity_m_by_n": (2, _NEIGHBORS)}, "block": {"block_size": (_NEIGHBORS, 1)}}
 
     def wrap(layer: Any) -> Any:
         pruned = layer.name in schedules
         in_blocks = pruned and structure == "block" and isinstance(layer, tf_keras.layers.Conv2D)
         copy = _as_dense(layer) if in_blocks else layer.__class__.from_config(layer.get_config())
         if pruned:
-            copy = tfmot.sparsity.keras.prune_low_magnitude(copy, schedules[layer.name], **options.get(structure, {}))
-        layers[layer.name] = copy
+            return tfmot.sparsity.keras.prune_low_magnitude(copy, schedules[layer.name], **options.get(structure, {}))
         return copy
 
-    network = tf_keras.models.clone_model(trained, clone_function=wrap)
+    network, layers = copy_layers(trained, wrap)
     for name, layer in layers.items():
         _copy_weights(trained.get_layer(name), layer)
     return network, layers
 
 
 def _as_dense(convolution: Any) -> Any:
-    """The dense layer that a 1×1 convolution is."""
+    """Return the dense layer that is equivalent to a 1×1 convolution."""
     import tf_keras
 
     config = convolution.get_config()
@@ -283,7 +275,7 @@ def _as_dense(convolution: Any) -> Any:
 
 
 def _copy_weights(source: Any, target: Any) -> None:
-    """Between layers that are the same but for a wrapper, or a kernel's two dimensions of one."""
+    """Copy weights between layers that differ only in a wrapper or in two kernel dimensions of size 1."""
     weights = zip(source.get_weights(), target.get_weights(), strict=True)
     target.set_weights([weight.reshape(old.shape) for weight, old in weights])
 
@@ -292,39 +284,15 @@ def _expect_sparsity(model: Any, shares: Mapping[str, float], config: SparsifyCo
     for name, share in shares.items():
         kernel = model.get_layer(name).get_weights()[0]
         reached = float(np.mean(kernel == 0))
-        units = kernel.size / (_NEIGHBOURS if config.structure == "block" else 1)
-        # TFMOT rounds the number of weights or blocks that stay, and keeps one at least.
+        units = kernel.size / (_NEIGHBORS if config.structure == "block" else 1)
+        # TFMOT rounds the number of weights or blocks that stay, and keeps at least one.
         if reached < share - max(_TOLERANCE, 1 / units):
             raise CompressionError(
-                f"Expected {share:.0%} of the weights of {name!r} to be zero after training, got "
-                f"{math.floor(reached * 1000) / 10}%. Train longer (sparsify.epochs), or leave it out of "
-                "sparsify.layers."
+                f"Only {math.floor(reached * 1000) / 10}% of the weights of layer {name!r} are zero after training, "
+                f"less than the intended {share:.0%}. Raise sparsify.epochs, or remove the layer from sparsify.layers."
             )
 
 
 def _listed(names: Sequence[str]) -> str:
     more = len(names) - _SHOWN_LAYERS
     return (", ".join(names[:_SHOWN_LAYERS]) or "none") + (f" and {more} more" if more > 0 else "")
-
-
-def layer_adaptive(magnitudes: Mapping[str, NDArray[np.float32]], sparsity: float) -> dict[str, float]:
-    """Divides a sparsity among layers.
-
-    Args:
-        magnitudes: By layer, how large its weights or blocks of weights are; none negative.
-        sparsity: Share of all of them that goes, from 0 to below 1.
-
-    Returns:
-        Each layer's own share, 0–1. Each layer keeps its largest.
-    """
-    scores = {name: _scores(values) for name, values in magnitudes.items()}
-    ordered = np.sort(np.concatenate(list(scores.values())))
-    least = ordered[min(round(sparsity * ordered.size), ordered.size - len(scores))]
-    return {name: float(np.mean(found < least)) for name, found in scores.items()}
-
-
-def _scores(magnitudes: NDArray[np.float32]) -> NDArray[np.float64]:
-    """In growing order; the last one is 1."""
-    squares = np.sort(magnitudes.ravel().astype(np.float64)) ** 2
-    remaining = np.cumsum(squares[::-1])[::-1]
-    return np.divide(squares, remaining, out=np.ones_like(squares), where=remaining > 0)

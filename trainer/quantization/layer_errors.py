@@ -7,7 +7,7 @@ be used here, since its interpreter has XNNPACK on, which refuses the debug mode
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -86,14 +86,6 @@ def layer_errors(model: Network, images: NDArray[np.uint8], *, contract: InputCo
     errors.sort(key=lambda error: error.rmse_over_scale)
     worst = {error.name: error for error in errors}
     return tuple(sorted(worst.values(), key=lambda error: -error.rmse_over_scale))
-
-
-def format_layer_errors(errors: Sequence[LayerError], limit: int = 8) -> str:
-    """The worst layers as a table for the terminal."""
-    rows = [("layer", "operation", "error, steps")]
-    rows += [(error.name, error.operation, f"{error.rmse_over_scale:.2f}") for error in errors[:limit]]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    return "\n".join(f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows)
 
 
 def _verified(debug_model: bytes, names: dict[str, str]) -> Iterator[_Verified]:

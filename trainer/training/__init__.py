@@ -1,1 +1,1 @@
-"""From pixels to a trained network: backbones, their weights, augmentation, the head, fine-tuning."""
+"""From pixels to a trained network: backbones, their weights, augmentation, head training and fine-tuning."""

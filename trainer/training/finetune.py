@@ -1,8 +1,9 @@
-"""Training on augmented pictures: of the network itself after the head, and of what compression makes of it."""
+"""Trains networks on augmented pictures: fine-tuning, and the training that follows each compression."""
 
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from trainer.training.loop.losses import accuracy_of, as_targets, make_loss
 from trainer.training.loop.mixed_precision import in_mixed_precision
 from trainer.training.loop.optimization import make_optimizer, make_schedule
 from trainer.training.networks.backbones import FEATURES_LAYER
-from trainer.types import Epoch, Pixels
+from trainer.types import Epoch, TrainingSet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,55 +26,65 @@ if TYPE_CHECKING:
     import tensorflow as tf
     import tf_keras
 
-    from edge_runtime.types import InputContract
     from trainer.training.distillation import Teacher
     from trainer.training.distribution.strategy import Distribution
 
 _VALIDATION_BATCH = 64
 
 
+@dataclass(frozen=True)
+class FitSettings:
+    """Settings of one training.
+
+    Attributes:
+        finetune: Epochs, batch size, optimizer, learning rate and its schedule.
+        augment: Random changes to the training pictures.
+        seed: Seed of all random draws. On a CPU, the same seed gives the same weights.
+        loss: Loss on the labels; None: the default for the kind of labels. Ignored with a teacher, which has its own.
+        teacher: Network whose predictions are learned besides the labels; None: the labels alone.
+        stage: Name of the training in the learning curve and the progress bar.
+        callbacks: Further Keras callbacks.
+        progress: If True, a progress bar is drawn on stderr.
+    """
+
+    finetune: FinetuneConfig
+    augment: AugmentConfig
+    seed: int
+    loss: LossConfig | None = None
+    teacher: Teacher | None = None
+    stage: str = "finetune"
+    callbacks: Sequence[Any] = ()
+    progress: bool = True
+
+
 def finetune(
     model: tf_keras.Model,
-    train: Pixels,
-    val: Pixels,
-    config: FinetuneConfig,
-    augmentation: AugmentConfig,
+    data: TrainingSet,
+    settings: FitSettings,
     *,
-    contract: InputContract,
-    seed: int,
     from_scratch: bool = False,
-    loss: LossConfig | None = None,
-    teacher: Teacher | None = None,
-    stage: str = "finetune",
-    callbacks: Sequence[Any] = (),
-    progress: bool = True,
     distribution: Distribution | None = None,
 ) -> list[Epoch]:
-    """Trains the model on augmented pictures and leaves the weights of its best epoch in it.
+    """Train a model in place on augmented pictures and leave the weights of its best epoch in it.
 
     Batch normalization is in training mode in every layer that is trained, with the momentum that
-    `networks.backbones` sets. Frozen, it makes fine-tuning fragile: MobileNetV2 has channels of tiny variance,
-    which turn a small step of a weight into a large one of the output.
+    `networks.backbones` sets. Freezing it makes fine-tuning fragile: MobileNetV2 has channels of tiny variance,
+    which turn a small weight update into a large change of the output.
 
     Args:
-        model: From `networks.backbones.build_model`, its head trained already unless from scratch.
-        train: Pictures to train on.
-        val: Pictures that choose the best epoch and end the training.
-        config: How long and how fast.
-        augmentation: Random changes to the training pictures.
-        contract: Its mean and std.
-        seed: On a CPU, the same seed gives the same weights.
-        from_scratch: The model holds no pretrained weights.
-        loss: What is minimized without a teacher, who brings his own; None: what fits the labels.
-        teacher: Whose answers are learned beside the labels; None: the labels alone.
-        stage: Name in the learning curve.
-        callbacks: Further Keras callbacks.
-        progress: Whether a bar is drawn on stderr.
-        distribution: Where it is trained; None: here alone. With a teacher, that is all there is.
+        model: Model from `networks.backbones.build_model`, with a trained head unless ``from_scratch``.
+        data: Pictures to train and validate on.
+        settings: Epochs, augmentation, seed, loss and teacher.
+        from_scratch: If True, the model holds no pretrained weights and all layers are trained.
+        distribution: Replicas to train on; None: this machine alone. Not supported together with a teacher.
 
     Returns:
-        The learning curve; empty when ``config.epochs`` is 0.
+        The learning curve; empty when ``settings.finetune.epochs`` is 0.
+
+    Raises:
+        RecipeError: There are fewer validation pictures than replicas.
     """
+    config = settings.finetune
     if config.epochs == 0:
         return []
     if distribution:
@@ -83,99 +94,67 @@ def finetune(
         if config.mixed_precision:
             network = in_mixed_precision(network)
         _freeze_below(network, 1.0 if from_scratch else config.unfreeze)
-        student = teacher.student_of(network) if teacher else network
-        curve = fit_augmented(
-            student,
-            train,
-            val,
-            config,
-            augmentation,
-            contract=contract,
-            seed=seed,
-            loss=loss,
-            teacher=teacher,
-            stage=stage,
-            callbacks=callbacks,
-            progress=progress,
-        )
+        curve = fit_augmented(network, data, settings)
         trained = network.get_weights()
     model.set_weights(trained)
     return curve
 
 
 def fit_augmented(
-    network: tf_keras.Model,
-    train: Pixels,
-    val: Pixels,
-    config: FinetuneConfig,
-    augmentation: AugmentConfig,
-    *,
-    contract: InputContract,
-    seed: int,
-    loss: LossConfig | None = None,
-    teacher: Teacher | None = None,
-    stage: str = "finetune",
-    callbacks: Sequence[Any] = (),
-    start_epoch: int = 0,
-    progress: bool = True,
+    network: tf_keras.Model, data: TrainingSet, settings: FitSettings, *, start_epoch: int = 0
 ) -> list[Epoch]:
-    """Trains a network as it stands, for those that have wrapped its layers; the best epoch's weights stay in it.
+    """Train a network as it is, wrapped layers included, and leave the weights of its best epoch in it.
 
-    Where the learning rate falls to the end by plan, only the last third of the epochs may be the best: before, the
-    validation loss can be lowest because the network is unsure of everything. With a teacher, that holds all the more,
-    since the loss by the labels alone isn't what training minimizes.
+    With a schedule that ends at a low learning rate, only the last third of the epochs can be the best: earlier, the
+    validation loss may be lowest just because the network is unsure of everything. The same applies with a teacher,
+    since the loss on the labels alone is not what training minimizes.
 
     Args:
-        network: Takes pictures of any size (`of_any_size`), or of the training size alone where
-            ``config.train_size`` is 1; gives scores (N, classes).
-        train: Pictures to train on.
-        val: Pictures that choose the best epoch and end the training.
-        config: How long and how fast; ``unfreeze`` plays no part.
-        augmentation: Random changes to the training pictures.
-        contract: Its size, mean and std.
-        seed: On a CPU, the same seed gives the same weights.
-        loss: What is minimized without a teacher, who brings his own; None: what fits the labels.
-        teacher: Whose answers are learned beside the labels; None: the labels alone.
-        stage: Name in the learning curve.
-        callbacks: Further Keras callbacks.
-        start_epoch: The first epoch that may be the best one.
-        progress: Whether a bar is drawn on stderr.
+        network: Network for pictures of any size (`of_any_size`), or of the training size alone where
+            ``settings.finetune.train_size`` is 1; outputs scores (N, classes).
+        data: Pictures to train and validate on.
+        settings: Epochs, augmentation, seed, loss and teacher; ``settings.finetune.unfreeze`` is ignored.
+        start_epoch: First epoch that can be the best one, counted from 0.
 
     Returns:
         The learning curve.
 
     Raises:
-        RecipeError: There are fewer pictures to validate on than replicas.
+        RecipeError: There are fewer validation pictures than replicas.
     """
     import tensorflow as tf
     import tf_keras
 
+    train, val, contract, seed, teacher = data.train, data.val, data.contract, settings.seed, settings.teacher
+    student = teacher.student_of(network) if teacher else network
     if len(val) < replicas():
         raise RecipeError(
-            f"Expected at least one photo to validate on for each of the {replicas()} replicas, got {len(val)}. "
-            "Add photos, or train on fewer."
+            f"Too few validation photos: {len(val)} for {replicas()} replicas, and each needs at least one. "
+            "Add photos, or train on fewer replicas."
         )
     tf_keras.utils.set_random_seed(seed)
     dealt = train.whole > 0 and replicas() > 1
     count = train.whole if dealt else len(train)
-    config, augmentation = for_photos(config, augmentation, count)
+    config, augmentation = for_photos(settings.finetune, settings.augment, count)
     steps = -(-count // config.batch_size)
     schedule = make_schedule(config, steps=steps)
     optimizer = make_optimizer(config, schedule.rate)
-    classes = network.output_shape[-1]
+    classes = student.output_shape[-1]
     sizes = growing_sizes(contract.height, config.start_size, config.train_size)
     if teacher is not None or config.schedule in ("cosine", "step"):
         start_epoch = max(start_epoch, 2 * config.epochs // 3)
     if teacher is None:
-        by_labels = make_loss(loss or LossConfig(), train.labels, classes, label_smoothing=config.label_smoothing)
-        network.compile(optimizer, loss=by_labels, metrics=[accuracy_of(train.labels)])
+        by_labels = make_loss(
+            settings.loss or LossConfig(), train.labels, classes, label_smoothing=config.label_smoothing
+        )
+        student.compile(optimizer, loss=by_labels, metrics=[accuracy_of(train.labels)])
         training = endless_batches(train, config.batch_size, seed=seed)
     else:
-        teacher.compile(network, optimizer, train.labels, label_smoothing=config.label_smoothing)
+        teacher.compile(student, optimizer, train.labels, label_smoothing=config.label_smoothing)
         fixed = not changes_pictures(augmentation)
         training = teacher.training_batches(train, config.batch_size, seed=seed, share=config.train_size, fixed=fixed)
 
-    checkpoint = Checkpoint(network, kept=replicas() == 1)  # other replicas couldn't go on from it
+    checkpoint = Checkpoint(student, kept=replicas() == 1)  # other replicas could not resume from it
 
     def change(number: tf.Tensor, batch: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, Any]:
         images, *shown, targets = batch
@@ -185,7 +164,7 @@ def fit_augmented(
         pictures = tf.switch_case(part, made) if len(sizes) > 1 else made[0]()
         if teacher is None or shown:
             targets = mix_targets(as_targets(targets, classes), seeds, augmentation)
-        if teacher is not None and shown:  # the same draws at the teacher's own size: the same picture
+        if teacher is not None and shown:  # the same draws give the same picture at the teacher's own size
             targets = teacher.targets(targets, augment(shown[0], seeds, augmentation, size=teacher.size))
         return normalize(pictures, contract.mean, contract.std), targets
 
@@ -194,17 +173,17 @@ def fit_augmented(
         return normalize(images, contract.mean, contract.std), truth
 
     return fit(
-        network,
+        student,
         training_batches(
             training, change, batch_size=config.batch_size, dealt=dealt, skip=len(checkpoint.curve) * steps
         ),
         validation_batches(batches(val, _VALIDATION_BATCH), prepare),
-        stage=stage,
+        stage=settings.stage,
         epochs=config.epochs,
         steps=steps,
         patience=config.patience,
-        progress=progress,
-        callbacks=callbacks,
+        progress=settings.progress,
+        callbacks=settings.callbacks,
         start_epoch=start_epoch,
         checkpoint=checkpoint,
         follow=schedule.follow,
@@ -213,7 +192,7 @@ def fit_augmented(
 
 
 def _freeze_below(model: tf_keras.Model, unfreeze: float) -> None:
-    """Freezes the backbone's lower layers."""
+    """Freeze the lowest layers of the backbone, all but the share ``unfreeze``."""
     names = [layer.name for layer in model.layers]
     if unfreeze == 1.0 or FEATURES_LAYER not in names:
         return

@@ -12,7 +12,7 @@ from trainer.training.augmentation.augment import normalize
 from trainer.training.loop.fit import fit
 from trainer.training.loop.losses import accuracy_of, as_targets, fitted_to, make_loss
 from trainer.training.networks.backbones import FEATURES_LAYER, HEAD_LAYER, is_multi_label, scores_layer
-from trainer.types import Epoch, Features, Pixels
+from trainer.types import Epoch, Features, TrainingSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,35 +64,31 @@ def feature_extractor(
 
 def train_head(
     model: tf_keras.Model,
-    train: Pixels,
-    val: Pixels,
+    data: TrainingSet,
     config: HeadConfig,
     *,
-    contract: InputContract,
     seed: int,
     loss: LossConfig | None = None,
     progress: bool = True,
 ) -> list[Epoch]:
-    """Trains the dense head on the frozen backbone's features and puts the best one into the model.
+    """Compute the features of pictures with the frozen backbone, then train the head on them as `fit_head` does.
 
     Args:
-        model: From `networks.backbones.build_model`; its head is replaced, the rest stays as it is.
-        train: Pictures to train on.
-        val: Pictures that choose the best epoch and end the training.
-        config: How long and how fast.
-        contract: Its mean and std.
-        seed: The same seed gives the same weights.
-        loss: What is minimized; None: what fits the labels.
-        progress: Whether bars are drawn on stderr.
+        model: Model from `networks.backbones.build_model`; only its head is changed.
+        data: Pictures to train and validate on.
+        config: Settings as for `fit_head`.
+        seed: Seed as for `fit_head`.
+        loss: Loss as for `fit_head`.
+        progress: If True, progress bars are drawn on stderr.
 
     Returns:
-        The learning curve; empty when ``config.epochs`` is 0 or its solver has none.
+        The learning curve; empty when ``config.epochs`` is 0 or the solver has no epochs.
     """
     if config.epochs == 0:
         return []
-    extract = feature_extractor(model, contract=contract, progress=progress)
-    known, held_out = (Features(extract(pixels.images), pixels.labels) for pixels in (train, val))
-    return fit_head(model, known, held_out, config, seed=seed, loss=loss, progress=progress)
+    extract = feature_extractor(model, contract=data.contract, progress=progress)
+    train, val = (Features(extract(pixels.images), pixels.labels) for pixels in (data.train, data.val))
+    return fit_head(model, train, val, config, seed=seed, loss=loss, progress=progress)
 
 
 def fit_head(
@@ -105,19 +101,19 @@ def fit_head(
     loss: LossConfig | None = None,
     progress: bool = True,
 ) -> list[Epoch]:
-    """Trains the dense head on features that were computed before and puts the best one into the model.
+    """Train the dense head on computed features and put its best weights into the model.
 
     Args:
-        model: From `networks.backbones.build_model`; its head is replaced, the rest stays as it is.
+        model: Model from `networks.backbones.build_model`; only its head is changed.
         train: Features to train on.
-        val: Features that choose the best epoch and end the training.
-        config: How long and how fast.
-        seed: The same seed gives the same weights.
-        loss: What is minimized; None: what fits the labels.
-        progress: Whether a bar is drawn on stderr.
+        val: Features that choose the best epoch and stop the training early.
+        config: Solver, epochs, batch size and learning rate.
+        seed: Seed of all random draws; the same seed gives the same weights.
+        loss: Loss on the labels; None: the default for the kind of labels.
+        progress: If True, a progress bar is drawn on stderr.
 
     Returns:
-        The learning curve; empty where a regression is solved.
+        The learning curve; empty when the head is solved as a logistic regression.
     """
     loss = loss or LossConfig()
     config = head_for_photos(config, loss, len(train), multi_label=train.labels.ndim == 2)

@@ -10,6 +10,8 @@ from trainer.compression.clustering import cluster, distinct_values
 from trainer.config import ClusterConfig, DistillConfig, FinetuneConfig
 from trainer.errors import CompressionError
 from trainer.training.distillation import Teacher
+from trainer.training.finetune import FitSettings
+from trainer.types import TrainingSet
 
 if TYPE_CHECKING:
     from trainer.types import Pixels
@@ -41,8 +43,8 @@ def in_eight(model: Any, train: Pixels, val: Pixels) -> Any:
 
 
 def clustered(model: Any, train: Pixels, val: Pixels, config: ClusterConfig, **options: Any) -> Any:
-    options = {"contract": CONTRACT, "seed": 0, "progress": False, **options}
-    return cluster(model, train, val, config, SHORT, STILL, **options)
+    settings = FitSettings(SHORT, STILL, **{"seed": 0, "progress": False, **options})
+    return cluster(model, TrainingSet(train, val, CONTRACT), settings, config)
 
 
 def with_zeros(share: float) -> Any:
@@ -123,7 +125,7 @@ def test_a_network_without_kernels_to_cluster_is_refused(train: Pixels, val: Pix
 
     pooled = [layers.Conv2D(3, 3), layers.GlobalAveragePooling2D(), layers.Softmax()]
     model = tf_keras.Sequential([layers.Input((SIZE, SIZE, 3)), *pooled])
-    with pytest.raises(CompressionError, match="dense layers to cluster, got none in"):
+    with pytest.raises(CompressionError, match="has no layer to cluster"):
         clustered(model, train, val, ClusterConfig(8))
 
 
@@ -133,5 +135,5 @@ def test_a_kernel_with_more_values_is_an_error(
     from trainer.compression import clustering
 
     monkeypatch.setattr(clustering, "_wrapped", lambda trained, limits: (trained, {}))  # clusters nothing
-    with pytest.raises(CompressionError, match="at most 8 different weights in 'pointwise' after training, got 128"):
+    with pytest.raises(CompressionError, match="128 distinct weights in layer 'pointwise' instead of at most 8"):
         clustered(model, train, val, ClusterConfig(8))

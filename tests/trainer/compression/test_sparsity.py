@@ -12,7 +12,8 @@ from trainer.errors import CompressionError
 from trainer.quantization.convert import convert_int8
 from trainer.quantization.converted_graph import read_flatbuffer
 from trainer.training.distillation import Teacher
-from trainer.types import Pixels
+from trainer.training.finetune import FitSettings
+from trainer.types import Pixels, TrainingSet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -77,8 +78,8 @@ def three_quarters(model: Any, train: Pixels, val: Pixels) -> Any:
 def sparse(
     model: Any, train: Pixels, val: Pixels, config: SparsifyConfig, finetuning: FinetuneConfig = SHORT, **options: Any
 ) -> Any:
-    options = {"contract": CONTRACT, "seed": 0, "progress": False, **options}
-    return sparsify(model, train, val, config, finetuning, STILL, **options)
+    settings = FitSettings(finetuning, STILL, **{"seed": 0, "progress": False, **options})
+    return sparsify(model, TrainingSet(train, val, CONTRACT), settings, config)
 
 
 def kernel_of(model: Any, name: str) -> NDArray[np.float32]:
@@ -202,10 +203,13 @@ def test_masks_are_of_the_layers_with_zeros() -> None:
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
-        (SparsifyConfig(0.5, layers=("block_*",)), r"got block_\*. It has first, pointwise, wide, hidden, head\."),
-        (SparsifyConfig(0.5, layers=("depthwise",)), "got depthwise"),
-        (SparsifyConfig(0.5, "2by4", layers=("*",)), "'first'.*whose 3 input channels are no multiple of 4"),
-        (SparsifyConfig(0.5, "block", layers=("wide",)), "'wide'.*no 1×1 convolution"),
+        (
+            SparsifyConfig(0.5, layers=("block_*",)),
+            r"\(block_\*\) .*layers are first, pointwise, wide, hidden, head\.",
+        ),
+        (SparsifyConfig(0.5, layers=("depthwise",)), r"\(depthwise\) matches no"),
+        (SparsifyConfig(0.5, "2by4", layers=("*",)), "'first'.*its 3 input channels are not a multiple of 4"),
+        (SparsifyConfig(0.5, "block", layers=("wide",)), "'wide'.*nor a 1×1 convolution"),
     ],
 )
 def test_what_cannot_be_pruned_so_is_refused(model: Any, config: SparsifyConfig, expected: str) -> None:
@@ -229,7 +233,7 @@ def test_a_network_without_inner_layers_is_refused() -> None:
 
     only_ends = [layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(3)]
     shallow = tf_keras.Sequential([layers.Input((SIZE, SIZE, 3)), *only_ends])
-    with pytest.raises(CompressionError, match="to prune unstructured, got none in"):
+    with pytest.raises(CompressionError, match="has no layer to prune with"):
         check_layers(shallow, SparsifyConfig(0.5))
 
 
@@ -245,5 +249,5 @@ def test_a_missed_sparsity_is_an_error(model: Any, train: Pixels, val: Pixels, m
     from trainer.compression import sparsity
 
     monkeypatch.setattr(sparsity, "_update_steps", lambda steps: (100, 100))  # as TFMOT does by itself
-    with pytest.raises(CompressionError, match=r"Expected \d\d% of the weights of 'pointwise' .* got 0\.0%"):
+    with pytest.raises(CompressionError, match=r"Only 0\.0% of the weights of layer 'pointwise' .* intended \d\d%"):
         sparse(model, train, val, SparsifyConfig(0.75))

@@ -11,7 +11,8 @@ from hypothesis.extra.numpy import arrays
 
 from edge_runtime import Classifier
 from tests.support.tiny import CONTRACT, LABELS, SIZE, export, train_network, training_pixels
-from trainer.compression.folding import fold_batch_norms, kernel_name
+from trainer.compression.folding import fold_batch_norms
+from trainer.compression.layers import kernel_name
 from trainer.config import AugmentConfig, DistillConfig, FinetuneConfig
 from trainer.errors import CompressionError
 from trainer.quantization.convert import convert_int8
@@ -20,8 +21,9 @@ from trainer.quantization.qat.fake_quantization import fake_quantized, measure_r
 from trainer.quantization.qat.train import train_quantized
 from trainer.training.augmentation.augment import normalize
 from trainer.training.distillation import Teacher
+from trainer.training.finetune import FitSettings
 from trainer.training.networks.backbones import build_model, get_backbone
-from trainer.types import Pixels
+from trainer.types import Pixels, TrainingSet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,10 +62,18 @@ def calibration(train: Pixels) -> NDArray[np.uint8]:
 
 
 def qat(
-    model: Any, train: Pixels, val: Pixels, calibration: Any, config: FinetuneConfig = SHORT, **options: Any
+    model: Any,
+    train: Pixels,
+    val: Pixels,
+    calibration: Any,
+    config: FinetuneConfig = SHORT,
+    *,
+    masks: Any = None,
+    **settings: Any,
 ) -> Any:
-    options = {"contract": CONTRACT, "calibration_images": calibration, "seed": 0, "progress": False, **options}
-    return train_quantized(model, train, val, config, STILL, **options)
+    fitting = FitSettings(config, STILL, **{"seed": 0, "progress": False, **settings})
+    data = TrainingSet(train, val, CONTRACT)
+    return train_quantized(model, data, fitting, calibration_images=calibration, masks=masks)
 
 
 def int8_scores(content: bytes, images: NDArray[np.uint8], folder: Path) -> tuple[NDArray[np.float32], int]:

@@ -14,8 +14,8 @@ from trainer.config import AugmentConfig, FinetuneConfig
 from trainer.environment import load_tensorflow
 from trainer.errors import RecipeError
 from trainer.training.distribution.strategy import Distribution, open_distribution
-from trainer.training.finetune import finetune
-from trainer.types import Pixels
+from trainer.training.finetune import FitSettings, finetune
+from trainer.types import Pixels, TrainingSet
 
 PIXELS = training_pixels(120)
 
@@ -38,17 +38,9 @@ def trained(
 ) -> dict[str, object]:
     """What fine-tuning of a network with batch normalization gives."""
     model = build_network()
-    curve = finetune(
-        model,
-        train,
-        val,
-        FinetuneConfig(epochs=2, batch_size=batch_size, learning_rate=3e-3, train_size=1.0),
-        augment,
-        contract=CONTRACT,
-        seed=0,
-        progress=False,
-        distribution=distribution,
-    )
+    config = FinetuneConfig(epochs=2, batch_size=batch_size, learning_rate=3e-3, train_size=1.0)
+    settings = FitSettings(config, augment, seed=0, progress=False)
+    curve = finetune(model, TrainingSet(train, val, CONTRACT), settings, distribution=distribution)
     sizes = [float(abs(weight).sum()) for weight in model.get_weights()]
     return {"curve": [asdict(epoch) for epoch in curve], "sizes": sizes}
 

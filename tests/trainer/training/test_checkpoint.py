@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from tests.trainer.training.test_head import CONTRACT, QUIET, coloured, same, small_model
-from trainer.config import AugmentConfig, ClusterConfig, DistillConfig, FinetuneConfig, SparsifyConfig
+from tests.trainer.training.test_head import CONTRACT, coloured, quiet, same, small_model
+from trainer.config import ClusterConfig, DistillConfig, FinetuneConfig, SparsifyConfig
 from trainer.training.finetune import finetune
 from trainer.training.loop.checkpoint import Checkpoint, checkpoints_in, countable_dropout
+from trainer.types import TrainingSet
 
 if TYPE_CHECKING:
     import tf_keras
@@ -21,15 +22,14 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 Training = Callable[[], tuple["tf_keras.Model", list[Any]]]
-TRAIN, VAL = coloured(50, seed=0), coloured(20, seed=1)  # the last batch of an epoch is a small one
+DATA = TrainingSet(coloured(50, seed=0), coloured(20, seed=1), CONTRACT)  # the last batch of an epoch is a small one
 CONFIG = FinetuneConfig(epochs=3, batch_size=16, train_size=1.0, learning_rate=5e-3)
-AUGMENT = AugmentConfig()
 
 
 def fine_tuning(**settings: Any) -> Training:
     def run() -> tuple[tf_keras.Model, list[Any]]:
         model = small_model()
-        return model, finetune(model, TRAIN, VAL, replace(CONFIG, **settings), AUGMENT, **QUIET)
+        return model, finetune(model, DATA, quiet(replace(CONFIG, **settings)))
 
     return run
 
@@ -39,7 +39,7 @@ def learning_a_feature_map() -> tuple[tf_keras.Model, list[Any]]:
 
     teacher = Teacher(wide_model(), DistillConfig(feature_weight=1.0), contract=CONTRACT)
     model = small_model()
-    return model, finetune(model, TRAIN, VAL, CONFIG, AUGMENT, teacher=teacher, **QUIET)
+    return model, finetune(model, DATA, quiet(CONFIG, teacher=teacher))
 
 
 def wide_model() -> tf_keras.Model:
@@ -52,21 +52,19 @@ def wide_model() -> tf_keras.Model:
 def sparsifying() -> tuple[tf_keras.Model, list[Any]]:
     from trainer.compression.sparsity import sparsify
 
-    return sparsify(small_model(), TRAIN, VAL, SparsifyConfig(sparsity=0.5), CONFIG, AUGMENT, **QUIET)
+    return sparsify(small_model(), DATA, quiet(CONFIG), SparsifyConfig(sparsity=0.5))
 
 
 def clustering() -> tuple[tf_keras.Model, list[Any]]:
     from trainer.compression.clustering import cluster
 
-    return cluster(small_model(), TRAIN, VAL, ClusterConfig(clusters=8), CONFIG, AUGMENT, **QUIET)
+    return cluster(small_model(), DATA, quiet(CONFIG), ClusterConfig(clusters=8))
 
 
 def quantizing() -> tuple[tf_keras.Model, list[Any]]:
     from trainer.quantization.qat.train import train_quantized
 
-    return train_quantized(
-        small_model(), TRAIN, VAL, CONFIG, AUGMENT, calibration_images=TRAIN.images, masks=None, **QUIET
-    )
+    return train_quantized(small_model(), DATA, quiet(CONFIG), calibration_images=DATA.train.images)
 
 
 class BrokenOffError(Exception):
@@ -136,13 +134,13 @@ def test_a_checkpoint_of_another_network_is_not_used(tmp_path: Path) -> None:
         fine_tuning()()
     other = small_model(seed=5)
     with checkpoints_in(tmp_path):
-        curve = finetune(other, TRAIN, VAL, replace(CONFIG, epochs=1), AUGMENT, **QUIET)
+        curve = finetune(other, DATA, quiet(replace(CONFIG, epochs=1)))
     assert len(curve) == 1
 
 
 def test_nothing_is_written_where_nobody_asked_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    finetune(small_model(), TRAIN, VAL, replace(CONFIG, epochs=1), AUGMENT, **QUIET)
+    finetune(small_model(), DATA, quiet(replace(CONFIG, epochs=1)))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -8,20 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.trainer.training.test_head import CONTRACT, accuracy, coloured, small_model
+from tests.trainer.training.test_head import CONTRACT, accuracy, coloured, quiet, small_model
 from trainer.config import AugmentConfig, DistillConfig, FinetuneConfig, LossConfig
 from trainer.training.distillation import Teacher, distillation_loss
 from trainer.training.finetune import finetune
 from trainer.training.loop.losses import picture_loss
 from trainer.training.networks.backbones import build_model, get_backbone
-from trainer.types import Pixels
+from trainer.types import Pixels, TrainingSet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 STILL = AugmentConfig(set="none")
 CLASSES = 3
-QUIET = {"contract": CONTRACT, "seed": 0, "progress": False}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +38,7 @@ def taught(train: Pixels, val: Pixels) -> Any:
     """A network that knows its subject."""
     model = small_model()
     config = FinetuneConfig(epochs=8, learning_rate=5e-3, train_size=1.0)
-    finetune(model, train, val, config, STILL, from_scratch=True, **QUIET)
+    finetune(model, TrainingSet(train, val, CONTRACT), quiet(config, STILL), from_scratch=True)
     assert accuracy(model, val) > 0.8
     return model
 
@@ -79,7 +78,8 @@ def test_a_student_learns_from_answers_alone(
     student = small_model(seed=3)
     config = FinetuneConfig(epochs=8, learning_rate=5e-3, train_size=1.0)
     teacher = Teacher(taught, DistillConfig(weight=1.0, flip=flip), contract=CONTRACT)
-    finetune(student, wrong, val, config, augmentation, from_scratch=True, teacher=teacher, **QUIET)
+    data = TrainingSet(wrong, val, CONTRACT)
+    finetune(student, data, quiet(config, augmentation, teacher=teacher), from_scratch=True)
     assert accuracy(student, val) > 0.7
 
 
@@ -106,7 +106,7 @@ def test_the_teacher_is_shown_mixed_pictures_beside_their_labels_shares(val: Pix
     teacher = Watched(small_model(seed=9), DistillConfig(), contract=contract, pixels=large)
     mixing = AugmentConfig(set="none", mixup=1.0, cutmix=1.0)
     config = FinetuneConfig(epochs=1, batch_size=12, train_size=1.0)
-    finetune(small_model(seed=3), train, val, config, mixing, teacher=teacher, **QUIET)
+    finetune(small_model(seed=3), TrainingSet(train, val, CONTRACT), quiet(config, mixing, teacher=teacher))
     truth, pictures = (np.concatenate(kind) for kind in zip(*shown, strict=True))
     assert pictures.shape[1] == 64
     assert np.count_nonzero((truth > 0.1) & (truth < 0.9)) >= 8
@@ -119,7 +119,8 @@ def test_a_student_is_not_left_where_it_had_hardly_begun(taught: Any, train: Pix
     student = small_model(seed=3)
     config = FinetuneConfig(epochs=8, learning_rate=5e-3, train_size=1.0)
     teacher = Teacher(taught, DistillConfig(), contract=CONTRACT)
-    curve = finetune(student, train, misleading, config, STILL, from_scratch=True, teacher=teacher, **QUIET)
+    data = TrainingSet(train, misleading, CONTRACT)
+    curve = finetune(student, data, quiet(config, STILL, teacher=teacher), from_scratch=True)
     assert min(curve, key=lambda epoch: epoch.val_loss).epoch < 4
     assert accuracy(student, val) > 0.7
 
@@ -132,7 +133,7 @@ def test_the_feature_map_is_learned_through_a_projection_that_is_thrown_away(tra
     student = small_model(seed=5)
     names = [layer.name for layer in student.layers]
     config = FinetuneConfig(epochs=2, train_size=1.0)
-    curve = finetune(student, train, val, config, AugmentConfig(), teacher=teacher, **QUIET)
+    curve = finetune(student, TrainingSet(train, val, CONTRACT), quiet(config, teacher=teacher))
     assert len(curve) == 2
     assert [layer.name for layer in student.layers] == names
 
@@ -143,7 +144,8 @@ def test_a_feature_map_is_imitated(taught: Any, train: Pixels, val: Pixels) -> N
     before = map_distance(student, taught, val)
     config = FinetuneConfig(epochs=4, learning_rate=5e-3, train_size=1.0)
     teacher = Teacher(taught, DistillConfig(feature_weight=20.0), contract=CONTRACT)
-    finetune(student, train, val, config, STILL, from_scratch=True, teacher=teacher, **QUIET)
+    data = TrainingSet(train, val, CONTRACT)
+    finetune(student, data, quiet(config, STILL, teacher=teacher), from_scratch=True)
     assert map_distance(student, taught, val) < 0.5 * before
 
 
@@ -154,7 +156,7 @@ def test_a_teacher_of_another_size_sees_the_pictures_at_its_own(train: Pixels, v
     teacher = Teacher(large, DistillConfig(), contract=contract, pixels=replace(train, images=images))
     before = large.get_weights()
     config = FinetuneConfig(epochs=1, train_size=1.0)
-    curve = finetune(small_model(seed=2), train, val, config, AugmentConfig(), teacher=teacher, **QUIET)
+    curve = finetune(small_model(seed=2), TrainingSet(train, val, CONTRACT), quiet(config, teacher=teacher))
     assert teacher.size == 64
     assert len(curve) == 1
     assert all(np.array_equal(a, b) for a, b in zip(before, large.get_weights(), strict=True))

@@ -3,10 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.trainer.training.test_head import CONTRACT, accuracy, coloured, small_model
+from tests.trainer.training.test_head import CONTRACT, QUIET, accuracy, coloured, quiet, small_model
 from trainer.config import DistillConfig, FinetuneConfig, HeadConfig, LossConfig, Recipe
 from trainer.errors import RecipeError
 from trainer.training.loop.losses import class_weights, fitted_to, make_loss, picture_loss
+from trainer.types import TrainingSet
 
 ONE = np.array([0] * 6 + [1] * 3 + [2])  # one label a photo, 6 : 3 : 1
 SEVERAL = np.array([[1, 0, 1], [1, 0, 0], [1, 1, 0], [0, 0, 0]], np.uint8)
@@ -107,13 +108,12 @@ def test_networks_learn_by_it_with_and_without_a_teacher(loss: LossConfig) -> No
     from trainer.training.finetune import finetune
     from trainer.training.head import train_head
 
-    train, val, model = coloured(96, seed=0), coloured(48, seed=1), small_model()
-    options = {"contract": CONTRACT, "seed": 0, "progress": False}
-    assert len(train_head(model, train, val, HeadConfig(epochs=2), loss=loss, **options)) == 2
+    data, model = TrainingSet(coloured(96, seed=0), coloured(48, seed=1), CONTRACT), small_model()
+    assert len(train_head(model, data, HeadConfig(epochs=2), loss=loss, **QUIET)) == 2
     config, still = FinetuneConfig(epochs=6, learning_rate=5e-3, train_size=1.0), AugmentConfig(set="none")
-    curve = finetune(model, train, val, config, still, from_scratch=True, loss=loss, **options)
+    curve = finetune(model, data, quiet(config, still, loss=loss), from_scratch=True)
     assert curve[-1].loss < curve[0].loss
-    assert accuracy(model, val) > 0.6
+    assert accuracy(model, data.val) > 0.6
     teacher = Teacher(model, DistillConfig(weight=0.5), contract=CONTRACT, loss=loss)
-    taught = finetune(small_model(), train, val, config, still, from_scratch=True, teacher=teacher, **options)
+    taught = finetune(small_model(), data, quiet(config, still, teacher=teacher), from_scratch=True)
     assert taught[-1].val_loss < taught[0].val_loss

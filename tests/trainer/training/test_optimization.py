@@ -6,18 +6,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.trainer.training.test_head import CONTRACT, QUIET, coloured, same, small_model
-from trainer.config import AugmentConfig, FinetuneConfig
+from tests.trainer.training.test_head import CONTRACT, coloured, quiet, same, small_model
+from trainer.config import FinetuneConfig
 from trainer.errors import RecipeError
 from trainer.training.finetune import finetune, fit_augmented
 from trainer.training.loop.fit import growing_sizes, of_any_size
 from trainer.training.loop.mixed_precision import check_precision, in_mixed_precision
 from trainer.training.loop.optimization import make_optimizer, make_schedule, plateaus
-from trainer.types import Epoch, Pixels
+from trainer.types import Epoch, Pixels, TrainingSet
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 TRAIN, VAL = coloured(60, seed=0), coloured(20, seed=1)
+DATA = TrainingSet(TRAIN, VAL, CONTRACT)
 CONFIG = FinetuneConfig(epochs=2, batch_size=20, train_size=1.0, learning_rate=0.1, warmup_epochs=0.0)
 
 
@@ -77,7 +78,7 @@ class TestBestEpoch:
         model = small_model()
         config = replace(CONFIG, epochs=6, schedule=schedule, learning_rate=3e-3)
         wrong = replace(VAL, labels=(VAL.labels + 1) % 3)  # the more is learned, the higher is their loss
-        curve = finetune(model, TRAIN, wrong, config, AugmentConfig(), **QUIET)
+        curve = finetune(model, replace(DATA, val=wrong), quiet(config))
         losses = [one.val_loss for one in curve]
         assert losses[0] == min(losses)
         assert validation_loss(model, wrong, config) == pytest.approx(min(losses[first:]), rel=1e-5)
@@ -110,7 +111,7 @@ class TestAveragedWeights:
     def test_are_those_that_are_validated_and_kept(self) -> None:
         model = small_model()
         config = replace(CONFIG, optimizer="sgd", ema=0.9)
-        curve = finetune(model, TRAIN, VAL, config, AugmentConfig(), **QUIET)
+        curve = finetune(model, DATA, quiet(config))
         loss = validation_loss(model, VAL, config)
         assert loss == pytest.approx(min(one.val_loss for one in curve), rel=1e-5)
 
@@ -118,7 +119,7 @@ class TestAveragedWeights:
         ends = {}
         for ema in (0.0, 0.9):
             model = small_model()
-            finetune(model, TRAIN, VAL, replace(CONFIG, epochs=1, ema=ema), AugmentConfig(), **QUIET)
+            finetune(model, DATA, quiet(replace(CONFIG, epochs=1, ema=ema)))
             ends[ema] = model.get_layer("head").get_weights()[0]
         start = small_model().get_layer("head").get_weights()[0]
         assert 0 < np.abs(ends[0.9] - start).mean() < np.abs(ends[0.0] - start).mean()
@@ -149,7 +150,7 @@ class TestGrowingPictures:
         network = tf_keras.Model(image, tf_keras.layers.Dense(3, "softmax")(features))
         config = replace(CONFIG, epochs=4, start_size=0.5)
         contract = replace(CONTRACT, height=64, width=64)
-        fit_augmented(network, TRAIN, VAL, config, AugmentConfig(), contract=contract, seed=0, progress=False)
+        fit_augmented(network, replace(DATA, contract=contract), quiet(config))
         assert shown == [32] * 6 + [64] * 6
 
 

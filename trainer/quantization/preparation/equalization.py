@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trainer.compression.layers import copy_network
 from trainer.training.augmentation.augment import normalize
 
 if TYPE_CHECKING:
@@ -44,8 +45,7 @@ def equalize(model: tf_keras.Model, images: NDArray[np.uint8], *, contract: Inpu
     """
     import tf_keras
 
-    copy = tf_keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
+    copy = copy_network(model)
     bottlenecks = _bottlenecks(copy)
     if not bottlenecks:
         return copy

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trainer.compression.layers import copy_network
 from trainer.training.augmentation.augment import normalize
 
 if TYPE_CHECKING:
@@ -43,8 +44,7 @@ def round_kernels(model: tf_keras.Model, images: NDArray[np.uint8], *, contract:
     import tensorflow as tf
     import tf_keras
 
-    copy = tf_keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
+    copy = copy_network(model)
     # Both networks are run side by side, layer by layer; `exact` and `rounded` hold what is still needed of each.
     pixels = normalize(images[:_PICTURES], contract.mean, contract.std)
     exact, rounded = _Flow(model, pixels), _Flow(copy, pixels)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trainer.compression.folding import is_depthwise, kernel_name
+from trainer.compression.layers import is_depthwise, kernel_name
 from trainer.training.augmentation.augment import normalize
 
 if TYPE_CHECKING:

@@ -8,14 +8,16 @@ inference", 2018, section 3.2.2, on freezing them).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from trainer.compression.folding import fold_batch_norms, is_depthwise, kernel_name
+from trainer.compression.folding import fold_batch_norms
+from trainer.compression.layers import is_depthwise, kernel_name
 from trainer.errors import CompressionError
 from trainer.quantization.preparation.equalization import equalize
 from trainer.quantization.preparation.rounding import round_to_grid
 from trainer.quantization.qat.fake_quantization import Range, fake_quantized, learned_range, measure_ranges
-from trainer.training.finetune import fit_augmented
+from trainer.training.finetune import FitSettings, fit_augmented
 from trainer.training.loop.fit import of_any_size
 
 if TYPE_CHECKING:
@@ -25,70 +27,42 @@ if TYPE_CHECKING:
     import tf_keras
     from numpy.typing import NDArray
 
-    from edge_runtime.types import InputContract
-    from trainer.config import AugmentConfig, FinetuneConfig, LossConfig
-    from trainer.training.distillation import Teacher
-    from trainer.types import Epoch, Pixels
+    from trainer.types import Epoch, TrainingSet
 
 
 def train_quantized(
     model: tf_keras.Model,
-    train: Pixels,
-    val: Pixels,
-    config: FinetuneConfig,
-    augmentation: AugmentConfig,
+    data: TrainingSet,
+    settings: FitSettings,
     *,
-    contract: InputContract,
     calibration_images: NDArray[np.uint8],
-    seed: int,
-    loss: LossConfig | None = None,
-    teacher: Teacher | None = None,
     masks: Mapping[str, NDArray[np.bool_]] | None = None,
-    progress: bool = True,
 ) -> tuple[tf_keras.Model, list[Epoch]]:
-    """Trains a network to lose less by quantization.
+    """Train a network to lose less accuracy when it is quantized.
 
     Args:
-        model: Flat and trained. It is not changed.
-        train: Pictures to train on.
-        val: Pictures that choose the best epoch and end the training.
-        config: How long and how fast: some 1e-4, as the network has learned already.
-        augmentation: Random changes to the training pictures.
-        contract: Its size, mean and std.
-        calibration_images: The representative dataset, uint8 (N, height, width, 3) RGB, 0–255, on which the ranges of
-            the outputs are first measured.
-        seed: On a CPU, the same seed gives the same weights.
-        loss: As for `trainer.training.finetune.fit_augmented`.
-        teacher: Whose answers are learned beside the labels; None: the labels alone.
-        masks: By layer name and of the kernel's shape, True where a weight stays zero.
-        progress: Whether a bar is drawn on stderr.
+        model: Trained functional or sequential model of plain layers. It is not changed.
+        data: Pictures to train and validate on.
+        settings: Epochs, augmentation, seed, loss and teacher. The learning rate should be low (around 1e-4), since
+            the network is trained already.
+        calibration_images: Representative dataset, uint8 (N, height, width, 3) RGB, 0–255, from which the initial
+            output ranges are measured.
+        masks: Weights that stay zero: by layer name, bool arrays of the kernel's shape, True where a weight is zero.
 
     Returns:
-        A network of the model's input size for `trainer.quantization.convert.convert_int8`, which computes nearly what
-        the INT8 model will: kernels on the converter's grid, batch normalizations folded, outputs rounded. And the
-        learning curve.
+        A network of the model's input size for `trainer.quantization.convert.convert_int8`, and the learning curve.
+        Its kernels are on the converter's grid, batch normalizations are folded and outputs are rounded, so it
+        computes nearly what the INT8 model will.
 
     Raises:
-        CompressionError: The network has layers that can't be trained so.
+        CompressionError: The network has layers that do not support quantization-aware training.
     """
     check_trainable(model)
-    folded = fold_batch_norms(equalize(model, calibration_images, contract=contract))
-    ranges = measure_ranges(folded, calibration_images, contract=contract)
+    folded = fold_batch_norms(equalize(model, calibration_images, contract=data.contract))
+    ranges = measure_ranges(folded, calibration_images, contract=data.contract)
     network = fake_quantized(of_any_size(folded), ranges, kernels=True)
-    curve = fit_augmented(
-        teacher.student_of(network) if teacher else network,
-        train,
-        val,
-        config,
-        augmentation,
-        contract=contract,
-        seed=seed,
-        loss=loss,
-        teacher=teacher,
-        stage="qat",
-        callbacks=[_keep_zeros(network, masks)] if masks else [],
-        progress=progress,
-    )
+    callbacks = (_keep_zeros(network, masks), *settings.callbacks) if masks else settings.callbacks
+    curve = fit_augmented(network, data, replace(settings, stage="qat", callbacks=callbacks))
     return _convertible(network, folded, ranges), curve
 
 

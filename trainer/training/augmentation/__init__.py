@@ -1,1 +1,1 @@
-"""What `augment` changes: where things are, their colours, how well they are seen, what is beside."""
+"""Random changes to training pictures: geometry, color, degradation, mixing and RandAugment."""

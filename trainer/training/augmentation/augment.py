@@ -1,9 +1,9 @@
-"""Random changes to training pictures: batches of uint8 pixels in, the network's normalized input out.
+"""Applies random changes to training pictures, and normalizes pictures for the network.
 
-In the order of a picture's life: where it is taken from, its light and colours, what lens, sensor and file make of it,
-what covers it, and with what it is mixed. Each is a few passes over the batch, and one that is switched off costs
-nothing. Every random number is drawn statelessly from a seed, so the same seed gives the same pictures on every run,
-and the same picture at another size, but for noise and JPEG's blocks, which are as strong there but finer.
+The order is that of a photo's life: viewpoint, light and color, lens, sensor and file, what covers it, and what it is
+mixed with. Each change is a few passes over the batch; one that is switched off costs nothing. All random numbers are
+drawn statelessly from a seed, so the same seed gives the same pictures in every run. It also gives the same picture at
+another size, except for noise and JPEG blocks, which are equally strong there but finer.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
     import tensorflow as tf
 
-# Each of these draws from a seed of its own, so that none changes what the others draw.
+# Each of these has its own seed, so that no change affects the random draws of another.
 _OWN_SEEDS = ("rand_augment", "relight", "motion_blur", "blur", "noise", "jpeg", "cut_out", "mix")
 
 
 def normalize(images: tf.Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> tf.Tensor:
-    """Pixels as the network takes them: ``(pixel - mean) / std``.
+    """Normalize pixels for the network: ``(pixel - mean) / std``.
 
     Args:
         images: uint8 or float32 (N, height, width, 3) RGB, 0–255.
-        mean: One value or one per channel, in pixel units.
-        std: The same.
+        mean: Mean, one value or one per channel, in pixel units.
+        std: Standard deviation, one value or one per channel, in pixel units.
 
     Returns:
         float32 of the same shape.
@@ -45,13 +45,13 @@ def normalize(images: tf.Tensor, mean: tuple[float, ...], std: tuple[float, ...]
 
 
 def augment(images: tf.Tensor, seed: tf.Tensor, config: AugmentConfig, *, size: int = 0) -> tf.Tensor:
-    """Changes each picture of a batch at random; `mix_targets` tells what it then shows.
+    """Change each picture of a batch at random; `mix_targets` changes the targets to match.
 
     Args:
         images: uint8 or float32 (N, height, width, 3) RGB, 0–255.
         seed: int32 or int64 (2,): the run's seed and the number of the batch.
-        config: How strongly.
-        size: Height and width of the result, made in the same resampling; 0: as they are.
+        config: Changes to apply and their strengths.
+        size: Height and width of the result, reached in the same resampling; 0: unchanged.
 
     Returns:
         float32 (N, height, width, 3) or (N, size, size, 3), 0–255.
@@ -86,15 +86,15 @@ def augment(images: tf.Tensor, seed: tf.Tensor, config: AugmentConfig, *, size: 
 
 
 def mix_targets(targets: tf.Tensor, seed: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
-    """What the pictures show that `augment` made of a batch with the same seed.
+    """Return the targets of the pictures that `augment` made of a batch with the same seed.
 
     Args:
-        targets: float32 (N, classes): a one for each class that a picture shows.
-        seed: As for `augment`.
-        config: The same.
+        targets: float32 (N, classes), 1 for each class in the picture, else 0.
+        seed: Seed as for `augment`.
+        config: Settings as for `augment`.
 
     Returns:
-        float32 (N, classes): the classes' shares; the same where pictures aren't mixed.
+        float32 (N, classes), share of each class, 0–1; equal to ``targets`` unless pictures are mixed.
     """
     if config.mixup or config.cutmix:
         return mix_shares(targets, _own_seed(seed, "mix"), config)
@@ -102,24 +102,24 @@ def mix_targets(targets: tf.Tensor, seed: tf.Tensor, config: AugmentConfig) -> t
 
 
 def changes_pictures(config: AugmentConfig) -> bool:
-    """Whether any picture is changed at all; without, the same picture comes in every epoch."""
+    """Whether any change is enabled; otherwise every epoch shows the same pictures."""
     return config != AugmentConfig(set="none")
 
 
 def check_flip(config: AugmentConfig, labels: Sequence[str]) -> None:
-    """Looks whether a mirrored picture would be of another class.
+    """Check that mirroring a picture does not change its class.
 
     Raises:
-        RecipeError: Pictures are mirrored, and classes are named after digits, letters, or left and right.
+        RecipeError: ``config.flip`` is on, and classes are named after digits, letters, or left and right.
     """
     characters = [label for label in labels if label.isdigit() or (len(label) == 1 and label.isalpha())]
     sides = [label for label in labels if re.search(r"(?<![a-z])(left|right)(?![a-z])", label.lower())]
     for named, kind in ((sides, "sides"), (characters if len(characters) > 1 else [], "characters")):
         if config.flip and named:
             raise RecipeError(
-                f"Expected augment.flip to be off where classes are named after {kind} ({', '.join(named[:4])}), "
-                "because a mirrored picture would be of another class. Set augment.flip=false or augment.set=digits, "
-                "or give the classes other names if they mean something else."
+                f"augment.flip is on, but classes are named after {kind} ({', '.join(named[:4])}), which mirroring "
+                "would confuse. Set augment.flip=false or augment.set=digits, or rename the classes if the names mean "
+                "something else."
             )
 
 

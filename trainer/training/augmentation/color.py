@@ -1,4 +1,7 @@
-"""Colours and light: a few passes over the batch."""
+"""Color and light changes, in a few passes over the batch.
+
+Pixels are float32 (N, height, width, 3) RGB, 0–255, before and after.
+"""
 
 from __future__ import annotations
 
@@ -10,47 +13,29 @@ if TYPE_CHECKING:
 
     from trainer.config import AugmentConfig
 
-_GAMMA = 2.2  # of the values in a photo file, which grow with the light to the power of 1 / 2.2
+_GAMMA = 2.2  # a photo file's values grow with the light to the power of 1 / 2.2
 
-# To luma and two axes of colour, YIQ of NTSC. A turn of those two is a turn of the hue.
+# RGB to NTSC's YIQ: luma and two color axes. Rotating these two rotates the hue.
 _TO_YIQ = ((0.299, 0.587, 0.114), (0.596, -0.274, -0.322), (0.211, -0.523, 0.312))
 
 
 def recolor(pixels: tf.Tensor, seed: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
-    """Brightness, contrast about the picture's mean and saturation about its grey, in one affine step per channel.
-
-    Args:
-        pixels: float32 (N, height, width, 3) RGB, 0–255.
-        seed: Of the draws.
-        config: How strongly.
-
-    Returns:
-        The same shape and range.
-    """
+    """Change brightness, contrast around the picture's mean and saturation around its gray level."""
     import tensorflow as tf
 
     draw = tf.random.stateless_uniform([3, tf.shape(pixels)[0], 1, 1, 1], seed, -1.0, 1.0)
     contrast = 1.0 + config.contrast * draw[1]
     if config.saturation:
-        grey = tf.reduce_mean(pixels, axis=3, keepdims=True)
+        gray = tf.reduce_mean(pixels, axis=3, keepdims=True)
         saturation = 1.0 + config.saturation * draw[2]
-        pixels = saturation * pixels + (1.0 - saturation) * grey
+        pixels = saturation * pixels + (1.0 - saturation) * gray
     mean = tf.reduce_mean(pixels, axis=[1, 2, 3], keepdims=True)
     pixels = contrast * pixels + ((1.0 - contrast) * mean + 255.0 * config.brightness * draw[0])
     return tf.clip_by_value(pixels, 0.0, 255.0)
 
 
 def relight(pixels: tf.Tensor, seed: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
-    """Exposure, white balance and hue, in one product with a matrix per picture.
-
-    Args:
-        pixels: float32 (N, height, width, 3) RGB, 0–255.
-        seed: Of the draws.
-        config: How strongly.
-
-    Returns:
-        The same shape and range.
-    """
+    """Change exposure, white balance and hue, by one matrix product per picture."""
     import numpy as np
     import tensorflow as tf
 

@@ -1,6 +1,6 @@
-"""What a lens, a sensor and a file format take from a picture: sharpness, calm, detail.
+"""Degradations by lens, sensor and file format: motion blur, defocus, noise and JPEG compression.
 
-Lengths are shares of the picture's side, so that a picture at another size is blurred as much.
+Lengths are shares of the picture's side, so that the effect does not depend on the picture's size.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ from trainer.training.augmentation.geometry import resample
 if TYPE_CHECKING:
     import tensorflow as tf
 
-_HALVINGS = 3  # of the way in motion blur: a mean of 2³ points on it
-_LEAST_SIGMA = 0.01  # pixels; below, the neighbours' weights are zero anyway
+_HALVINGS = 3  # motion blur averages 2³ points on the path
+_LEAST_SIGMA = 0.01  # pixels; below that, the neighbors' weights are zero anyway
 
 
 def motion_blur(pixels: tf.Tensor, seed: tf.Tensor, length: float) -> tf.Tensor:
-    """Moves each picture in a straight line during its exposure, as far as ``length``.
+    """Blur each picture as if the camera moved in a straight line during the exposure.
 
-    The mean over eight points of the way comes from three means of two: of a picture and itself half a way on, a
-    quarter, an eighth. The way begins where the picture is, and leads in any direction.
+    The mean over eight points on the path comes from three means of two: of the picture and itself moved by a half, a
+    quarter and an eighth of the path. The path starts at the picture's position and has a random direction.
 
     Args:
         pixels: float32 (N, height, width, 3) RGB, 0–255.
-        seed: Of the draws.
-        length: Of the longest way, as a share of the side.
+        seed: Seed of the random draws, int (2,).
+        length: Length of the longest path, as a share of the side.
 
     Returns:
-        The same shape and range.
+        Pixels of the same shape and range.
     """
     import tensorflow as tf
 
     height, width = pixels.shape[1:3]
     draw = tf.random.stateless_uniform([2, tf.shape(pixels)[0]], seed)
-    way, direction = length * draw[0], 2.0 * math.pi * draw[1]
-    x, y = way * tf.cos(direction) * width, way * tf.sin(direction) * height
+    path, direction = length * draw[0], 2.0 * math.pi * draw[1]
+    x, y = path * tf.cos(direction) * width, path * tf.sin(direction) * height
     one, zero = tf.ones_like(x), tf.zeros_like(x)
     for halving in range(1, _HALVINGS + 1):
         move = tf.stack([one, zero, x / 2**halving, zero, one, y / 2**halving, zero, zero], axis=1)
@@ -45,22 +45,22 @@ def motion_blur(pixels: tf.Tensor, seed: tf.Tensor, length: float) -> tf.Tensor:
 
 
 def blur(pixels: tf.Tensor, seed: tf.Tensor, sigma: float) -> tf.Tensor:
-    """Gaussian blur, of up to ``sigma``: a product with a matrix of weights along each axis.
+    """Apply Gaussian blur of random width, as a product with a matrix of weights along each axis.
 
     Args:
         pixels: float32 (N, height, width, 3) RGB, 0–255.
-        seed: Of the draws.
+        seed: Seed of the random draws, int (2,).
         sigma: Largest standard deviation, as a share of the side.
 
     Returns:
-        The same shape and range.
+        Pixels of the same shape and range.
     """
     import tensorflow as tf
 
     share = sigma * tf.random.stateless_uniform([tf.shape(pixels)[0], 1, 1], seed)
 
     def weights(side: int) -> tf.Tensor:
-        """(N, side, side); the part of the bell beyond the edge is left out, and the rest grows to 1."""
+        """float32 (N, side, side); weights beyond the edge are left out and the rest is normalized to 1."""
         place = tf.range(side, dtype=tf.float32)
         distance = (place[:, None] - place) / tf.maximum(share * side, _LEAST_SIGMA)
         return tf.nn.softmax(-0.5 * distance**2, axis=-1)
@@ -71,18 +71,18 @@ def blur(pixels: tf.Tensor, seed: tf.Tensor, sigma: float) -> tf.Tensor:
 
 
 def noise(pixels: tf.Tensor, seed: tf.Tensor, deviation: float) -> tf.Tensor:
-    """Gaussian noise in each channel.
+    """Add Gaussian noise to each channel.
 
-    Its deviation is the same in light and shade: a file's values grow about with the square root of the light, and the
-    square root makes the deviation of a count of photons constant (Anscombe, 1948).
+    The deviation is the same in bright and dark areas: a file's values grow roughly with the square root of the light,
+    and the square root makes the deviation of a photon count constant (Anscombe, 1948).
 
     Args:
         pixels: float32 (N, height, width, 3) RGB, 0–255.
-        seed: Of the draws.
+        seed: Seed of the random draws, int (2,).
         deviation: Largest standard deviation, as a share of the range.
 
     Returns:
-        The same shape and range.
+        Pixels of the same shape and range.
     """
     import tensorflow as tf
 
@@ -92,15 +92,15 @@ def noise(pixels: tf.Tensor, seed: tf.Tensor, deviation: float) -> tf.Tensor:
 
 
 def jpeg(pixels: tf.Tensor, seed: tf.Tensor, loss: float) -> tf.Tensor:
-    """Each picture through a JPEG file.
+    """Compress each picture as a JPEG file of random quality.
 
     Args:
         pixels: float32 (N, height, width, 3) RGB, 0–255.
-        seed: Of the draws.
-        loss: Share of the quality that may be lost.
+        seed: Seed of the random draws, int (2,).
+        loss: Largest share of the quality to lose, 0–1.
 
     Returns:
-        The same shape and range, in whole numbers.
+        Pixels of the same shape and range, in whole numbers.
     """
     import tensorflow as tf
 

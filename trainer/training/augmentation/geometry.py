@@ -1,4 +1,4 @@
-"""Turn, zoom, shift and mirror, composed into one projective transform per picture, which is resampled once."""
+"""Rotation, zoom, shift and mirroring, composed into one transform per picture, so that each is resampled once."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ if TYPE_CHECKING:
 
 
 def moves(config: AugmentConfig) -> bool:
-    """Whether anything comes to lie elsewhere."""
+    """Whether any geometric change is enabled."""
     return bool(config.rotation or config.shift or config.flip or config.scale != (1.0, 1.0))
 
 
 def resample(pixels: tf.Tensor, transforms: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    """Pictures as transforms see them, bilinear, mirrored beyond their edges.
+    """Transform pictures with bilinear interpolation; beyond their edges they are mirrored.
 
     Args:
         pixels: float32 (N, height, width, 3).
-        transforms: float32 (N, 8), projective, from the result's points (x, y) to the picture's.
+        transforms: Projective transforms, float32 (N, 8), from points (x, y) of the result to points of the picture.
         size: Height and width of the result.
+
+    Returns:
+        float32 (N, *size, 3).
     """
     import tensorflow as tf
 
@@ -41,16 +44,16 @@ def resample(pixels: tf.Tensor, transforms: tf.Tensor, size: tuple[int, int]) ->
 def random_transforms(
     count: tf.Tensor, source: tuple[int, int], target: tuple[int, int], seed: tf.Tensor, config: AugmentConfig
 ) -> tf.Tensor:
-    """(count, 8) projective transforms that take the result's points (x, y) to the picture's points.
+    """Draw projective transforms, float32 (count, 8), from points (x, y) of the result to points of the picture.
 
-    A window of the picture, ``1 / scale`` of its sides, lies anywhere inside it, and is turned, mirrored and shifted.
+    A window with ``1 / scale`` of the picture's sides is placed anywhere inside it, then rotated, mirrored and shifted.
 
     Args:
-        count: Of the pictures.
+        count: Number of pictures.
         source: Height and width of the pictures.
         target: Height and width of the result.
-        seed: Of the draws.
-        config: How far.
+        seed: Seed of the random draws, int (2,).
+        config: Ranges of rotation, scale and shift, and whether to mirror.
     """
     import tensorflow as tf
 

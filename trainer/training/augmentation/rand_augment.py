@@ -1,7 +1,7 @@
-"""RandAugment (Cubuk et al., 2020): each picture has a few of fourteen changes, all of one magnitude.
+"""RandAugment (Cubuk et al., 2020): applies a few of fourteen changes to each picture, all of one magnitude.
 
-The changes and how far they go are AutoAugment's (Cubuk et al., 2019, table 6); none of them mirrors. What comes into
-view at the edges is mirrored rather than grey.
+The changes and their ranges are those of AutoAugment (Cubuk et al., 2019, table 6); none of them mirrors the picture.
+Beyond the edges, the picture is reflected instead of gray.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _LUMA = (0.299, 0.587, 0.114)
 
 
 def rand_augment(pixels: tf.Tensor, seed: tf.Tensor, magnitude: float) -> tf.Tensor:
-    """Changes each picture of a batch twice.
+    """Apply two random changes to each picture of a batch.
 
     Args:
         pixels: float32 (N, height, width, 3) RGB, 0–255.
-        seed: Of the draws.
-        magnitude: 0–10.
+        seed: Seed of the random draws, int (2,).
+        magnitude: Strength of the changes, 0–10.
 
     Returns:
-        The same shape and range.
+        Pixels of the same shape and range.
     """
     import tensorflow as tf
 
@@ -48,7 +48,7 @@ def rand_augment(pixels: tf.Tensor, seed: tf.Tensor, magnitude: float) -> tf.Ten
     return tf.ensure_shape(tf.map_fn(change, (pixels, draw), fn_output_signature=tf.float32), pixels.shape)
 
 
-# Each takes a picture, float32 (height, width, 3), and a strength, -1 to 1; its sign is a direction where there is one.
+# Each takes a picture, float32 (height, width, 3), and a strength from -1 to 1, whose sign is the direction, if any.
 
 
 def _keep(picture: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
@@ -56,7 +56,7 @@ def _keep(picture: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
 
 
 def _stretch(picture: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
-    """Each channel over the whole range ("AutoContrast"), however strong."""
+    """Stretch each channel to the whole range ("AutoContrast"); the strength is ignored."""
     import tensorflow as tf
 
     low, high = tf.reduce_min(picture, axis=(0, 1)), tf.reduce_max(picture, axis=(0, 1))
@@ -64,12 +64,12 @@ def _stretch(picture: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
 
 
 def _equalize(picture: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
-    """Each channel with all its values about equally often, however strong."""
+    """Equalize the histogram of each channel; the strength is ignored."""
     import tensorflow as tf
 
     def equal(channel: tf.Tensor) -> tf.Tensor:
         below = tf.cumsum(tf.math.bincount(tf.reshape(channel, [-1]), minlength=256, maxlength=256, dtype=tf.float32))
-        lowest = tf.gather(below, tf.reduce_min(channel))  # how many have the lowest value, which becomes 0
+        lowest = tf.gather(below, tf.reduce_min(channel))  # number of pixels with the lowest value, which becomes 0
         return tf.gather((below - lowest) * 255.0 / tf.maximum(below[-1] - lowest, 1.0), channel)
 
     channels = tf.unstack(tf.cast(tf.round(picture), tf.int32), axis=2)
@@ -77,14 +77,14 @@ def _equalize(picture: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
 
 
 def _solarize(picture: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
-    """Inverts what is brighter than a threshold."""
+    """Invert values above a threshold."""
     import tensorflow as tf
 
     return tf.where(picture < 256.0 * (1.0 - tf.abs(strength)), picture, 255.0 - picture)
 
 
 def _posterize(picture: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
-    """Leaves 8 to 4 bits."""
+    """Keep only the upper 4 to 8 bits."""
     import tensorflow as tf
 
     step = 2.0 ** tf.round(4.0 * tf.abs(strength))
@@ -92,13 +92,13 @@ def _posterize(picture: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
 
 
 def _saturate(picture: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
-    return _away_from(_grey(picture), picture, strength)
+    return _away_from(_gray(picture), picture, strength)
 
 
 def _contrast(picture: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
     import tensorflow as tf
 
-    return _away_from(tf.reduce_mean(_grey(picture)), picture, strength)
+    return _away_from(tf.reduce_mean(_gray(picture)), picture, strength)
 
 
 def _brighten(picture: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
@@ -106,7 +106,7 @@ def _brighten(picture: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
 
 
 def _sharpen(picture: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
-    """Against a weighted mean of the 3×3 neighbours, the middle five times as heavy."""
+    """Sharpen or smooth with a 3×3 mean whose center counts five times."""
     import tensorflow as tf
 
     kernel = tf.constant([[1, 1, 1], [1, 5, 1], [1, 1, 1]], tf.float32)[:, :, None, None] / 13.0
@@ -142,15 +142,15 @@ CHANGES: tuple[Callable[[tf.Tensor, tf.Tensor], tf.Tensor], ...] = (
     *(_keep, _stretch, _equalize, _solarize, _posterize, _saturate, _contrast, _brighten, _sharpen),
     *(_rotate, _shear_x, _shear_y, _move_x, _move_y),
 )
-"""The paper's fourteen."""
+"""The fourteen changes of the paper."""
 
 
 def _away_from(other: tf.Tensor, picture: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
-    """By a factor of 0.1 to 1.9, further from another picture or closer to it (Pillow's ImageEnhance)."""
+    """Extrapolate from another picture or blend with it, by a factor of 0.1 to 1.9 (Pillow's ImageEnhance)."""
     return picture + 0.9 * strength * (picture - other)
 
 
-def _grey(picture: tf.Tensor) -> tf.Tensor:
+def _gray(picture: tf.Tensor) -> tf.Tensor:
     import tensorflow as tf
 
     return tf.reduce_sum(picture * tf.constant(_LUMA), axis=2, keepdims=True)
@@ -159,7 +159,7 @@ def _grey(picture: tf.Tensor) -> tf.Tensor:
 def _warp(
     picture: tf.Tensor, a: tf.Tensor, b: tf.Tensor, c: tf.Tensor, d: tf.Tensor, *, x: Any = 0.0, y: Any = 0.0
 ) -> tf.Tensor:
-    """Through a 2×2 matrix about the middle, and along by shares of the sides."""
+    """Apply a 2×2 matrix around the center, then shift by shares of the sides."""
     import tensorflow as tf
 
     height, width = picture.shape[:2]

@@ -1,4 +1,4 @@
-"""The machines that train together: who they are, by ``TF_CONFIG``, and whether they are there."""
+"""Machines that train together: their addresses in ``TF_CONFIG``, and whether they can be reached."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _EXAMPLE = '{"cluster": {"worker": ["10.0.0.1:12345", "10.0.0.2:12345"]}, "task"
 
 @dataclass(frozen=True)
 class Cluster:
-    """The machines of ``TF_CONFIG``.
+    """The machines in ``TF_CONFIG``.
 
     Attributes:
-        addresses: ``host:port`` of each, the chief first.
-        index: Of this one.
+        addresses: ``host:port`` of each machine, the chief first.
+        index: Index of this machine in ``addresses``.
     """
 
     addresses: tuple[str, ...]
@@ -29,10 +29,10 @@ class Cluster:
 
     @classmethod
     def from_environment(cls) -> Cluster:
-        """Reads ``TF_CONFIG``, as `tf.distribute.cluster_resolver.TFConfigClusterResolver` does.
+        """Read ``TF_CONFIG``, like `tf.distribute.cluster_resolver.TFConfigClusterResolver`.
 
         Raises:
-            ClusterError: There is none, or it can't be understood.
+            ClusterError: ``TF_CONFIG`` is not set or not valid.
         """
         text = os.environ.get("TF_CONFIG", "")
         try:
@@ -47,32 +47,35 @@ class Cluster:
             return cls(addresses, tasks.index((task["type"], int(task["index"]))))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ClusterError(
-                f"Expected TF_CONFIG to name the machines and this one's place, as {_EXAMPLE}, got {text!r}. "
-                "Set it on each machine."
+                f"TF_CONFIG is missing or invalid: {text!r}. Set it on each machine to the addresses of all machines "
+                f"and the machine's own index, such as {_EXAMPLE}."
             ) from error
 
     def name(self, number: int) -> str:
-        """For people."""
+        """Return the role and address of a machine, for messages."""
         return f"{'the chief' if number == 0 else f'worker {number}'} ({self.addresses[number]})"
 
     def silent(self) -> list[int]:
-        """Indices of the other machines at whose port nobody answers."""
+        """Return the indices of the other machines that do not answer at their port."""
         others = [number for number in range(len(self.addresses)) if number != self.index]
         return [number for number in others if not _answers(self.addresses[number])]
 
 
 def meet(cluster: Cluster, *, announce: Callable[[str], None], wait_s: float) -> None:
-    """Waits until each machine has started: TensorFlow's own waiting can't be interrupted, and tells nothing.
+    """Wait until all machines have started; unlike TensorFlow's own waiting, this can be interrupted and reports.
 
-    Each listens at the port that TensorFlow is going to take, and looks for the others, until it has seen them all.
+    Each machine listens on the port that TensorFlow will use, and looks for the others until it has seen all of them.
+
+    Raises:
+        ClusterError: The port is in use, or a machine did not start in time.
     """
     port = int(cluster.addresses[cluster.index].rpartition(":")[2])
     try:
         listener = socket.create_server(("", port))
     except OSError as error:
         raise ClusterError(
-            f"Expected to listen at port {port}, this machine's in TF_CONFIG, got: {error.strerror}. "
-            "End what uses it, or name another one."
+            f"Cannot listen on port {port}, which TF_CONFIG names for this machine: {error.strerror}. "
+            "Stop the program that uses it, or change the port in TF_CONFIG on all machines."
         ) from error
     with closing(listener):
         until, told = time.monotonic() + wait_s, False
@@ -80,8 +83,8 @@ def meet(cluster: Cluster, *, announce: Callable[[str], None], wait_s: float) ->
             names = ", ".join(cluster.name(number) for number in missing)
             if time.monotonic() > until:
                 raise ClusterError(
-                    f"Expected all {len(cluster.addresses)} machines within {wait_s:g} s, but {names} didn't start or "
-                    "can't be reached. Start the same command there, and see that the port is open."
+                    f"{names} did not start within {wait_s:g} s or cannot be reached. Start the same command on all "
+                    f"{len(cluster.addresses)} machines, and check that their ports are open."
                 )
             if not told:
                 announce(f"Waiting for {names}")

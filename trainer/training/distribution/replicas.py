@@ -1,4 +1,4 @@
-"""What each of several replicas sees of a training: for code that runs in a strategy's scope, or in none."""
+"""How data and layers are shared among replicas, for code that runs inside or outside of a strategy's scope."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ if TYPE_CHECKING:
 
 
 def replicas() -> int:
-    """Number of replicas in this scope; 1 outside of one."""
+    """Return the number of replicas in the current scope; 1 outside of any scope."""
     import tensorflow as tf
 
     return int(tf.distribute.get_strategy().num_replicas_in_sync)
 
 
 def copy_layer(layer: Any) -> Any:
-    """For `tf_keras.models.clone_model`: several replicas' batch normalization is that of the whole batch.
+    """Copy a layer for `tf_keras.models.clone_model`, with synchronized batch normalization if there are replicas.
 
-    Keras' synchronized layer keeps the moving variance without the factor ``n / (n - 1)`` that the fused one has, for n
-    values of a channel in a batch: training is the same, and validation in all but small networks on few pixels.
+    Unlike the fused layer, Keras' synchronized one keeps the moving variance without the factor ``n / (n - 1)``, for n
+    values of a channel in a batch. Training is the same; validation differs only in small networks on few pixels.
     """
     import tf_keras
 
@@ -33,17 +33,17 @@ def copy_layer(layer: Any) -> Any:
 def training_batches(
     batches: tf.data.Dataset, change: Callable[..., Any], *, batch_size: int, dealt: bool = False, skip: int = 0
 ) -> Any:
-    """Batches as Keras is to take them to train: of each, every replica gets its part.
+    """Prepare training batches for Keras; each replica gets its part of every batch.
 
-    The whole batch is made on each machine, so that random changes are the same however many there are. Dealt photos
-    are drawn by each worker for itself; its batches then have numbers of their own.
+    Each machine makes whole batches, so that random changes do not depend on the number of machines. If the photos are
+    dealt out among the workers, each worker draws its own batches, which then have their own numbers.
 
     Args:
-        batches: Without end, and full; of dealt photos, of those that this worker holds.
-        change: Takes a batch's number, for its random changes, and the batch.
-        batch_size: Of all replicas together, a multiple of their number.
-        dealt: Whether this worker holds a part of the photos alone.
-        skip: Batches that were trained on before.
+        batches: Endless full batches; with ``dealt``, of the photos that this worker holds.
+        change: Called with the number of a batch, for its random changes, and the batch.
+        batch_size: Batch size of all replicas together, a multiple of their number.
+        dealt: If True, this worker holds only a part of the photos.
+        skip: Number of batches that were already trained on.
     """
     import tensorflow as tf
 
@@ -62,20 +62,20 @@ def training_batches(
 
 
 def validation_batches(batches: tf.data.Dataset, change: Callable[..., Any]) -> tf.data.Dataset:
-    """Batches as Keras is to take them to validate: of each, every replica gets its part.
+    """Prepare validation batches for Keras; each replica gets its part of every batch.
 
-    The rest that can't be divided is left out: a replica with no picture at all would fail, since TensorFlow 2.19's
-    oneDNN convolution gives an empty batch the shape of its input.
+    The remainder that cannot be divided evenly is left out: a replica without a picture would fail, because
+    TensorFlow 2.19's oneDNN convolution gives an empty batch the shape of its input.
 
     Args:
-        batches: All there are, once.
-        change: Takes a batch.
+        batches: All batches, once.
+        change: Called with each batch.
     """
     return _divided(_divisible(batches).map(change).prefetch(2))
 
 
 def _divisible(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """Batches, each without the rest that can't be divided among the replicas."""
+    """Batches without the remainder that cannot be divided evenly among the replicas."""
     import tensorflow as tf
 
     count = replicas()
@@ -87,7 +87,7 @@ def _divisible(batches: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def _divided(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """Batches of which each replica takes its part."""
+    """Batches that are split among the replicas."""
     import tensorflow as tf
 
     options = tf.data.Options()

@@ -1,11 +1,11 @@
 """Training on several GPUs or machines at once: `tf.distribute`'s synchronous data parallelism.
 
-Every replica makes the same global batches, by the same seeds, and learns from its part of each; gradients are summed,
-and batch normalization's statistics are those of the whole batch. So the loss is that of one replica within rounding,
-however many there are; dropout alone draws its masks on each replica by itself.
-Packed photos are dealt instead: a worker holds its own shards, and makes its part of each batch from them.
+Every replica makes the same global batches from the same seeds and learns from its part of each. Gradients are summed,
+and batch normalization uses the statistics of the whole batch. The loss is therefore the same as with one replica,
+within rounding; only dropout draws its masks separately on each replica.
+Packed photos are dealt out instead: each worker holds its own shards and makes its part of each batch from them.
 
-The chief (the first task of ``TF_CONFIG``) works through the run; the others wait for its word and train along.
+The chief (the first task in ``TF_CONFIG``) works through the run; the others wait for its orders and train along.
 """
 
 from __future__ import annotations
@@ -30,32 +30,32 @@ if TYPE_CHECKING:
 
 Kind = Literal["gpus", "workers"]
 _WAIT_S = 600.0
-_GO_ON = "What was finished is kept: start the same command on each machine again."
+_GO_ON = "Finished stages are kept; run the same command on each machine again."
 
 
 @dataclass(frozen=True)
 class Order:
-    """What the chief tells the others to train next.
+    """The next training, as the chief tells the other machines.
 
     Attributes:
-        stage: Of the run.
-        from_scratch: The network holds no pretrained weights.
+        stage: Name of the run's stage.
+        from_scratch: If True, the network holds no pretrained weights.
     """
 
     stage: str
     from_scratch: bool
 
 
-_STAGES = ("", "teacher", "finetune")  # by number, as they are sent; 0: no more
+_STAGES = ("", "teacher", "finetune")  # sent as an index; 0 ends the training
 
 
 class Distribution:
-    """Where a network is trained.
+    """The replicas that a network is trained on.
 
     Attributes:
-        strategy: TensorFlow's.
+        strategy: TensorFlow's distribution strategy.
         workers: Number of machines.
-        worker: Index of this one; 0 is the chief.
+        worker: Index of this machine; 0 is the chief.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy, cluster: Cluster | None = None) -> None:
@@ -66,55 +66,59 @@ class Distribution:
 
     @property
     def replicas(self) -> int:
-        """GPUs, or machines without."""
+        """Number of GPUs, or of machines if they have none."""
         return int(self.strategy.num_replicas_in_sync)
 
     def require_divisible(self, batch_size: int) -> None:
-        """Raises a RecipeError where a batch can't be divided evenly among the replicas."""
+        """Check that a batch can be divided evenly among the replicas.
+
+        Raises:
+            RecipeError: The batch size is not a multiple of the number of replicas.
+        """
         if batch_size % self.replicas:
             raise RecipeError(
-                f"Expected finetune.batch_size to be a multiple of the {self.replicas} replicas, got {batch_size}. "
-                "Change it."
+                f"finetune.batch_size is {batch_size}, which is not a multiple of the {self.replicas} replicas. "
+                "Change it to a multiple."
             )
 
     def lead(self, order: Order, fingerprint: int) -> None:
-        """The chief's word to the others, who are to train along.
+        """Tell the other machines to train along; only the chief does.
 
         Args:
-            order: What.
-            fingerprint: Of the run's photos and settings, which must be the others' too.
+            order: The training to join.
+            fingerprint: Fingerprint of the chief's photos and settings, which the other machines must have too.
         """
         if self._led and self.workers > 1:
             self._of_chief([np.array([_STAGES.index(order.stage), order.from_scratch, fingerprint], np.int64)])
 
     def dismiss(self) -> None:
-        """The chief's word that there is no more to train; said once."""
+        """Tell the other machines, once, that there is nothing more to train; only the chief does."""
         if self._led and self.workers > 1:
             self._of_chief([np.zeros(3, np.int64)])
         self._led = False
 
     def follow(self, fingerprint: int) -> Order | None:
-        """Waits for the chief's word; None: there is no more.
+        """Wait for the chief's next order; None means that there is nothing more to train.
 
         Raises:
-            ClusterError: The chief is lost, or has other photos or settings.
+            ClusterError: The chief was lost, or it has other photos or settings.
         """
         ((number, from_scratch, theirs),) = self._of_chief([np.zeros(3, np.int64)])
         if number and theirs != fingerprint:
             raise ClusterError(
-                "Expected the chief's photos and settings on this machine, but they differ. "
-                "Start the same command on each machine, with the same photos."
+                "This machine's photos or settings differ from the chief's. "
+                "Run the same command on each machine, with the same photos."
             )
         return Order(_STAGES[number], bool(from_scratch)) if number else None
 
     def share_weights(self, model: tf_keras.Model) -> None:
-        """Gives the model the weights that it has on the chief."""
+        """Set a model's weights to those that it has on the chief."""
         if self.workers > 1:
             model.set_weights(self._of_chief(model.get_weights()))
 
     @contextmanager
     def scope(self) -> Iterator[None]:
-        """What is built and fitted here is trained on all replicas.
+        """Train everything that is built and fitted in this context on all replicas.
 
         Raises:
             ClusterError: A machine was lost.
@@ -123,7 +127,7 @@ class Distribution:
             yield
 
     def _of_chief(self, values: list[NDArray[Any]]) -> list[NDArray[Any]]:
-        """The chief's values, on each machine: a sum to which nobody else adds anything."""
+        """Return the chief's values on each machine, as a sum to which the others add zeros."""
         import tensorflow as tf
 
         def add() -> Any:
@@ -150,25 +154,23 @@ class Distribution:
         except lost as error:
             if self._cluster is None:
                 raise
-            gone = ", ".join(self._cluster.name(number) for number in self._cluster.silent()) or "one of them"
-            raise ClusterError(
-                f"Expected {self.workers} machines to train to the end, but {gone} was lost. {_GO_ON}"
-            ) from error
+            gone = ", ".join(self._cluster.name(number) for number in self._cluster.silent()) or "one"
+            raise ClusterError(f"Lost {gone} of {self.workers} machines during training. {_GO_ON}") from error
 
 
 def open_distribution(
     kind: Kind, *, announce: Callable[[str], None], wait_s: float = _WAIT_S, devices: tuple[str, ...] | None = None
 ) -> Distribution:
-    """Takes all GPUs of this machine, or meets the other machines, before TensorFlow has computed anything.
+    """Connect all GPUs of this machine, or all machines, before TensorFlow has computed anything.
 
     Args:
-        kind: ``"gpus"``, or ``"workers"``: the machines of ``TF_CONFIG``, each with all of its GPUs.
-        announce: Called with a line for people.
-        wait_s: Time for all machines to start.
-        devices: For ``"gpus"``, by TensorFlow's names; None: all GPUs.
+        kind: ``"gpus"``: all GPUs of this machine; ``"workers"``: the machines in ``TF_CONFIG`` with all their GPUs.
+        announce: Called with messages for the user.
+        wait_s: Time for all machines to start, in seconds.
+        devices: TensorFlow's names of the devices to use with ``"gpus"``; None: all GPUs.
 
     Raises:
-        ClusterError: There is no GPU, ``TF_CONFIG`` can't be understood, or a machine doesn't start.
+        ClusterError: There is no GPU, ``TF_CONFIG`` is not valid, or a machine did not start.
     """
     cluster = Cluster.from_environment() if kind == "workers" else None
     if cluster:
@@ -181,13 +183,13 @@ def open_distribution(
             device.name.rpartition("device:")[2] for device in tf.config.list_logical_devices("GPU")
         )
         if not found:
-            raise ClusterError("Expected a GPU for --distribute gpus, but TensorFlow sees none. Leave the option out.")
+            raise ClusterError("TensorFlow finds no GPU for --distribute gpus. Remove the option to train on the CPU.")
         return Distribution(tf.distribute.MirroredStrategy(found))
     try:
-        with Path(os.devnull).open("wb") as nowhere, quiet(nowhere):  # it tells of its servers
+        with Path(os.devnull).open("wb") as nowhere, quiet(nowhere):  # hides the log of its servers
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
     except (RuntimeError, tf.errors.OpError) as error:
         raise ClusterError(
-            f"Expected to join the machines of TF_CONFIG, got: {str(error).splitlines()[0]}. {_GO_ON}"
+            f"Cannot connect the machines in TF_CONFIG: {str(error).splitlines()[0]}. {_GO_ON}"
         ) from error
     return Distribution(strategy, cluster)

@@ -1,8 +1,8 @@
-"""The backbones, by name in one table, and how a classifier is built on one.
+"""The table of backbones, and how a classifier is built on one.
 
-Every model is flat (no model inside a model), takes the normalized picture as float32 (N, size, size, 3) RGB and
-ends in global pooling, dropout, a dense layer and softmax, or a sigmoid where photos have several labels, so that
-pruning, quantization-aware training and the converter see plain layers only.
+Every model is flat (no model inside a model), takes normalized pictures, float32 (N, size, size, 3) RGB, and ends in
+global pooling, dropout, a dense layer and softmax, or a sigmoid for multi-label data sets. Pruning,
+quantization-aware training and the converter therefore see only plain layers.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from trainer.types import Dataset
 
 FEATURES_LAYER = "features"
-"""Name of the layer that gives one feature vector per picture: the global pooling."""
+"""Name of the global pooling layer, which outputs one feature vector per picture."""
 
 HEAD_LAYER = "head"
-"""Name of the dense layer that gives the logits."""
+"""Name of the dense layer that outputs the logits."""
 
-# Keras' MobileNetV2 and V3 have 0.999, with which the moving statistics of a short training never arrive.
+# With the 0.999 of Keras' MobileNetV2 and V3, the moving statistics do not converge in a short training.
 BATCH_NORM_MOMENTUM = 0.9
 
 _KERAS_URL = "https://storage.googleapis.com/tensorflow/keras-applications"
@@ -34,19 +34,19 @@ _KERAS_URL = "https://storage.googleapis.com/tensorflow/keras-applications"
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network body and what belongs to it.
+    """A network body, its preprocessing and its pretrained weights.
 
     Attributes:
-        name: As recipes call it.
-        body: From the normalized picture's tensor to the feature map's.
-        input_size: Height and width, unless the recipe says otherwise.
-        mean: Of the normalization ``(pixel - mean) / std``, in pixel units 0–255.
-        std: The same.
-        weights_file: Official file name of the ImageNet weights without top, with ``{size}`` where there is one
-            per input size; empty where there are none.
-        weights_url: Folder that it is downloaded from; empty where nobody publishes it.
-        weights_sizes: Input sizes that have their own weights; other sizes use 224's.
-        int8_warning: Why INT8 serves it badly; empty where it quantizes well.
+        name: Name in recipes.
+        body: Function from the normalized picture's tensor to the feature map's.
+        input_size: Default height and width, in pixels.
+        mean: Mean of the normalization ``(pixel - mean) / std``, in pixel units 0–255.
+        std: Standard deviation of the normalization, in pixel units.
+        weights_file: Official file name of the ImageNet weights without top, with ``{size}`` if there is one file per
+            input size; empty if there are none.
+        weights_url: Download folder of the weights; empty if they have no public download.
+        weights_sizes: Input sizes that have their own weights; other sizes use those of 224.
+        int8_warning: Reason why the backbone quantizes badly to INT8; empty if it quantizes well.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Backbone:
     int8_warning: str = ""
 
     def weights_name(self, input_size: int) -> str:
-        """File name of the official weights for an input size; empty where there are none."""
+        """Return the file name of the official weights for an input size; empty if there are none."""
         return self.weights_file.format(size=input_size if input_size in self.weights_sizes else 224)
 
 
@@ -112,7 +112,7 @@ def _mobilenet_v3_small(minimalistic: bool) -> Backbone:
         int8_warning=""
         if minimalistic
         else "its hard-swish activations quantize badly and run slower in INT8 than in FP32; "
-        "mobilenet_v3_small_minimalistic or a mobilenet_v2 serves INT8 better",
+        "mobilenet_v3_small_minimalistic and mobilenet_v2 are better choices for INT8",
     )
 
 
@@ -139,18 +139,18 @@ BACKBONES: dict[str, Backbone] = {
 
 
 def get_backbone(name: str) -> Backbone:
-    """Looks a backbone up.
+    """Return the backbone of a name.
 
     Raises:
-        RecipeError: There is none of that name.
+        RecipeError: There is no such backbone.
     """
     if name not in BACKBONES:
-        raise RecipeError(f"Expected model.backbone to be one of {', '.join(BACKBONES)}, got {name!r}.")
+        raise RecipeError(f"Unknown model.backbone {name!r}. Choose one of {', '.join(BACKBONES)}.")
     return BACKBONES[name]
 
 
 def build_network(recipe: Recipe, dataset: Dataset, weights_file: Path | None = None) -> tf_keras.Model:
-    """The network that a recipe asks for, for the classes of these photos; see `build_model`."""
+    """Build the network of a recipe for the classes of a data set; see `build_model`."""
     return build_model(
         get_backbone(recipe.model.backbone),
         num_classes=len(dataset.labels),
@@ -172,28 +172,29 @@ def build_model(
     weights_file: Path | None = None,
     seed: int = 0,
 ) -> tf_keras.Model:
-    """Builds a classifier; its own weights are drawn from the seed, then the body's are read from the file.
+    """Build a classifier; its weights are drawn from the seed, then the body's are read from the file.
 
     Args:
-        backbone: From `get_backbone`.
-        num_classes: Length of the output.
-        multi_label: Whether each class is answered by itself, by a sigmoid; else softmax shares 1 among all.
-        input_size: Height and width in pixels; 0: the backbone's own.
-        dropout: Before the dense layer.
-        weights_file: Of the body without top, as keras.applications publishes it; None: start from scratch.
-        seed: Of Python's, NumPy's and TensorFlow's global generators, which are set here.
+        backbone: Backbone from `get_backbone`.
+        num_classes: Number of classes, the length of the output.
+        multi_label: If True, a sigmoid scores each class independently; else a softmax, whose scores sum to 1.
+        input_size: Height and width in pixels; 0: the backbone's default.
+        dropout: Dropout rate before the dense layer, 0–1.
+        weights_file: Weights of the body without top, as keras.applications publishes them; None: train from scratch.
+        seed: Seed of Python's, NumPy's and TensorFlow's global generators, which are set here.
 
     Returns:
-        A model from float32 (N, size, size, 3) RGB, normalized as the backbone says, to scores (N, num_classes).
+        A model from float32 (N, size, size, 3) RGB, normalized with the backbone's ``mean`` and ``std``, to scores,
+        float32 (N, num_classes), 0–1.
 
     Raises:
-        WeightsError: The file doesn't fit the backbone.
+        WeightsError: The weights file does not fit the backbone.
     """
     import tf_keras
     from tf_keras import layers
 
     tf_keras.utils.set_random_seed(seed)
-    tf_keras.backend.reset_uids()  # the same names, and with them files, whatever this process has built before
+    tf_keras.backend.reset_uids()  # so that layer names, and files, do not depend on earlier networks
     size = input_size or backbone.input_size
     image = layers.Input((size, size, 3), name="image")
     feature_map = backbone.body(image)
@@ -210,14 +211,14 @@ def build_model(
 
 
 def scores_layer(multi_label: bool) -> tf_keras.layers.Layer:
-    """The last layer, from logits to scores."""
+    """Return the last layer, from logits to scores."""
     from tf_keras import layers
 
     return layers.Activation("sigmoid", name="scores") if multi_label else layers.Softmax(name="scores")
 
 
 def is_multi_label(model: tf_keras.Model) -> bool:
-    """Whether a network answers each class by itself: its last layer is a sigmoid, or has one."""
+    """Whether a network scores each class independently, by a sigmoid in its last layer."""
     return getattr(getattr(model.layers[-1], "activation", None), "__name__", "") == "sigmoid"
 
 
@@ -226,6 +227,6 @@ def _load_body(body: tf_keras.Model, backbone: Backbone, file: Path) -> None:
         body.load_weights(str(file))
     except (OSError, ValueError, KeyError) as error:
         raise WeightsError(
-            f"Expected weights of {backbone.name} without its top in {file}, but they don't fit ({error}). "
-            "Name the backbone that the file belongs to, or remove the file if its download broke off."
+            f"The weights in {file} do not fit the backbone {backbone.name} without its top ({error}). "
+            "Set model.backbone to the one that the file belongs to, or delete the file if its download was incomplete."
         ) from error

@@ -1,6 +1,6 @@
-"""The network bodies that keras.applications doesn't have, built flat from plain layers.
+"""Network bodies that are not in keras.applications, built flat from plain layers.
 
-A body takes the normalized picture and ends in a feature map (N, height, width, channels).
+A body maps the normalized picture to a feature map (N, height, width, channels).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LITE0_BLOCKS = (
 
 
 def basic_cnn(image: tf_keras.KerasTensor) -> tf_keras.KerasTensor:
-    """Five plain 3×3 convolutions, each halving the picture or widening it: small, quick, trained from scratch."""
+    """Five plain 3×3 convolutions: a small, fast network to train from scratch."""
     from tf_keras import layers
 
     x = image
@@ -37,7 +37,7 @@ def basic_cnn(image: tf_keras.KerasTensor) -> tf_keras.KerasTensor:
 def efficientnet_lite0(image: tf_keras.KerasTensor) -> tf_keras.KerasTensor:
     """EfficientNet-Lite0: EfficientNet-B0 without squeeze-and-excite, with ReLU6 and a stem and top of fixed width.
 
-    As in tensorflow/tpu's ``efficientnet/lite``; layers are named as in Keras' EfficientNet.
+    Follows ``efficientnet/lite`` of tensorflow/tpu; layers are named as in Keras' EfficientNet.
     """
     from tf_keras import layers
 

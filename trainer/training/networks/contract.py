@@ -1,4 +1,4 @@
-"""What follows from a recipe for the network: the size of its input, and how a picture becomes that input."""
+"""Input size and input contract of a recipe's network."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from trainer.training.networks.backbones import get_backbone
 if TYPE_CHECKING:
     from edge_runtime import InputContract
 
-_LARGEST_ZOOM = 2.0  # that photos are kept for
+_LARGEST_ZOOM = 2.0  # stored photos are enlarged for zooming in up to this factor
 
 
 def input_size(recipe: Recipe) -> int:
-    """Height and width of the network's input, in pixels."""
+    """Return the height and width of the network's input, in pixels."""
     return recipe.model.input_size or get_backbone(recipe.model.backbone).input_size
 
 
 def input_contract(recipe: Recipe) -> InputContract:
-    """How a picture becomes the network's input."""
+    """Return the input contract of the network."""
     from edge_runtime import InputContract
 
     backbone, size = get_backbone(recipe.model.backbone), input_size(recipe)
@@ -32,14 +32,14 @@ def input_contract(recipe: Recipe) -> InputContract:
 
 
 def training_contract(recipe: Recipe, count: int) -> InputContract:
-    """How a photo becomes a picture to train on, which is changed at random and brought to the training size.
+    """Return the contract for the pictures to train on, before augmentation resizes them to the training size.
 
-    Few photos are kept so large that zooming in shows as much of them as there is; from the network's own size, it
-    would show blurred pictures, which the network never meets afterwards.
+    With few photos, they are kept large enough to zoom in on full detail. Zooming in on pictures of the network's input
+    size would give blurred ones, which the network does not see in use.
 
     Args:
-        recipe: The settings.
-        count: Of the photos to train on.
+        recipe: Settings of the run.
+        count: Number of training photos.
     """
     contract = input_contract(recipe)
     if count >= MANY_PHOTOS:
@@ -51,7 +51,7 @@ def training_contract(recipe: Recipe, count: int) -> InputContract:
 
 
 def load_model(file: Path) -> Any:
-    """A tf_keras model from its file."""
+    """Load a tf_keras model from a file."""
     load_tensorflow()
     import tf_keras
 

@@ -1,6 +1,6 @@
-"""Where pretrained weights come from: the Keras cache folders, then the download that Keras itself would make.
+"""Finds pretrained weights in Keras' cache folders, or downloads them as Keras would.
 
-tf_keras ignores KERAS_HOME for downloads, so the cache is resolved here: ``$KERAS_HOME/models``, then
+tf_keras ignores ``KERAS_HOME`` for downloads, so the cache is resolved here: ``$KERAS_HOME/models``, then
 ``~/.keras/models``, under the official file names.
 """
 
@@ -22,20 +22,20 @@ _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 def resolve_weights(
     backbone: Backbone, weights: str, input_size: int = 0, *, log: Callable[[str], None] | None = None
 ) -> Path | None:
-    """Finds the weights that a recipe asks for.
+    """Find the weights for a recipe's ``model.weights``.
 
     Args:
-        backbone: Whose weights.
-        weights: ``"imagenet"``: from the cache or else downloaded, an error when they can't be had; ``"auto"``: the
-            same, but without them training starts from scratch; ``"none"``: from scratch; otherwise a file.
-        input_size: Height and width in pixels; 0: the backbone's own.
-        log: Takes the line that says why ``"auto"`` starts from scratch; None: stderr.
+        backbone: Backbone that the weights are for.
+        weights: ``"imagenet"``: from the cache or a download, an error if neither works; ``"auto"``: the same, but
+            training from scratch instead of an error; ``"none"``: from scratch; otherwise the path of a file.
+        input_size: Height and width in pixels; 0: the backbone's default.
+        log: Called with the reason if ``"auto"`` trains from scratch; None: print it on stderr.
 
     Returns:
-        The file, or None to start from scratch.
+        The weights file, or None to train from scratch.
 
     Raises:
-        WeightsError: They can't be had.
+        WeightsError: The weights are not available.
     """
     if weights == "none":
         return None
@@ -49,12 +49,12 @@ def resolve_weights(
             return None
     file = Path(weights).expanduser()
     if not file.is_file():
-        raise WeightsError(f"Expected imagenet, auto, none or a weights file, got {weights!r}, which is no file.")
+        raise WeightsError(f"Weights file {weights!r} not found. Set model.weights to a file, imagenet, auto or none.")
     return file
 
 
 class _MissingWeightsError(Exception):
-    """Why the ImageNet weights can't be had, and what to do about it."""
+    """Reason why the ImageNet weights are not available, and what to do about it."""
 
     def __init__(self, reason: str, way_out: str) -> None:
         super().__init__(reason)
@@ -72,15 +72,15 @@ def _imagenet_weights(backbone: Backbone, input_size: int) -> Path:
     missing = f"The ImageNet weights of {backbone.name} are not in {' or '.join(map(str, folders))}"
     if not backbone.weights_url:
         raise _MissingWeightsError(
-            f"{missing} and have no public download", f"Put {name} there, or set model.weights to none or auto."
+            f"{missing} and have no public download", f"Copy {name} there, or set model.weights to none or auto."
         )
     url = f"{backbone.weights_url}/{name}"
     try:
         return _download(url, folders[-1] / name)
     except (OSError, ValueError) as error:
         raise _MissingWeightsError(
-            f"{missing} and can't be downloaded ({error})",
-            f"Fetch {url} on another machine and put it there, or set model.weights to none or auto.",
+            f"{missing} and cannot be downloaded ({error})",
+            f"Download {url} on another machine and copy it there, or set model.weights to none or auto.",
         ) from error
 
 
@@ -92,7 +92,7 @@ def _cache_folders() -> list[Path]:
 
 
 def _download(url: str, target: Path) -> Path:
-    """Downloads whole or not at all: into a file beside the target, renamed when it is complete."""
+    """Download to a temporary file next to the target and rename it when it is complete."""
     from urllib.request import urlopen
 
     with urlopen(url, timeout=_TIMEOUT_S) as response:  # nosec B310 # an https address from the table, never the user's
@@ -119,7 +119,7 @@ def _copy(response: BinaryIO, file: BinaryIO, expected_bytes: int, name: str) ->
             received_bytes += file.write(chunk)
             bar.update(len(chunk))
     if start != _HDF5_SIGNATURE or (expected_bytes and received_bytes != expected_bytes):
-        raise OSError(f"got {received_bytes} of {expected_bytes} bytes, or no HDF5 file")
+        raise OSError(f"received {received_bytes} of {expected_bytes} bytes, or not an HDF5 file")
 
 
 def _to_stderr(line: str) -> None:

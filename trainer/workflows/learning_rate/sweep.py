@@ -10,21 +10,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.config import AugmentConfig, FinetuneConfig, LossConfig, Recipe
+from trainer.config import Recipe
 from trainer.data.cache import cache_folder
 from trainer.environment import load_tensorflow
 from trainer.errors import RecipeError
-from trainer.training.finetune import finetune
+from trainer.training.finetune import FitSettings, finetune
 from trainer.training.head import train_head
 from trainer.training.loop.mixed_precision import check_precision
 from trainer.training.networks.backbones import build_network, get_backbone
 from trainer.training.networks.contract import input_contract, input_size, training_contract
-from trainer.types import Pixels
+from trainer.types import Pixels, TrainingSet
 
 if TYPE_CHECKING:
     import tf_keras
-
-    from edge_runtime import InputContract
 
 LOWEST, HIGHEST = 1e-6, 10.0
 _BROKEN = 2.0  # times the lowest loss so far: training has come apart
@@ -81,81 +79,37 @@ def find_learning_rate(photos: Path, recipe: Recipe, *, steps: int = 100, progre
     load_tensorflow()
     model = build_network(recipe, dataset, weights)
     if weights is not None:
-        train_head(
-            model,
-            train,
-            val,
-            recipe.head,
-            contract=contract,
-            seed=recipe.seed,
-            loss=recipe.loss,
-            progress=progress,
-        )
+        data = TrainingSet(train, val, contract)
+        train_head(model, data, recipe.head, seed=recipe.seed, loss=recipe.loss, progress=progress)
     to_augment = training_contract(recipe, len(dataset.split("train")))
-    return sweep_rates(
-        model,
-        load_pixels(dataset, "train", to_augment, cache_folder()),
-        val,
-        recipe.finetune,
-        recipe.augment,
-        contract=contract,
-        seed=recipe.seed,
-        loss=recipe.loss,
-        from_scratch=weights is None,
-        steps=steps,
-        progress=progress,
-    )
+    data = TrainingSet(load_pixels(dataset, "train", to_augment, cache_folder()), val, contract)
+    settings = FitSettings(recipe.finetune, recipe.augment, recipe.seed, loss=recipe.loss, progress=progress)
+    return sweep_rates(model, data, settings, from_scratch=weights is None, steps=steps)
 
 
 def sweep_rates(
-    model: tf_keras.Model,
-    train: Pixels,
-    val: Pixels,
-    config: FinetuneConfig,
-    augmentation: AugmentConfig,
-    *,
-    contract: InputContract,
-    seed: int,
-    loss: LossConfig | None = None,
-    from_scratch: bool = False,
-    steps: int = 100,
-    progress: bool = True,
+    model: tf_keras.Model, data: TrainingSet, settings: FitSettings, *, from_scratch: bool = False, steps: int = 100
 ) -> RateSweep:
     """Trains a model with a learning rate that grows from `LOWEST` to `HIGHEST`, or until the loss has doubled.
 
     Args:
         model: As for `trainer.training.finetune.finetune`; of no use afterwards.
-        train: Pictures to train on.
-        val: Pictures to validate on, of which a few are used.
-        config: Of fine-tuning.
-        augmentation: Random changes to the training pictures.
-        contract: The model's size, mean and std.
-        seed: As for `finetune`.
-        loss: As for `finetune`.
+        data: Pictures to train on and, of which only a few are used, to validate on.
+        settings: Settings as for `finetune`; schedule, epochs and stage are replaced.
         from_scratch: The model holds no pretrained weights.
         steps: From the lowest to the highest rate.
-        progress: Whether a bar is drawn on stderr.
     """
+    train, val, config = data.train, data.val, settings.finetune
     growth = (HIGHEST / LOWEST) ** (1 / (steps - 1))
     rates = [LOWEST * growth**step for step in range(steps)]
     epochs = math.ceil(steps * config.batch_size / len(train))
     sweep = _sweep(rates)
-    finetune(
-        model,
-        train,
-        Pixels(val.images[:_FEW], val.labels[:_FEW], val.paths[:_FEW]),
-        replace(
-            config, schedule="constant", warmup_epochs=0.0, epochs=epochs, patience=epochs, start_size=0.0, ema=0.0
-        ),
-        augmentation,
-        contract=contract,
-        seed=seed,
-        loss=loss,
-        from_scratch=from_scratch,
-        stage="find-lr",
-        callbacks=[sweep],
-        progress=progress,
+    few = Pixels(val.images[:_FEW], val.labels[:_FEW], val.paths[:_FEW])
+    config = replace(
+        config, schedule="constant", warmup_epochs=0.0, epochs=epochs, patience=epochs, start_size=0.0, ema=0.0
     )
+    settings = replace(settings, finetune=config, stage="find-lr", callbacks=(sweep,))
+    finetune(model, replace(data, val=few), settings, from_scratch=from_scratch)
     losses = _averaged(sweep.losses)
     return RateSweep(tuple(rates[: len(losses)]), losses)
 

@@ -1,4 +1,4 @@
-"""The trials that this process adds to a study."""
+"""Trials that this process adds to a study."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from trainer.data.cache import cache_folder
 from trainer.data.pixels import load_pixels
 from trainer.environment import load_tensorflow
 from trainer.errors import SearchError
-from trainer.training.finetune import finetune
+from trainer.training.finetune import FitSettings, finetune
 from trainer.training.head import fit_head
 from trainer.training.loop.listening import listening
 from trainer.training.networks.backbones import FEATURES_LAYER, HEAD_LAYER, build_network, scores_layer
 from trainer.training.networks.contract import input_contract, input_size, training_contract
-from trainer.types import Features, Split
+from trainer.types import Features, Split, TrainingSet
 from trainer.workflows.search.cost import measure_cost
 from trainer.workflows.search.features import cached_features
 from trainer.workflows.search.outcome import COSTS, Trial
@@ -35,17 +35,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class Trials:
-    """They are all made around one recipe, on the same photos.
+    """Runs trials around one recipe, on the same photos.
 
     Attributes:
-        study: That they are added to.
-        recipe: Whose settings vary.
-        config: How to search.
-        space: What varies.
-        dataset: The photos.
-        weights: That networks begin with.
+        study: Study that the trials are added to.
+        recipe: Recipe whose settings vary.
+        config: Search settings.
+        space: Settings that vary, and their values.
+        dataset: Photos and their splits.
+        weights: Initial weights of the networks.
         announce: Called with a line after each trial.
-        follower: What sends them to MLflow; None: nothing does.
+        follower: Sends the trials to MLflow; None if they aren't tracked.
     """
 
     study: optuna.Study
@@ -58,7 +58,7 @@ class Trials:
     follower: MlflowFollower | None
 
     def run(self) -> None:
-        """Until there are as many as were asked for, or no time is left."""
+        """Run trials until the requested number or the time limit is reached."""
         from optuna.study import MaxTrialsCallback
         from optuna.trial import TrialState
 
@@ -80,7 +80,7 @@ class Trials:
         )
 
     def _work(self, trial: optuna.Trial) -> float | tuple[float, float]:
-        """One of them."""
+        """Run one trial; return its accuracy, with the cost if the objective has one."""
         import optuna
 
         values = self.space.suggest(trial)
@@ -96,7 +96,7 @@ class Trials:
             if epoch.stage != stage:
                 return
             accuracies.append(epoch.val_accuracy)
-            if alone:  # Optuna prunes for one objective only
+            if alone:  # Optuna prunes single-objective studies only
                 trial.report(epoch.val_accuracy, epoch.epoch)
                 if not trial.user_attrs.get("own") and trial.should_prune():
                     raise optuna.TrialPruned
@@ -111,7 +111,7 @@ class Trials:
         return accuracy if alone else (accuracy, cost[COSTS[self.config.objective]])
 
     def _cost(self, recipe: Recipe) -> dict[str, float]:
-        """Of a network: measured once in a study, so that all its trials tell the same."""
+        """Return the cost of a network, measured once per study so that all its trials agree."""
         name = f"{recipe.model.backbone} at {input_size(recipe)} px"
         known: dict[str, float] | None = self.study.user_attrs.get(name)
         if known is None:
@@ -150,24 +150,24 @@ class Trials:
 def train_trial(
     recipe: Recipe, dataset: Dataset, weights: Path | None, *, finetune_epochs: int
 ) -> tuple[Any, list[Epoch]]:
-    """Trains the head on cached features, and then the whole network where it is asked for.
+    """Train the head on cached features, and then the whole network if requested.
 
     Args:
-        recipe: The trial's settings.
-        dataset: The photos; those of the test split aren't looked at.
-        weights: Of the backbone; None: from scratch, where the head alone isn't trained.
-        finetune_epochs: Of the whole network; 0: the head alone.
+        recipe: Settings of the trial.
+        dataset: Photos and their splits; the test set is not used.
+        weights: Weights file of the backbone; None trains the whole network from scratch.
+        finetune_epochs: Epochs for the whole network; 0 trains the head alone.
 
     Returns:
-        The network, or the head alone, from features to scores; and the learning curve of what was trained last.
+        The network, or the head alone (from features to scores), and the learning curve of the last training.
     """
     import tf_keras
 
     load_tensorflow()
-    tf_keras.backend.clear_session()  # of the trial before
+    tf_keras.backend.clear_session()  # free the previous trial
     contract = input_contract(recipe)
     if not finetune_epochs:
-        assert weights is not None  # features of random weights tell nothing, which the study refuses
+        assert weights is not None  # features of random weights are refused earlier
         head = _head_model(recipe, dataset, weights)
         return head, _train_head(head, recipe, dataset, weights)
     model = build_network(recipe, dataset, weights)
@@ -176,29 +176,19 @@ def train_trial(
     to_augment = training_contract(recipe, len(dataset.split("train")))
     train = load_pixels(dataset, "train", to_augment, cache_folder())
     val = load_pixels(dataset, "val", contract, cache_folder())
-    curve = finetune(
-        model,
-        train,
-        val,
-        replace(recipe.finetune, epochs=finetune_epochs),
-        recipe.augment,
-        contract=contract,
-        seed=recipe.seed,
-        from_scratch=weights is None,
-        loss=recipe.loss,
-        progress=False,
-    )
-    return model, curve
+    config = replace(recipe.finetune, epochs=finetune_epochs)
+    settings = FitSettings(config, recipe.augment, recipe.seed, loss=recipe.loss, progress=False)
+    return model, finetune(model, TrainingSet(train, val, contract), settings, from_scratch=weights is None)
 
 
 def kept_accuracy(curve: Sequence[Epoch]) -> float:
-    """Validation accuracy of the epoch whose weights training keeps: that of the lowest loss, 0–1.
+    """Return the validation accuracy, 0–1, of the epoch with the lowest loss, whose weights training keeps.
 
     Raises:
-        SearchError: There was none.
+        SearchError: The learning curve is empty.
     """
     if not curve:
-        raise SearchError("Expected trials that train, got 0 epochs. Set head.epochs to at least 1.")
+        raise SearchError("Trials have 0 epochs to train. Set head.epochs to at least 1.")
     return min(curve, key=lambda epoch: epoch.val_loss).val_accuracy
 
 
@@ -215,7 +205,7 @@ def _train_head(model: Any, recipe: Recipe, dataset: Dataset, weights: Path) -> 
 
 
 def _head_model(recipe: Recipe, dataset: Dataset, weights: Path) -> Any:
-    """From features to scores, in layers named as in the whole network, which needn't be built."""
+    """Build the head alone, from features to scores, with the layer names of the whole network."""
     import tf_keras
     from tf_keras import layers
 

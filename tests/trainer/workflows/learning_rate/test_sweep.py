@@ -6,9 +6,10 @@ import cv2
 import pytest
 
 from tests.support.tiny import LABELS, picture
-from tests.trainer.training.test_head import QUIET, coloured, small_model
+from tests.trainer.training.test_head import CONTRACT, coloured, quiet, small_model
 from trainer.cli.main import main
-from trainer.config import AugmentConfig, FinetuneConfig
+from trainer.config import FinetuneConfig
+from trainer.types import TrainingSet
 from trainer.workflows.learning_rate.figure import format_sweep
 from trainer.workflows.learning_rate.sweep import HIGHEST, LOWEST, RateSweep, sweep_rates
 
@@ -17,9 +18,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 def test_the_rate_grows_until_training_comes_apart() -> None:
     config = FinetuneConfig(batch_size=16, train_size=1.0, optimizer="sgd", ema=0.9, start_size=0.5, patience=1)
-    sweep = sweep_rates(
-        small_model(), coloured(64, 0), coloured(20, 1), config, AugmentConfig(), from_scratch=True, steps=60, **QUIET
-    )
+    data = TrainingSet(coloured(64, 0), coloured(20, 1), CONTRACT)
+    sweep = sweep_rates(small_model(), data, quiet(config), from_scratch=True, steps=60)
     assert sweep.rates[0] == LOWEST
     assert list(sweep.rates) == sorted(sweep.rates)
     assert len(sweep.losses) == len(sweep.rates) <= 60

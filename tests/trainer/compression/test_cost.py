@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from trainer.compression.cost import count_macs, count_parameters, layer_macs, layer_widths
+from trainer.compression.cost import count_macs, layer_macs, layer_widths
 from trainer.errors import CompressionError
 from trainer.training.networks.backbones import build_model, get_backbone
 
@@ -45,10 +45,9 @@ def test_a_layer_that_is_called_twice_counts_twice() -> None:
 
 
 def test_figures_are_those_of_the_paper() -> None:
-    # Howard et al., "MobileNets", 2017, table 6: 41 million multiply-adds, 0.5 million parameters
+    # Howard et al., "MobileNets", 2017, table 6: 41 million multiply-adds
     model = build_model(get_backbone("mobilenet_v1_0.25"), num_classes=1000, input_size=224)
     assert round(count_macs(model) / 1e6) == 41
-    assert round(count_parameters(model) / 1e6, 1) == 0.5
 
 
 def test_widths_are_those_of_convolutions() -> None:
@@ -56,5 +55,5 @@ def test_widths_are_those_of_convolutions() -> None:
 
 
 def test_the_input_size_has_to_be_fixed() -> None:
-    with pytest.raises(CompressionError, match=r"fixed input size, got \(None, None, None, 3\)"):
+    with pytest.raises(CompressionError, match=r"not fixed: \(None, None, None, 3\)"):
         count_macs(network(size=None))

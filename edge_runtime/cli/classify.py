@@ -22,7 +22,7 @@ def add(commands: Any) -> None:
 
 
 def _classify(arguments: argparse.Namespace) -> int:
-    from edge_runtime.sources.folder import list_pictures, read_picture
+    from edge_runtime.sources.pictures import list_pictures, read_picture
 
     failed = 0
     with open_classifier(arguments) as classifier:

@@ -1,1 +1,1 @@
-"""The .tflite file: read, checked before an interpreter sees it, what it says of itself, and who signed it."""
+"""Model files: reading and checking a ``.tflite`` file, its metadata and manifest, and its signature."""

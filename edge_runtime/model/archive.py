@@ -1,7 +1,7 @@
-"""Reads the ZIP that TensorFlow Lite Metadata appends to a model for its associated files.
+"""Read the ZIP archive that TensorFlow Lite Metadata appends to a model for its associated files.
 
-By hand, since `zipfile` costs a tenth of the program's start; the format is PKWARE's APPNOTE 4.3. Names, sizes and
-checksums come from the central directory, as in `zipfile`.
+Importing `zipfile` would take a tenth of the program's startup time, so the archive is parsed here (PKWARE APPNOTE
+4.3). As in `zipfile`, names, sizes and checksums come from the central directory.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 _END_BYTES = 22
 _MAX_COMMENT_BYTES = 65535
 _MAX_FILES = 64
-_MAX_FILE_BYTES = 1 << 24  # unpacked; labels and a manifest are some KiB
+_MAX_FILE_BYTES = 1 << 24  # uncompressed; labels and a manifest take a few KiB
 
 
 @dataclass(frozen=True)
 class AppendedFile:
-    """One file of the ZIP: where it lies, and how."""
+    """Entry of the archive: its offset, sizes in bytes, compression method and checksum."""
 
     header: int
     compressed_bytes: int
@@ -36,41 +36,41 @@ class AppendedFile:
 
 @dataclass(frozen=True)
 class AppendedZip:
-    """What stands behind a model's own bytes.
+    """Archive appended to a model; empty if there is none.
 
     Attributes:
-        start: Where the ZIP starts, so the length of the model itself; the file's length where there is no ZIP.
-        files: By name.
+        start: Offset of the archive, which is the size of the model itself in bytes. The file size if there is none.
+        files: Entries by name.
     """
 
     start: int
     files: dict[str, AppendedFile]
 
     def read(self, name: str, data: bytes | mmap, path: str) -> bytes:
-        """Returns a file's content.
+        """Return the uncompressed content of a file.
 
         Args:
-            name: One of ``files``.
-            data: The whole model file.
-            path: Of the model file, for errors.
+            name: Key of ``files``.
+            data: Content of the whole model file.
+            path: Path of the model file, for error messages.
 
         Raises:
-            ModelError: The content is not what was stored.
+            ModelError: The content is larger than 16 MiB, damaged, or does not match its checksum.
         """
         import zlib
 
         file = self.files[name]
         if max(file.bytes, file.compressed_bytes) > _MAX_FILE_BYTES:
             raise ModelError(
-                f"Expected files of at most {_MAX_FILE_BYTES >> 20} MiB inside {path}, got {name} of "
-                f"{max(file.bytes, file.compressed_bytes):,} bytes. Export the model again."
+                f"{name} inside {path} takes {max(file.bytes, file.compressed_bytes):,} bytes; at most "
+                f"{_MAX_FILE_BYTES >> 20} MiB are allowed. Export the model again."
             )
         try:
             name_bytes, extra_bytes = unpack_from("<HH", data, file.header + 26)
             start = file.header + 30 + name_bytes + extra_bytes
             content = data[start : start + file.compressed_bytes]
             if file.method == 8:
-                # No more than was announced, whatever the stream holds.
+                # Never unpack more than the size in the directory (plus one byte, to notice a longer stream).
                 content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, file.bytes + 1)
         except (struct.error, zlib.error) as error:
             raise damaged(path) from error
@@ -80,22 +80,22 @@ class AppendedZip:
 
 
 def find_zip(data: bytes | mmap, path: str) -> AppendedZip:
-    """Finds the ZIP at the end of a model file.
+    """Find the archive at the end of a model file.
 
     Raises:
-        ModelError: There is one, and its directory is damaged.
+        ModelError: The archive's directory is damaged or lists more than 64 files.
     """
     size = len(data)
     end = data.rfind(b"PK\x05\x06", max(0, size - _END_BYTES - _MAX_COMMENT_BYTES))
     if end < 0 or end + _END_BYTES > size or end + _END_BYTES + unpack_from("<H", data, end + 20)[0] != size:
         return AppendedZip(size, {})
     count, directory_bytes, directory_offset = unpack_from("<HII", data, end + 10)
-    # Offsets may count from the ZIP's own start, where one was made apart and then appended.
+    # Offsets count from the start of the archive if it was created separately and then appended.
     shift = end - directory_bytes - directory_offset
     position = end - directory_bytes
     files: dict[str, AppendedFile] = {}
     if count > _MAX_FILES:
-        raise ModelError(f"Expected at most {_MAX_FILES} files inside {path}, got {count}. Export the model again.")
+        raise ModelError(f"{path} contains {count} files; at most {_MAX_FILES} are allowed. Export the model again.")
     try:
         for _ in range(count):
             signature, method, crc32, compressed, unpacked, name_bytes, extra, comment, header = unpack_from(

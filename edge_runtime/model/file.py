@@ -1,7 +1,7 @@
-"""Reads a ``.tflite`` file before any interpreter does: checks it whole, and learns how to feed it.
+"""Read and check a ``.tflite`` file before an interpreter loads it.
 
-An interpreter trusts its file: tflite-runtime 2.14 ends the process on a truncated one. Here the model's flatbuffer is
-walked first, and where the file carries our manifest, its bytes are held against their SHA-256.
+An interpreter trusts its model file: tflite-runtime 2.14 aborts the process on a truncated one. The flatbuffer is
+therefore checked here first, and so is the SHA-256 of the model if the file carries a manifest.
 """
 
 from __future__ import annotations
@@ -26,31 +26,32 @@ from edge_runtime.model.metadata import StandardMetadata, read_metadata
 from edge_runtime.types import Activation, InputContract, TensorSpec
 
 _CHUNK_BYTES = 1 << 18
-_MAX_BYTES = 1 << 31  # a flatbuffer's own limit
+_MAX_BYTES = 1 << 31  # limit of the FlatBuffers format
+_IMAGE_CLASSIFIER = "Use an image classification model."
+_CONTRACT_CURE = "in Python, or --mean and --std on the command line."
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model file that was checked, and how its input and output are to be read.
+    """A checked model file: its tensors, labels, input contract and operations.
 
     Attributes:
-        path: Of the file.
-        size_bytes: Of the whole file.
-        model_bytes: Of the model itself, that is of the file before the appended ZIP.
-        sha256: Of those bytes.
-        input_tensor: The picture.
-        output_tensor: The scores.
-        output_index: Which of the model's outputs they are.
-        labels: One for each class.
-        contract: How a picture becomes the input.
-        activation: That the network applies to its output.
-        manifest: What the trainer wrote; None for a model from elsewhere.
-        is_quantized: Whether its convolutions and dense layers work on 8-bit integers.
-        operators: Each kind of operation, by name, with its version.
-        operations: Of the graph, in their order, with their multiply-adds.
-        min_runtime_version: As the converter noted it; empty where it did not.
-        thresholds: The least score with which each class counts as there, 0–1, of a model that answers each class by
-            itself; empty for all others.
+        path: Path of the file.
+        size_bytes: Size of the whole file.
+        model_bytes: Size of the model itself, without the archive appended to it.
+        sha256: SHA-256 of the model itself, as hexadecimal digits.
+        input_tensor: Input tensor, which takes the picture.
+        output_tensor: Output tensor, which holds the scores.
+        output_index: Index of the output tensor among the model's outputs.
+        labels: Class names in the order of the scores.
+        contract: Input contract: how a frame becomes the network's input.
+        activation: Activation function at the end of the network.
+        manifest: Manifest written by the trainer; None for other models.
+        is_quantized: Whether convolutions and dense layers compute with 8-bit integers.
+        operators: Name and version of each operator type in use.
+        operations: Operations of the graph, in order, with their multiply-adds.
+        min_runtime_version: Minimum TensorFlow Lite version, as noted by the converter; "" if unknown.
+        thresholds: Score threshold of each class of a multi-label model, 0–1; empty for other models.
     """
 
     path: Path
@@ -79,20 +80,21 @@ def read_model_file(
     contract: InputContract | None = None,
     activation: Activation | None = None,
 ) -> ModelFile:
-    """Checks a model file and reads what it says of itself.
+    """Check a model file and read its description.
 
-    What the caller gives goes before the file's manifest, which goes before its standard metadata.
+    Arguments take precedence over the file's manifest, and the manifest over its standard metadata.
 
     Args:
-        path: Of a ``.tflite`` image classifier: one picture in, one score for each class out.
-        content: Of the file, where it was read before (`read_model_content`): it isn't opened again.
-        labels: One for each class.
-        contract: How a picture becomes the network's input.
-        activation: That the network applies to its output.
+        path: Path of a ``.tflite`` image classifier with one input and one score per class.
+        content: Content of the file from `read_model_content`; the file is not read again.
+        labels: Class names in the order of the scores.
+        contract: Input contract: how a frame becomes the network's input.
+        activation: Activation function at the end of the network.
+
 
     Raises:
-        ModelError: There is no such file, it is no whole model or no image classifier, or it doesn't say enough and
-            the caller doesn't either.
+        ModelError: The file cannot be read, is damaged or is not an image classifier; or neither the file nor the
+            arguments say what its labels and normalization are.
     """
     path = os.fspath(path)
     parts = _read_parts(path, content)
@@ -105,7 +107,7 @@ def read_model_file(
     if activation is None:
         activation = manifest.activation if manifest else graph.activations[output_index]
     if activation not in ("softmax", "sigmoid", "none"):
-        raise ModelError(f"Expected activation to be softmax, sigmoid or none, got {activation!r} for {path}.")
+        raise ModelError(f"Unknown activation {activation!r} for {path}. Use 'softmax', 'sigmoid' or 'none'.")
     return ModelFile(
         path=Path(path),
         size_bytes=parts.size_bytes,
@@ -127,39 +129,39 @@ def read_model_file(
 
 
 def read_model_content(path: str | os.PathLike[str]) -> bytes:
-    """Reads a whole file into memory, so that what is checked is what an interpreter gets, whoever writes meanwhile.
+    """Read a whole model file into memory, so that an interpreter gets exactly the bytes that were checked.
 
-    An interpreter that is given a path maps the file, and would run with whatever is written into it later: one that is
-    cut short ends the process.
+    An interpreter that is given a path maps the file and sees later changes to it. Truncating a mapped file crashes
+    the process.
 
     Raises:
-        ModelError: It can't be read, or is larger than a model can be.
+        ModelError: The file cannot be read or is larger than 2 GiB.
     """
     path = os.fspath(path)
     with _opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > _MAX_BYTES:
-            raise ModelError(f"Expected a model of at most {_MAX_BYTES >> 30} GiB, got {path} of {size:,} bytes.")
+            raise ModelError(f"{path} has {size:,} bytes; a model has at most {_MAX_BYTES >> 30} GiB. Check the path.")
         return file.readall() or b""
 
 
 def read_labels(path: str | os.PathLike[str]) -> tuple[str, ...]:
-    """Reads a text file of labels, one a line.
+    """Read class names from a UTF-8 text file with one label per line.
 
     Raises:
-        ModelError: It can't be read.
+        ModelError: The file cannot be read.
     """
     try:
         return _split_labels(Path(path).read_bytes())
     except OSError as error:
-        raise ModelError(f"Expected a file of labels, one a line, got {path}: {error.strerror}.") from error
+        raise ModelError(f"Cannot read the labels file {path}: {error.strerror}. Check the path.") from error
 
 
 def input_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Height and width of a model's input, for a contract to be made from.
+    """Return the height and width of a model's input in pixels.
 
     Raises:
-        ModelError: As for `read_model_file`.
+        ModelError: The file cannot be read, is damaged or is not an image classifier.
     """
     path = os.fspath(path)
     _, height, width, _ = _input_tensor(_read_parts(path).graph, path).shape
@@ -177,12 +179,12 @@ class _Parts(NamedTuple):
 
 
 def _read_parts(path: str, content: bytes | None = None) -> _Parts:
-    """Reads and checks the whole file."""
+    """Read and check the whole file."""
     if content is not None:
         return _parts_of(content, BytesIO(content), path)
     with _opened(path) as file:
         if os.fstat(file.fileno()).st_size == 0:
-            return _parts_of(b"", file, path)  # nothing can't be mapped
+            return _parts_of(b"", file, path)  # an empty file cannot be mapped
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return _parts_of(data, file, path)
 
@@ -194,13 +196,13 @@ def _opened(path: str) -> Iterator[FileIO]:
             yield file
     except OSError as error:
         reason = error.strerror or error
-        raise ModelError(f"Expected a TensorFlow Lite model file, got {path!r}: {reason}. Check the path.") from error
+        raise ModelError(f"Cannot read the model file {path!r}: {reason}. Check the path.") from error
 
 
 def _parts_of(data: bytes | mmap.mmap, file: FileIO | BytesIO, path: str) -> _Parts:
-    """Of a file's content, which can also be read."""
+    """Read and check ``data``; ``file`` is a file object with the same content."""
     if not data:
-        raise ModelError(f"Expected a TensorFlow Lite model, but {path} is empty. Copy it again.")
+        raise ModelError(f"The model file {path} is empty. Copy it again.")
     archive = find_zip(data, path)
     graph = _read_graph(data, archive, path)
     metadata = read_metadata(graph.metadata, path) if graph.metadata else None
@@ -216,7 +218,10 @@ def _parts_of(data: bytes | mmap.mmap, file: FileIO | BytesIO, path: str) -> _Pa
 def _read_graph(data: bytes | mmap.mmap, archive: AppendedZip, path: str) -> Graph:
     buffer = FlatBuffer(data, archive.start, path)
     if buffer.identifier() != IDENTIFIER:
-        raise ModelError(f"Expected a TensorFlow Lite model (it has TFL3 in it), got {path}. Pass a .tflite file.")
+        raise ModelError(
+            f"{path} is not a TensorFlow Lite model: it lacks the identifier TFL3. Pass a .tflite file; convert other "
+            "formats first, for example with tf.lite.TFLiteConverter."
+        )
     return walk_graph(buffer)
 
 
@@ -228,7 +233,7 @@ def _labels_files(
 
 
 def _sha256(file: FileIO | BytesIO, length: int) -> str:
-    """Hashes by reading, not through the mapping: pages of a mapping would count as this process's memory."""
+    """Hash by reading instead of through the mapping, whose pages would count as memory of this process."""
     digest = hashlib.sha256()
     chunk = memoryview(bytearray(_CHUNK_BYTES))
     while length > 0 and (count := file.readinto(chunk[: min(_CHUNK_BYTES, length)])):
@@ -239,16 +244,15 @@ def _sha256(file: FileIO | BytesIO, length: int) -> str:
 
 def _input_tensor(graph: Graph, path: str) -> TensorSpec:
     if len(graph.inputs) != 1:
-        raise ModelError(
-            f"Expected an image classifier with one input, got {len(graph.inputs)} in {path}. Use another model."
-        )
+        raise ModelError(f"{path} has {len(graph.inputs)} inputs, but an image classifier has one. {_IMAGE_CLASSIFIER}")
     tensor = graph.inputs[0]
     spec, shape = tensor.spec, tensor.shape
     fixed = len(tensor.signature) != 4 or tensor.signature[1:] == shape[1:]
     if len(shape) != 4 or shape[0] != 1 or shape[3] not in (1, 3) or min(shape) < 1 or not fixed:
         raise ModelError(
-            f"Expected an input of shape (1, height, width, 3) or (1, height, width, 1), "
-            f"got {tensor.signature or shape} in {path}. Use an image classifier of a fixed size."
+            f"The input of {path} has shape {tensor.signature or shape}, but an image classifier takes "
+            "(1, height, width, 3) or (1, height, width, 1). "
+            + (_IMAGE_CLASSIFIER if fixed else "Convert the model again with a fixed height and width.")
         )
     _check_dtype("input", tensor, path)
     return spec
@@ -260,44 +264,49 @@ def _output_tensor(graph: Graph, path: str) -> tuple[int, TensorSpec]:
             _check_dtype("output", tensor, path)
             return index, tensor.spec
     shapes = ", ".join(str(tensor.shape) for tensor in graph.outputs) or "none"
-    raise ModelError(f"Expected an output of shape (1, classes), got {shapes} in {path}. Use an image classifier.")
+    raise ModelError(
+        f"{path} is not an image classifier: it needs an output of shape (1, classes), but its outputs have shape "
+        f"{shapes}. {_IMAGE_CLASSIFIER}"
+    )
 
 
 def _check_dtype(role: str, tensor: GraphTensor, path: str) -> None:
     spec = tensor.spec
     if spec.dtype != "float32" and not (spec.is_quantized and spec.scale > 0):
         raise ModelError(
-            f"Expected a float32, int8 or uint8 {role} with its quantization, got {spec.dtype} in {path}. "
-            "Convert the model again."
+            f"The {role} of {path} has type {spec.dtype}"
+            f"{' without a quantization scale' if spec.is_quantized else ', which is not supported'}. "
+            f"Convert the model again with a float32, int8 or uint8 {role}."
         )
 
 
 def _contract(metadata: StandardMetadata | None, tensor: TensorSpec, path: str) -> InputContract:
-    """The contract of a model from elsewhere: what its standard metadata says, and TensorFlow's usual resize."""
+    """Return the contract of a model without a manifest: standard metadata, and TensorFlow's usual resizing."""
     _, height, width, channels = tensor.shape
     mean = metadata.mean if metadata else ()
     std = metadata.std if metadata else ()
     if tensor.dtype == "uint8" and metadata is not None and (mean or metadata.is_image):
-        # Programs that follow the standard give such a network its pixels as they are.
+        # By the metadata standard such a network takes pixels as they are.
         mean, std = (float(tensor.zero_point),), (1.0 / tensor.scale,)
     if not mean or not std:
         raise ModelError(
-            f"Expected {path} to say how its input is normalized, but it carries no such metadata. "
-            f"Pass contract=InputContract(height={height}, width={width}, mean=(...), std=(...))."
+            f"{path} has no metadata that says how to normalize its input. Pass contract=InputContract("
+            f"height={height}, width={width}, mean=(...), std=(...)) {_CONTRACT_CURE}"
         )
     color: str = "gray" if channels == 1 or (metadata is not None and metadata.is_gray) else "rgb"
     try:
         return InputContract(height, width, color, "stretch", "linear", mean, std)  # type: ignore[arg-type]
     except ValueError as error:
-        raise ModelError(f"Expected usable normalization in the metadata of {path}. {error} Pass contract=.") from error
+        reason = f"The metadata of {path} has an invalid normalization: {error}"
+        raise ModelError(f"{reason} Pass contract= {_CONTRACT_CURE}") from error
 
 
 def _check_contract(contract: InputContract, tensor: TensorSpec, path: str) -> None:
     expected, got = tensor.shape[1:], (contract.height, contract.width, contract.channels)
     if expected != got:
         raise ModelError(
-            f"Expected a contract of height, width and channels {expected}, got {got} for {path}. "
-            "Pass contract= with the model's own size, or leave it out."
+            f"Expected an input contract with height, width and channels {expected} for {path}, got {got}. "
+            "Change the contract, or leave it out."
         )
 
 
@@ -305,31 +314,29 @@ def _thresholds(manifest: Manifest | None, activation: Activation, count: int, p
     thresholds = manifest.thresholds if manifest and activation == "sigmoid" else ()
     if thresholds and (len(thresholds) != count or not all(0 <= threshold <= 1 for threshold in thresholds)):
         raise ModelError(
-            f"Expected {count} thresholds from 0 to 1 for {count} outputs, got {len(thresholds)} in {path}: "
-            f"{', '.join(f'{threshold:g}' for threshold in thresholds[:8])}. Export the model again."
+            f"The manifest of {path} needs {count} thresholds from 0 to 1 for {count} outputs, but has "
+            f"{len(thresholds)}: {', '.join(f'{threshold:g}' for threshold in thresholds[:8])}. Export the model again."
         )
     return thresholds
 
 
 def _labels(labels: Sequence[str] | None, parts: _Parts, output: int, count: int, path: str) -> tuple[str, ...]:
     if labels is not None:
-        found = tuple(labels)
+        found, source, cure = tuple(labels), f"for {path}", f"Pass {count} labels."
     else:
+        cure = f"Pass labels= with {count} names in Python, or --labels FILE on the command line (one name per line)."
         named = parts.metadata.labels_file if parts.metadata else ()
         name = named[output] if output < len(named) else ""
         if not name:
-            raise ModelError(f"Expected {path} to carry labels, but it has none. Pass labels= with {count} names.")
+            raise ModelError(f"{path} contains no labels. {cure}")
         if name not in parts.labels:
             raise ModelError(
-                f"Expected {name} inside {path}, but the file is truncated or damaged behind the model. "
-                f"Copy it again, or pass labels= with {count} names."
+                f"{path} names {name} as its labels file but does not contain it, so it is probably truncated. "
+                f"Copy it again. Or: {cure}"
             )
-        found = _split_labels(parts.labels[name])
+        found, source = _split_labels(parts.labels[name]), f"in {name} of {path}"
     if len(found) != count:
-        raise ModelError(
-            f"Expected {count} labels for {count} outputs, got {len(found)} in {path}. "
-            "Export the model again, or pass labels=."
-        )
+        raise ModelError(f"Expected {count} labels for {count} outputs, got {len(found)} {source}. {cure}")
     return found
 
 

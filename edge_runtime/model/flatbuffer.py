@@ -1,8 +1,8 @@
-"""Reads FlatBuffers tables without generated code and without a dependency, checking every access.
+"""Read FlatBuffers tables without generated code or dependencies, checking the bounds of every access.
 
-The interpreter trusts a model file and takes the process down with a damaged one, so the file is walked here first.
-The layout is that of the FlatBuffers specification ("FlatBuffers Internals"): little-endian; a table starts with the
-distance back to its vtable, which holds the table's field positions by slot; a vector is a count and its elements.
+The interpreter trusts a model file, and a damaged one can crash the process, so the file is checked here first. The
+layout follows "FlatBuffers Internals": little-endian; a table starts with the distance back to its vtable, which holds
+the field positions by slot; a vector is a count followed by its elements.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _VECTOR_CODES = {1: "B", 4: "i", 8: "q"}
 
 
 class FlatBuffer:
-    """A run of bytes that holds one FlatBuffers root table.
+    """Buffer that holds one FlatBuffers root table.
 
     Args:
-        data: Of the file; only ``data[:size]`` is looked at.
-        size: Bytes that belong to the buffer.
-        name: Of the file, for errors.
+        data: Content of the file; only ``data[:size]`` is read.
+        size: Size of the buffer in bytes.
+        name: Name of the file, for error messages.
     """
 
     __slots__ = ("data", "name", "size")
@@ -40,26 +40,34 @@ class FlatBuffer:
         self.name = name
 
     def identifier(self) -> bytes:
-        """The four bytes that name the schema; empty where there is no room for them."""
+        """Return the four bytes that identify the schema, or ``b""`` if the buffer is too short."""
         return bytes(self.data[4:8]) if self.size >= 8 else b""
 
     def root(self) -> Table:
-        """The table that the buffer is about."""
+        """Return the root table."""
         return Table(self, self.uint(0))
 
     def uint(self, position: int) -> int:
-        """The unsigned 32-bit number at a position."""
+        """Return the unsigned 32-bit integer at ``position``."""
         self.check(position, 4)
         return int(_UINT.unpack_from(self.data, position)[0])
 
     def check(self, position: int, length: int) -> None:
-        """Raises ModelError unless ``length`` bytes from ``position`` lie inside the buffer."""
+        """Check that ``length`` bytes from ``position`` lie inside the buffer.
+
+        Raises:
+            ModelError: They do not.
+        """
         if position < 0 or length < 0 or position + length > self.size:
             raise damaged(self.name)
 
 
 class Table:
-    """One table; fields are named by their slot, counted from 0 in the order of the schema."""
+    """Table whose fields are addressed by slot: their position in the schema, from 0.
+
+    Raises:
+        ModelError: The table, or one of its fields, reaches beyond the buffer.
+    """
 
     __slots__ = ("_buffer", "_fields", "_position")
 
@@ -77,11 +85,11 @@ class Table:
         self._fields = unpack_from(f"<{(vtable_bytes - 4) // 2}H", buffer.data, vtable + 4)
 
     def has(self, slot: int) -> bool:
-        """Whether the field is stored; otherwise it has its default."""
+        """Whether the field is stored; if not, it has its default value."""
         return slot < len(self._fields) and self._fields[slot] != 0
 
     def scalar(self, slot: int, code: str, default: int = 0) -> int:
-        """A number; ``code`` is the `struct` letter of its type."""
+        """Return a number; ``code`` is the `struct` format character of its type."""
         if not self.has(slot):
             return default
         position = self._position + self._fields[slot]
@@ -89,17 +97,17 @@ class Table:
         return int(unpack_from("<" + code, self._buffer.data, position)[0])
 
     def table(self, slot: int) -> Table | None:
-        """A table that the field refers to; None where it is not stored."""
+        """Return the table the field refers to, or None if the field is not stored."""
         return Table(self._buffer, self._target(slot)) if self.has(slot) else None
 
     def tables(self, slot: int) -> list[Table]:
-        """The tables of a vector of tables; empty where there is none."""
+        """Return a vector of tables; empty if the field is not stored."""
         start, count = self.span(slot, 4)
         offsets = unpack_from(f"<{count}I", self._buffer.data, start)
         return [Table(self._buffer, start + 4 * i + offset) for i, offset in enumerate(offsets)]
 
     def span(self, slot: int, item_bytes: int = 1) -> tuple[int, int]:
-        """Where a vector's elements start, and how many there are; (0, 0) where there is none."""
+        """Return the position and number of a vector's elements; (0, 0) if the field is not stored."""
         if not self.has(slot):
             return 0, 0
         start = self._target(slot)
@@ -108,21 +116,21 @@ class Table:
         return start + 4, count
 
     def bytes(self, slot: int) -> bytes:
-        """A vector of bytes; empty where there is none."""
+        """Return a vector of bytes; empty if the field is not stored."""
         start, count = self.span(slot)
         return bytes(self._buffer.data[start : start + count])
 
     def text(self, slot: int) -> str:
-        """A string; empty where there is none."""
+        """Return a string; empty if the field is not stored."""
         return self.bytes(slot).decode("utf-8", "replace")
 
     def integers(self, slot: int, item_bytes: int = 4) -> tuple[int, ...]:
-        """A vector of signed integers of 4 or 8 bytes, or of unsigned ones of 1."""
+        """Return a vector of signed 4- or 8-byte integers, or of unsigned 1-byte integers."""
         start, count = self.span(slot, item_bytes)
         return unpack_from(f"<{count}{_VECTOR_CODES[item_bytes]}", self._buffer.data, start)
 
     def floats(self, slot: int) -> tuple[float, ...]:
-        """A vector of 32-bit floats; empty where there is none."""
+        """Return a vector of 32-bit floats; empty if the field is not stored."""
         start, count = self.span(slot, 4)
         return unpack_from(f"<{count}f", self._buffer.data, start)
 
@@ -132,5 +140,5 @@ class Table:
 
 
 def damaged(name: str) -> ModelError:
-    """The error for a file whose parts don't hold together."""
-    return ModelError(f"Expected a whole TensorFlow Lite model, but {name} is truncated or damaged. Copy it again.")
+    """Return the error for a truncated or inconsistent model file."""
+    return ModelError(f"The model file {name} is truncated or damaged. Copy it again, or export the model again.")

@@ -1,4 +1,4 @@
-"""Walks a model's flatbuffer as an interpreter would, and checks that its parts hold together.
+"""Read a model's graph from its flatbuffer and check that it is consistent, before an interpreter relies on it.
 
 Slots are those of TensorFlow Lite's ``schema.fbs``.
 """
@@ -16,10 +16,10 @@ from edge_runtime.model.operators import OPERATORS, Operator, unknown_operator
 from edge_runtime.types import Activation, TensorSpec
 
 IDENTIFIER = b"TFL3"
-_LEAST_SCALE = 1e-30  # kernels stop the process at one that is all but zero
-_MAX_BYTES = 1 << 28  # of all the tensors that are computed: an image classifier's are a few MiB
+_LEAST_SCALE = 1e-30  # kernels abort the process on a scale that is almost zero
+_MAX_BYTES = 1 << 28  # all computed tensors together; those of an image classifier take a few MiB
 
-# enum TensorType of the schema: name and bits of an element; 0 bits: not checked.
+# enum TensorType of the schema: name and bits per element. The size of other types is not checked.
 _TENSOR_TYPES = {
     0: ("float32", 32),
     1: ("float16", 16),
@@ -40,10 +40,10 @@ _ACTIVATIONS: dict[str, Activation] = {"SOFTMAX": "softmax", "LOGISTIC": "sigmoi
 
 
 class GraphTensor(NamedTuple):
-    """A tensor of the graph.
+    """Tensor of the graph.
 
-    ``type`` is the schema's number, ``signature`` has -1 for open dimensions; ``scales`` and ``zero_points`` are empty
-    where there is one for each channel, which ``scale_count`` tells.
+    ``type`` is the number in the schema. ``signature`` is the shape with -1 for dynamic dimensions. ``scales`` and
+    ``zero_points`` are empty for per-channel quantization; ``scale_count`` is the number of stored scales.
     """
 
     type: int
@@ -57,17 +57,17 @@ class GraphTensor(NamedTuple):
 
     @property
     def bytes(self) -> int:
-        """That its values take."""
+        """Size of the tensor's values in bytes."""
         return (prod(self.shape) * _TENSOR_TYPES.get(self.type, ("", 64))[1] + 7) // 8
 
     @property
     def lacks_scale(self) -> bool:
-        """Whether it holds 8-bit integers that stand for nothing."""
+        """Whether the tensor holds 8-bit integers without a quantization scale."""
         return _TENSOR_TYPES.get(self.type, ("", 0))[0] in ("int8", "uint8") and self.scale_count == 0
 
     @property
     def spec(self) -> TensorSpec:
-        """What the runtime has to know of it."""
+        """Data type, shape and quantization of the tensor."""
         dtype, _ = _TENSOR_TYPES.get(self.type, (f"type {self.type}", 0))
         if dtype in ("int8", "uint8") and len(self.scales) == 1:
             return TensorSpec(dtype, self.shape, self.scales[0], self.zero_points[0] if self.zero_points else 0)
@@ -75,14 +75,14 @@ class GraphTensor(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """An operation of the graph: what it is called, and its multiply-adds; 0 where it has no weights."""
+    """Operation of the graph: its name and its number of multiply-adds, which is 0 without weights."""
 
     name: str
     macs: int
 
 
 class Graph(NamedTuple):
-    """What is known of a model's main graph; as in `edge_runtime.model.file.ModelFile`."""
+    """Main graph of a model; see `edge_runtime.model.file.ModelFile` for the fields."""
 
     inputs: tuple[GraphTensor, ...]
     outputs: tuple[GraphTensor, ...]
@@ -96,14 +96,18 @@ class Graph(NamedTuple):
 
 
 def walk_graph(buffer: FlatBuffer) -> Graph:
-    """Visits all that an interpreter would follow."""
+    """Read the main graph, checking every part of the model that an interpreter follows.
+
+    Raises:
+        ModelError: The model is damaged, its tensors take more than 256 MiB, or its operations do not fit together.
+    """
     model = buffer.root()
     codes = [_operator_code(code) for code in model.tables(1)]
     spans = [_buffer_span(table, buffer) for table in model.tables(4)]
     entries: dict[str, bytes] = {}
     for entry in model.tables(6):
         start, length = _at(spans, entry.scalar(1, "I"), buffer)
-        # The converter may write an entry twice, the second time empty.
+        # The converter may write an entry twice and leave the second one empty.
         content = bytes(buffer.data[start : start + length])
         name = entry.text(0)
         if content.strip(b"\0"):
@@ -127,7 +131,7 @@ def walk_graph(buffer: FlatBuffer) -> Graph:
 
 
 def _operator_code(code: Table) -> tuple[Operator, int]:
-    # The first 127 operators stand in the older, 8-bit field; the larger of the two is meant.
+    # The first 127 operators may be stored in the older 8-bit field. The larger of the two values is valid.
     builtin = max(code.scalar(0, "b"), code.scalar(3, "i"))
     known = OPERATORS.get(builtin) or unknown_operator(builtin)
     custom = code.text(1) if known.name == "CUSTOM" else ""
@@ -136,7 +140,7 @@ def _operator_code(code: Table) -> tuple[Operator, int]:
 
 def _buffer_span(table: Table, buffer: FlatBuffer) -> tuple[int, int]:
     offset, length = table.scalar(1, "Q"), table.scalar(2, "Q")
-    if offset > 1:  # a large model's data, behind the flatbuffer
+    if offset > 1:  # large models store their data behind the flatbuffer
         buffer.check(offset, length)
         return offset, length
     return table.span(0)
@@ -157,9 +161,9 @@ def _walk_subgraph(
     if any(i not in known for i in (*inputs, *outputs)):
         raise damaged(buffer.name)
     if sum(tensor.bytes for tensor in tensors if not tensor.is_constant) > _MAX_BYTES:
-        raise ModelError(f"Expected a model whose tensors take at most {_MAX_BYTES >> 20} MiB, got {buffer.name}.")
-    # An interpreter runs the operations as they stand: each may read only what is there by then.
-    there = {i for i in known if tensors[i].is_constant or tensors[i].is_variable} | set(inputs)
+        raise ModelError(f"The tensors of {buffer.name} take more than {_MAX_BYTES >> 20} MiB. Use a smaller model.")
+    # The interpreter runs the operations in the stored order, so each may read only tensors that exist by then.
+    available = {i for i in known if tensors[i].is_constant or tensors[i].is_variable} | set(inputs)
     producers: dict[int, tuple[str, int]] = {}
     is_quantized = False
     operations: list[Operation] = []
@@ -173,28 +177,28 @@ def _walk_subgraph(
         table.span(5)
         table.span(6)
         if table.has(8):
-            raise damaged(buffer.name)  # intermediates, of recurrent networks
+            raise damaged(buffer.name)  # intermediate tensors, used by recurrent networks only
         if any(i not in known for i in results) or any(i not in known and i != -1 for i in sources):
             raise damaged(buffer.name)
         problem = operator.problem(sources, len(results), table.scalar(3, "B"), table.table(4))
-        if not there.issuperset(i for i in sources if i >= 0):
-            problem = "an input that nothing has computed yet"
-        elif not there.isdisjoint(results):
-            problem = "an output that is there already"
+        if not available.issuperset(i for i in sources if i >= 0):
+            problem = "reads a tensor that has not been computed yet"
+        elif not available.isdisjoint(results):
+            problem = "overwrites an existing tensor"
         problem = problem or _misfit(operator, [tensors[i] if i >= 0 else None for i in sources], tensors[results[0]])
         if problem:
             raise ModelError(
-                f"Expected operations that fit together, got {operator.name} with {problem} in {buffer.name}. "
+                f"The network in {buffer.name} is invalid: its operation {operator.name} {problem}. "
                 "Convert the model again."
             )
-        there.update(results)
+        available.update(results)
         first = sources[0] if sources else -1
         shapes = [tensors[i].shape for i in (*sources[1:2], *results[:1]) if i >= 0]
         operations.append(Operation(operator.name, _macs(operator.name, shapes)))
         producers.update((result, (operator.name, first)) for result in results)
         if operator.name in _WITH_WEIGHTS and tensors[first].spec.is_quantized:
             is_quantized = True
-    if not there.issuperset(outputs):
+    if not available.issuperset(outputs):
         raise damaged(buffer.name)
     return Graph(
         inputs=tuple(tensors[i] for i in inputs),
@@ -210,26 +214,26 @@ def _walk_subgraph(
 
 
 def _misfit(operator: Operator, sources: list[GraphTensor | None], result: GraphTensor) -> str:
-    """How an operation's tensors don't fit one another, where its kernel wouldn't look; empty where they do."""
+    """Describe how an operation's tensors do not fit together in ways its kernel does not check; "" if they fit."""
     if operator.name not in _WITH_WEIGHTS:
         return ""
     picture, weights, bias = (*sources, None)[:3]
     if picture is None or weights is None:
-        return "an input left out"
+        return "lacks a required input"
     rank, channels = (2, 0) if operator.name == "FULLY_CONNECTED" else (4, 3 if operator.name[0] == "D" else 0)
     if len(weights.shape) != rank or (rank == 4 and len(picture.shape) != 4):
-        return f"weights of shape {weights.shape} for an input of shape {picture.shape}"
+        return f"has weights of shape {weights.shape} for an input of shape {picture.shape}"
     if prod(weights.shape) == 0 or prod(picture.shape) == 0:
-        return "nothing to compute with"
+        return "has an empty tensor"
     if bias is not None and bias.shape != (weights.shape[channels],):
-        return f"a bias of shape {bias.shape} for weights of shape {weights.shape}"
+        return f"has a bias of shape {bias.shape} for weights of shape {weights.shape}"
     if any(tensor.lacks_scale for tensor in (picture, weights, result)):
-        return "integers that have no scale"
+        return "has 8-bit integers without a quantization scale"
     return ""
 
 
 def _macs(name: str, shapes: Sequence[tuple[int, ...]]) -> int:
-    """Multiply-adds of an operation with these weights and this output; its input is as wide as the weights say."""
+    """Return the multiply-adds of an operation from the shapes of its weights and output."""
     if name not in _WITH_WEIGHTS or len(shapes) != 2 or not shapes[0]:
         return 0
     weights, output = shapes
@@ -243,8 +247,8 @@ def _tensor(table: Table, spans: list[tuple[int, int]], buffer: FlatBuffer) -> G
     table.span(3)
     _, length = _at(spans, table.scalar(2, "I"), buffer)
     bits = _TENSOR_TYPES.get(kind, ("", 0))[1]
-    # A tensor with data is a constant, and its data has to fill it; sparse ones, which are stored in
-    # fewer bytes, are for other interpreters.
+    # A tensor with data is a constant, and its data must have the tensor's size. Sparse tensors, which are stored in
+    # fewer bytes, are not supported.
     if any(n < 0 for n in shape) or table.has(6) or (length and bits and (prod(shape) * bits + 7) // 8 != length):
         raise damaged(buffer.name)
     scales: tuple[float, ...] = ()
@@ -253,7 +257,7 @@ def _tensor(table: Table, spans: list[tuple[int, int]], buffer: FlatBuffer) -> G
     quantization = table.table(4)
     if quantization is not None:
         (_, scale_count), (_, zero_point_count) = quantization.span(2, 4), quantization.span(3, 8)
-        quantization.span(0, 4)  # the ranges, which nobody reads
+        quantization.span(0, 4)  # minima and maxima; checked for their bounds only
         quantization.span(1, 4)
         axis = quantization.scalar(6, "i")
         if zero_point_count not in (0, scale_count):
@@ -262,7 +266,7 @@ def _tensor(table: Table, spans: list[tuple[int, int]], buffer: FlatBuffer) -> G
             raise damaged(buffer.name)
         if not all(_LEAST_SCALE <= scale <= 1 / _LEAST_SCALE for scale in quantization.floats(2)):
             raise damaged(buffer.name)
-        if scale_count == 1:  # those of weights, one for each channel, are the interpreter's business
+        if scale_count == 1:  # only the interpreter needs the per-channel scales of weights
             scales, zero_points = quantization.floats(2), quantization.integers(3, 8)
     return GraphTensor(
         kind, shape, table.integers(7), scales, zero_points, scale_count, length > 0, bool(table.scalar(5, "B"))

@@ -1,7 +1,7 @@
-"""``edge_manifest.json``: what an exported model says of itself, inside its own file.
+"""``edge_manifest.json``: the description of an exported model, stored in the model file.
 
-The manifest is stored beside the labels in the ZIP appended to the ``.tflite`` (TensorFlow Lite Metadata's place for
-associated files). Every exported model, FP32 or INT8, carries the same kind.
+The manifest is stored next to the labels in the ZIP archive at the end of the ``.tflite`` file, where TensorFlow Lite
+Metadata keeps associated files. FP32 and INT8 models have the same fields.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ from edge_runtime.types import Activation, InputContract, TensorSpec
 SCHEMA_VERSION = 1
 FILE_NAME = "edge_manifest.json"
 
-_MAX_BYTES = 8 << 20  # golden samples of tens of thousands of classes fit in; JSON takes twenty times as much in memory
+# Enough for golden samples with tens of thousands of classes. Parsed JSON takes twenty times its size in memory.
+_MAX_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
 class MeasuredAccuracy:
-    """What was measured before the model was shipped, through this runtime.
+    """Accuracy of the exported files, measured with this runtime before export.
 
     Attributes:
-        split: Which photos: ``"val"`` or ``"test"``.
-        count: How many.
-        fp32: Accuracy of the FP32 file, 0–1.
-        int8: Accuracy of the INT8 file, 0–1; None where there is none.
-        agreement: Share of equal top-1 answers of the two, 0–1; None where there is one file only.
-        kernels: What ran them.
+        split: Data split: ``"val"`` or ``"test"``.
+        count: Number of photos.
+        fp32: Accuracy of the FP32 model, 0–1.
+        int8: Accuracy of the INT8 model, 0–1; None if there is none.
+        agreement: Share of photos with the same top-1 prediction in FP32 and INT8, 0–1; None without an INT8 model.
+        kernels: Kernels that ran the models.
     """
 
     split: str
@@ -44,12 +45,12 @@ class MeasuredAccuracy:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The representative dataset that an INT8 model was quantized with.
+    """Calibration set (representative dataset) of an INT8 model.
 
     Attributes:
-        count: Pictures.
-        sha256: Of their pixels, in order.
-        seed: That chose them.
+        count: Number of pictures.
+        sha256: SHA-256 of their pixels, in order.
+        seed: Random seed that selected them.
     """
 
     count: int
@@ -59,12 +60,12 @@ class Calibration:
 
 @dataclass(frozen=True)
 class UnknownThreshold:
-    """How sure an answer must be to be one; with less, the picture may show nothing that the model knows.
+    """Certainty below which a picture is reported as unknown, because it may show none of the classes.
 
     Attributes:
-        certainty: The least, 0–1; see `edge_runtime.inference.postprocess.certainty`.
-        kept: Share of the right answers on the validation split that have it, 0–1.
-        count: Those right answers, with it or not.
+        certainty: Threshold, 0–1; see `edge_runtime.inference.postprocess.certainty`.
+        kept: Share of correct predictions on the validation set that reach the threshold, 0–1.
+        count: Number of correct predictions on the validation set.
     """
 
     certainty: float
@@ -74,13 +75,14 @@ class UnknownThreshold:
 
 @dataclass(frozen=True)
 class GoldenSample:
-    """One frame and what has to come out of it.
+    """Frame with its expected output, for ``edge-runtime verify``.
 
     Attributes:
-        png: The frame, RGB, as a base64 PNG; empty for a drawn one.
-        pattern_seed: Of the frame that `edge_runtime.inference.golden.draw_pattern` draws, where ``png`` is empty.
-        pixels_sha256: Of the resized frame: uint8 (height, width, channels) in the contract's order, C order.
-        output: The network's output tensor, flattened, as stored (integers of a quantized model), for these pixels.
+        pixels_sha256: SHA-256 of the resized frame: uint8 (height, width, channels), in the contract's channel order.
+        output: Expected output tensor, flattened, as stored: integers for a quantized model.
+        png: Frame as a base64-encoded RGB PNG; empty for a generated one.
+        pattern_seed: Seed of `edge_runtime.inference.golden.draw_pattern`, which generates the frame if ``png`` is
+            empty.
     """
 
     pixels_sha256: str
@@ -91,23 +93,22 @@ class GoldenSample:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an exported model says of itself.
+    """Description of an exported model.
 
     Attributes:
-        input: The input contract.
-        input_tensor: As it stands in the model.
-        output_tensor: As it stands in the model.
-        activation: That the network applies to its output.
-        model_sha256: Of the file's bytes before the appended ZIP.
-        provenance: Backbone, data hash, settings, versions, date: for people and for comparing runs.
-        accuracy: As measured before shipping.
-        calibration: None for a float model.
-        golden: Samples for ``edge-runtime verify``.
-        thresholds: Of a model that answers each class by itself: the least score with which each counts as there, 0–1;
-            empty for all others.
-        temperature: By which the logits were divided to make scores that mean what they say; 1: they weren't.
-        unknown: When the runtime calls a picture unknown; None: never.
-        schema_version: Of this page.
+        input: Input contract.
+        input_tensor: Input tensor of the model.
+        output_tensor: Output tensor of the model.
+        activation: Activation function at the end of the network.
+        model_sha256: SHA-256 of the model file up to the appended archive.
+        provenance: Backbone, data hash, settings, versions and date of the training run.
+        accuracy: Accuracy measured before export.
+        calibration: Calibration set; None for a float model.
+        golden: Golden samples for ``edge-runtime verify``.
+        thresholds: Score threshold of each class of a multi-label model, 0–1; empty for other models.
+        temperature: Temperature that the logits were divided by to calibrate the scores; 1 if they were not.
+        unknown: Threshold for unknown pictures; None if the runtime reports none as unknown.
+        schema_version: Version of the manifest format.
     """
 
     input: InputContract
@@ -125,16 +126,16 @@ class Manifest:
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> str:
-        """What the file holds."""
+        """Return the manifest as compact JSON."""
         return json.dumps(asdict(self), separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Manifest:
-        """Reads a manifest.
+        """Parse a manifest.
 
         Raises:
-            ManifestError: It is no JSON, of a later schema or larger than 8 MiB, lacks something or holds a value of
-                another type than declared above.
+            ManifestError: The text is not JSON, larger than 8 MiB, of another schema version, or has a missing field
+                or a value of the wrong type.
         """
         try:
             if len(text) > _MAX_BYTES:
@@ -143,8 +144,8 @@ class Manifest:
             version = values["schema_version"]
             if version != SCHEMA_VERSION:
                 raise ManifestError(
-                    f"Expected manifest schema {SCHEMA_VERSION}, got {version}. Install the edge-runtime version that "
-                    "the model was exported for, or export it again."
+                    f"The model's manifest has schema version {version}, but this edge-runtime reads version "
+                    f"{SCHEMA_VERSION}. Install the edge-runtime that the model was exported for, or export it again."
                 )
             calibration, unknown = values["calibration"], values.get("unknown")
             manifest = cls(
@@ -157,7 +158,7 @@ class Manifest:
                 accuracy=tuple(MeasuredAccuracy(**entry) for entry in values["accuracy"]),
                 calibration=Calibration(**calibration) if calibration else None,
                 golden=tuple(GoldenSample(**{**entry, "output": tuple(entry["output"])}) for entry in values["golden"]),
-                # Models from before these were known lack them.
+                # Older models lack these fields.
                 thresholds=tuple(float(threshold) for threshold in values.get("thresholds", ())),
                 temperature=values.get("temperature", 1.0),
                 unknown=UnknownThreshold(**unknown) if unknown else None,
@@ -167,13 +168,11 @@ class Manifest:
         except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             if isinstance(error, ManifestError):
                 raise
-            raise ManifestError(
-                f"Expected a complete {FILE_NAME}, got one that can't be read ({error!r}). Export the model again."
-            ) from error
+            raise ManifestError(f"The model's {FILE_NAME} is invalid ({error!r}). Export the model again.") from error
 
 
 def _check(value: Any, kind: Any, name: str) -> None:
-    """Raises a ValueError unless a value is what an annotation says."""
+    """Raise a ValueError unless ``value`` has the annotated type."""
     if is_dataclass(kind) and isinstance(value, kind):  # type: ignore[arg-type]
         for part, of in _annotations(type(value)).items():
             _check(getattr(value, part), of, part)
@@ -190,7 +189,7 @@ def _check(value: Any, kind: Any, name: str) -> None:
 def _fits(value: Any, kind: Any) -> bool:
     if get_origin(kind) is Literal:
         return value in get_args(kind)
-    if get_origin(kind) is tuple:  # of numbers, of which there may be thousands
+    if get_origin(kind) is tuple:  # of numbers; an output may have thousands, so check them together
         return set(map(type, value)) <= {int, get_args(kind)[0]} and all(map(isfinite, value))
     if kind is float:
         return type(value) in (int, float) and isfinite(value)

@@ -1,7 +1,6 @@
-"""Reads TensorFlow Lite Metadata: the standard's own description of a model's picture input and score output.
+"""Read TensorFlow Lite Metadata, the standard description of a model's image input and score output.
 
-Slots are those of ``metadata_schema.fbs`` of tensorflow/tflite-support; what writes it is
-`trainer.export.metadata`.
+Slots are those of ``metadata_schema.fbs`` in tensorflow/tflite-support. `trainer.export.metadata` writes the metadata.
 """
 
 from __future__ import annotations
@@ -22,15 +21,15 @@ TENSOR_AXIS_LABELS = 2
 
 @dataclass(frozen=True)
 class StandardMetadata:
-    """What the standard metadata says of an image classifier.
+    """Standard metadata of an image classifier.
 
     Attributes:
-        name: Of the model.
-        is_image: Whether the input is said to be a picture.
-        is_gray: Whether it is said to be a grey one.
-        mean: Of the input's normalization, in pixel units; empty where none is given.
-        std: The same.
-        labels_file: For each output, the associated file that holds its labels; empty where none is named.
+        name: Name of the model.
+        is_image: Whether the input is declared as an image.
+        is_gray: Whether the input is declared as grayscale.
+        mean: Mean of the input normalization in pixel units, one value or one per channel; empty if not given.
+        std: Standard deviation of the input normalization, like ``mean``.
+        labels_file: Name of the associated labels file of each output; "" for an output without one.
     """
 
     name: str
@@ -42,14 +41,14 @@ class StandardMetadata:
 
 
 def read_metadata(content: bytes, path: str) -> StandardMetadata | None:
-    """Reads the metadata flatbuffer, or None where it is of another kind.
+    """Read the metadata flatbuffer; None if it has another schema.
 
     Args:
-        content: Of the model's ``TFLITE_METADATA`` buffer.
-        path: Of the model file, for errors.
+        content: Content of the model's ``TFLITE_METADATA`` buffer.
+        path: Path of the model file, for error messages.
 
     Raises:
-        ModelError: It is damaged.
+        ModelError: The metadata is damaged.
     """
     buffer = FlatBuffer(content, len(content), path)
     if buffer.identifier() != IDENTIFIER:
@@ -88,7 +87,7 @@ def _normalization(tensor: Table | None) -> tuple[tuple[float, ...], tuple[float
 
 
 def _labels_file(tensor: Table) -> str:
-    """The labels, in preference those of no particular language."""
+    """Return the name of the labels file, preferring one without a locale."""
     files = [file for file in tensor.tables(6) if file.scalar(2, "b") == TENSOR_AXIS_LABELS]
     files.sort(key=lambda file: bool(file.text(3)))
     return files[0].text(0) if files else ""

@@ -1,7 +1,7 @@
-"""What TensorFlow Lite's operators ask of a model, as far as image classifiers use them.
+"""What TensorFlow Lite requires of the operators that image classifiers use.
 
-Kernels trust the model in places: a missing options table, an input that is not there or a stride of zero takes the
-process down instead of being refused. Numbers are those of TensorFlow Lite's ``schema.fbs``.
+Some kernels do not check the model: a missing options table, a missing input or a stride of zero crashes the process.
+Numbers are those of TensorFlow Lite's ``schema.fbs``.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from typing import NamedTuple
 
 from edge_runtime.model.flatbuffer import Table
 
-_ANY = 1 << 16  # inputs
+_ANY = 1 << 16  # no limit on the number of inputs
 
 
 class Operator(NamedTuple):
-    """One kind of operator.
+    """Requirements of one operator type.
 
     Attributes:
-        name: As in the schema.
-        least: Inputs that it has at least.
-        most: Inputs that it has at most.
-        options: Number of its table in the union BuiltinOptions; 0: it needs none.
-        positive: Slots of that table that hold numbers of at least 1; where there are any, slot 0 is the padding.
-        defaults: What those slots hold where they are not stored.
-        required: The first inputs that may not be left out.
+        name: Name in the schema.
+        least: Minimum number of inputs.
+        most: Maximum number of inputs.
+        options: Number of its options table in the union BuiltinOptions; 0 if it needs none.
+        positive: Slots of the options table whose values must be at least 1. If there are any, slot 0 is the padding.
+        defaults: Values of those slots if they are not stored.
+        required: Number of leading inputs that must be present.
     """
 
     name: str
@@ -35,30 +35,30 @@ class Operator(NamedTuple):
     required: int = 1
 
     def problem(self, sources: tuple[int, ...], results: int, kind: int, options: Table | None) -> str:
-        """What is wrong with one operation, in words; empty where nothing is.
+        """Describe what is wrong with an operation; "" if nothing is.
 
         Args:
-            sources: Indices of its input tensors; -1: left out.
-            results: Number of its outputs.
-            kind: Of its options, in the union.
-            options: Its options.
+            sources: Indices of the input tensors; -1 for an omitted optional input.
+            results: Number of outputs.
+            kind: Number of the options table in the union BuiltinOptions.
+            options: Options table; None if it is missing.
         """
         if not self.least <= len(sources) <= self.most:
-            return f"{len(sources)} inputs"
+            return f"has {len(sources)} inputs"
         if -1 in sources[: self.required]:
-            return "an input left out"
+            return "lacks a required input"
         if results < 1:
-            return "no output"
+            return "has no output"
         if self.options and (kind != self.options or options is None):
-            return "no options of its own"
+            return "has no options table"
         if options is not None and self.positive:
             if options.scalar(0, "b") not in (0, 1):  # enum Padding
-                return "padding of no known kind"
+                return "has an unknown padding mode"
             held = (
                 options.scalar(slot, "i", default) for slot, default in zip(self.positive, self.defaults, strict=True)
             )
             if any(not 1 <= number < 1 << 16 for number in held):
-                return "a stride, filter or dilation that is no such number"
+                return "has an invalid stride, filter size or dilation"
         return ""
 
 
@@ -70,7 +70,7 @@ def _two(name: str, options: int) -> Operator:
     return Operator(name, 2, 2, options, required=2)
 
 
-# enum BuiltinOperator; others are told by their number, and left to the interpreter.
+# enum BuiltinOperator. The interpreter checks the operators that are not listed.
 OPERATORS = {
     0: _two("ADD", 11),
     1: _pool("AVERAGE_POOL_2D"),
@@ -109,5 +109,5 @@ OPERATORS = {
 
 
 def unknown_operator(builtin: int) -> Operator:
-    """An operator of which only the number is known."""
+    """Return an operator of which only the number is known."""
     return Operator(f"BUILTIN_{builtin}", 0, _ANY, required=0)

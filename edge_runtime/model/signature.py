@@ -1,8 +1,8 @@
-"""Signed models: a device that is given a public key runs only what the owner of the private one has signed.
+"""Model signatures: a device with a public key runs only models signed with the matching private key.
 
-The signature is Ed25519's (RFC 8032) of the whole file, labels and manifest included: 64 bytes in ``MODEL.tflite.sig``
-beside the model, as ``openssl pkeyutl -sign -rawin`` writes and ``-verify -rawin`` checks them. It says who signed
-these bytes, not that they are the newest: an older model that was signed too is accepted.
+A signature is 64 bytes in ``MODEL.tflite.sig`` next to the model: Ed25519 (RFC 8032) over the whole file, including
+labels and manifest. It is compatible with ``openssl pkeyutl -sign -rawin`` and ``-verify -rawin``. It says who signed
+the file, not that the file is the newest one: an older signed model is accepted as well.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ _BYTES = 64
 
 
 def signature_path(model: str | os.PathLike[str]) -> Path:
-    """Where the signature of a model file lies: beside it, named like it."""
+    """Return the path of a model's signature file: the model's path followed by ``.sig``."""
     return Path(f"{os.fspath(model)}.sig")
 
 
 def read_signed_content(model: str | os.PathLike[str], key: str | os.PathLike[str]) -> bytes:
-    """Reads a model file, once, and gives its bytes only if they are signed.
+    """Read a model file once and return its content if its signature is valid.
 
     Args:
-        model: Of the ``.tflite`` file; its signature lies at `signature_path`.
-        key: Of the public key that it must be signed with: Ed25519, PEM.
+        model: Path of the ``.tflite`` file; its signature is at `signature_path`.
+        key: Path of the Ed25519 public key in PEM format.
 
     Raises:
-        ModelError: The file can't be read.
-        SignatureError: There is no signature, it doesn't fit the bytes and the key, or that can't be found out.
+        ModelError: The model file cannot be read.
+        SignatureError: The signature is missing or invalid, or it cannot be checked.
     """
     public = _read_public_key(Path(key))
     content = read_model_content(model)
@@ -47,8 +47,8 @@ def read_signed_content(model: str | os.PathLike[str], key: str | os.PathLike[st
         public.verify(signature, content)
     except InvalidSignature:
         raise SignatureError(
-            f"Expected {model} as the owner of {key} signed it, but {path.name} doesn't fit: the model or its "
-            "signature was changed, or another key signed it. Copy both files again from where they were signed."
+            f"The signature {path.name} does not match {model} and the key {key}: the model or its signature was "
+            "changed, or another key signed it. Copy both files again from where they were signed."
         ) from None
     return content
 
@@ -59,11 +59,11 @@ def _read_signature(path: Path, model: Path) -> bytes:
             signature = file.read(_BYTES + 1)
     except FileNotFoundError:
         raise SignatureError(
-            f"Expected the signature of {model} in {path.name} beside it, there is none. Copy it too, or make it by: "
+            f"Signature file {path.name} not found next to {model}. Copy it there, or sign the model with: "
             f"edge-trainer sign {model.name} --key PRIVATE.pem"
         ) from None
     except OSError as error:
-        raise SignatureError(f"Expected to read the signature in {path}, got: {error.strerror}.") from error
+        raise SignatureError(f"Cannot read the signature file {path}: {error.strerror}.") from error
     if len(signature) != _BYTES:
         size = "more" if len(signature) > _BYTES else str(len(signature))
         raise SignatureError(f"Expected a signature of {_BYTES} bytes in {path}, got {size}. Copy it again.")
@@ -76,14 +76,14 @@ def _read_public_key(path: Path) -> Ed25519PublicKey:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
         from cryptography.hazmat.primitives.serialization import load_pem_public_key
     except ImportError:
-        raise SignatureError(f"Expected the package cryptography, which checks signatures. Run: {INSTALL}") from None
+        raise SignatureError(f"Checking signatures needs the package cryptography. Run: {INSTALL}") from None
     try:
         text = path.read_bytes()
     except OSError as error:
-        raise SignatureError(f"Expected a public key at {path}, got: {error.strerror}. Check the path.") from error
+        raise SignatureError(f"Cannot read the public key {path}: {error.strerror}. Check the path.") from error
     if b"PRIVATE KEY-----" in text:
         raise SignatureError(
-            f"Expected a public key, but {path} holds a private one, which no device should have. Pass NAME.pub.pem."
+            f"{path} is a private key, which must stay off the device. Pass the public key, NAME.pub.pem."
         )
     try:
         key = load_pem_public_key(text)
@@ -91,7 +91,7 @@ def _read_public_key(path: Path) -> Ed25519PublicKey:
         key = None
     if not isinstance(key, Ed25519PublicKey):
         raise SignatureError(
-            f"Expected an Ed25519 public key in PEM, got something else in {path}. "
-            "Pass NAME.pub.pem, which edge-trainer sign --new-key NAME makes."
+            f"{path} is not an Ed25519 public key in PEM format. "
+            "Pass NAME.pub.pem, which `edge-trainer sign --new-key NAME` creates."
         )
     return key

@@ -1,1 +1,1 @@
-"""From a picture file to pixels to the network's input: one set of pixels, shared with the trainer."""
+"""Picture decoding, and preprocessing from frame to network input."""

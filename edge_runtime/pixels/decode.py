@@ -1,4 +1,4 @@
-"""Picture files, as of strangers: what they are, and how large, is read before anything is decoded."""
+"""Decode untrusted picture files: format and size are checked in the header before anything is decoded."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_PIXELS = 50_000_000
-"""Larger pictures are refused: a file of kilobytes can hold gigabytes of one colour. A phone's 48 million fit."""
+"""Limit on height times width: a file of a few kilobytes can expand to gigabytes. 48-megapixel photos are allowed."""
 
 MAX_SCANS = 32
-"""JPEGs of more scans are refused: each of 14 bytes costs a pass over all pixels. Encoders write 10."""
+"""Limit on the scans of a JPEG: each takes 14 bytes and costs a pass over all pixels. Encoders write about 10."""
 
-# JPEG's frame headers (SOF0 to SOF15, ITU T.81 table B.1) without the three codes between them that are others.
+# JPEG frame headers (SOF0 to SOF15, ITU T.81 table B.1). C4, C8 and CC are other markers.
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_JPEG_ALONE = frozenset({0x01, 0xD8})  # markers without a length: TEM, SOI; RST0 to RST7 are a part of a scan's data
-_ANIMATION = (b"acTL", b"fcTL", b"fdAT")  # of PNG (third edition, 11.3.6)
+_JPEG_ALONE = frozenset({0x01, 0xD8})  # markers without a length: TEM, SOI; RST0 to RST7 are part of a scan's data
+_ANIMATION = (b"acTL", b"fcTL", b"fdAT")  # chunks of an animated PNG (third edition, 11.3.6)
 _JPEG_END, _JPEG_SCAN = 0xD9, 0xDA
-# As libjpeg looks for the next one: past a scan's data, in which 0 follows each 0xFF, and past anything else.
+# Find the next marker as libjpeg does: skip scan data, where 0 follows each 0xFF, and anything else.
 _JPEG_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
 
 
 @dataclass(frozen=True)
 class PictureHeader:
-    """What a picture file says of itself.
+    """Header of a picture file.
 
     Attributes:
-        kind: Its format.
-        height: In pixels, as stored: EXIF may turn it.
-        width: The same.
-        scans: Passes over the pixels in a JPEG; 1 in others.
-        is_whole: Whether a JPEG or a PNG has its end; of others decoding tells.
+        kind: File format.
+        height: Height in pixels as stored, before any EXIF rotation.
+        width: Width in pixels as stored.
+        scans: Number of scans of a JPEG; 1 for other formats.
+        is_whole: False for a truncated JPEG or PNG. Other formats show this only when decoded.
     """
 
     kind: Literal["JPEG", "PNG", "WebP", "BMP"]
@@ -50,30 +50,30 @@ class PictureHeader:
 def decode_picture(
     data: bytes, *, name: str = "", max_pixels: int = MAX_PIXELS, upright: bool = True
 ) -> NDArray[np.uint8]:
-    """Decodes JPEG, PNG, WebP or BMP into uint8 (H, W, 3) BGR, 0–255.
-
-    Of an animation, the first picture is taken; of 16 bits a channel, the upper 8.
+    """Decode a JPEG, PNG, WebP or BMP picture.
 
     Args:
-        data: Of the file.
-        name: Of the file, for people.
-        max_pixels: Height times width.
-        upright: Turn it as its EXIF data says.
+        data: Content of the file.
+        name: File name, for error messages.
+        max_pixels: Maximum of height times width.
+        upright: If True, rotate the picture as its EXIF data says.
+
+    Returns:
+        uint8 (H, W, 3) BGR, 0–255. The first picture of an animation; the upper 8 bits of a 16-bit picture.
 
     Raises:
-        PictureError: It is no such picture, damaged, cut off, or larger than allowed.
+        PictureError: The file has another format, is truncated or damaged, or is too large.
     """
     import cv2
     import numpy as np
 
-    where = f" in {name}" if name else ""
-    header = read_header(data, name=name)
+    header, shown = read_header(data, name=name), name or "The picture"
     if header.height * header.width > max_pixels:
         size = f"{header.width}×{header.height}"
-        raise PictureError("size", f"Expected at most {max_pixels:,} pixels, got {size}{where}. Scale it down.")
+        raise PictureError("size", f"{shown} has {size} pixels; at most {max_pixels:,} are allowed. Scale it down.")
     if header.scans > MAX_SCANS:
-        raise PictureError("size", f"Expected at most {MAX_SCANS} scans of a JPEG, got more{where}. Save it anew.")
-    if not header.is_whole:  # OpenCV fills what is missing of a JPEG with grey, and says nothing
+        raise PictureError("size", f"{shown} has more than {MAX_SCANS} JPEG scans. Save it again as a normal JPEG.")
+    if not header.is_whole:  # OpenCV silently fills the missing part of a JPEG with gray
         raise _damaged(name)
     flags = cv2.IMREAD_COLOR if upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
@@ -87,10 +87,10 @@ def decode_picture(
 
 
 def read_header(data: bytes, *, name: str = "") -> PictureHeader:
-    """Reads what a file says of itself; ``name`` is for people.
+    """Read the header of a picture file; ``name`` is used in error messages.
 
     Raises:
-        PictureError: It is no JPEG, PNG, WebP or BMP, or its header is damaged.
+        PictureError: The file is not JPEG, PNG, WebP or BMP, or its header is damaged.
     """
     try:
         if data.startswith(b"\xff\xd8\xff"):
@@ -102,8 +102,9 @@ def read_header(data: bytes, *, name: str = "") -> PictureHeader:
         elif data.startswith(b"BM"):
             header = PictureHeader("BMP", *_bmp_size(data))
         else:
-            where = f" in {name}" if name else ""
-            raise PictureError("format", f"Expected a JPEG, PNG, WebP or BMP picture, got something else{where}.")
+            raise PictureError(
+                "format", f"{name or 'The file'} is not a JPEG, PNG, WebP or BMP picture. Convert it to one of these."
+            )
     except _CutOffError:
         raise _damaged(name) from None
     if min(header.height, header.width) < 1:
@@ -112,7 +113,7 @@ def read_header(data: bytes, *, name: str = "") -> PictureHeader:
 
 
 class _CutOffError(Exception):
-    """The header isn't whole."""
+    """The header is truncated."""
 
 
 def _jpeg_header(data: bytes) -> PictureHeader:
@@ -130,7 +131,7 @@ def _jpeg_header(data: bytes) -> PictureHeader:
 
 
 def _jpeg_markers(data: bytes) -> Iterator[tuple[int, int]]:
-    """Each marker, and where what belongs to it begins; ends with the picture, before what a phone appends to it."""
+    """Yield each marker and the position after it, up to the end of the picture. Phones append data after that."""
     position = 0
     while found := _JPEG_MARKER.search(data, position):
         marker, position = found[1][0], found.end()
@@ -148,7 +149,7 @@ def _png_header(data: bytes) -> PictureHeader:
 
 
 def _still(png: bytes) -> bytes:
-    """Without an animation's chunks: OpenCV 4.11 and 4.12 end the process where the first picture of one is damaged."""
+    """Drop animation chunks: OpenCV 4.11 and 4.12 crash if the first picture of an animation is damaged."""
     chunks = list(_png_chunks(png))
     if not any(kind in _ANIMATION for kind, _, _ in chunks):
         return png
@@ -156,7 +157,7 @@ def _still(png: bytes) -> bytes:
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Each chunk's kind, start and end, to the last. OpenCV 4.11 asks for as much memory as a chunk claims to have."""
+    """Yield the type, start and end of each chunk. OpenCV 4.11 allocates whatever size a chunk claims to have."""
     start, kind = 8, b""
     while kind != b"IEND":
         kind, end = data[start + 4 : start + 8], start + 12 + _number(data, start, 4, "big")
@@ -179,9 +180,9 @@ def _webp_size(data: bytes) -> tuple[int, int]:
 
 
 def _bmp_size(data: bytes) -> tuple[int, int]:
-    if _number(data, 14, 4, "little") == 12:  # OS/2's header, with 16-bit sizes
+    if _number(data, 14, 4, "little") == 12:  # OS/2 header, with 16-bit sizes
         return _number(data, 20, 2, "little"), _number(data, 18, 2, "little")
-    height = int.from_bytes(data[22:26], "little", signed=True)  # negative: stored from the top
+    height = int.from_bytes(data[22:26], "little", signed=True)  # negative if stored from the top
     return abs(height), _number(data, 18, 4, "little")
 
 
@@ -193,5 +194,4 @@ def _number(data: bytes, start: int, length: int, order: Literal["big", "little"
 
 
 def _damaged(name: str) -> PictureError:
-    where = f" in {name}" if name else ""
-    return PictureError("damage", f"Expected a picture that can be decoded, got a damaged or cut off one{where}.")
+    return PictureError("damage", f"{name or 'The picture'} is damaged or truncated and cannot be decoded.")

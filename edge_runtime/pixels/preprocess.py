@@ -1,10 +1,10 @@
-"""From picture to network input: the one set of pixels that training, calibration, evaluation and the device share.
+"""Preprocessing from frame to network input, the same in training, calibration, evaluation and on the device.
 
-Pixels are resized by `resize_frame` and turned into the input tensor by a table of 256 entries per channel,
-computed in float64 (`pixel_table`). ``interpolation="pyramid"`` halves the picture with exact 2×2 means while it
-is at least twice as large as the target (Williams, "Pyramidal Parametrics", 1983), which keeps fine patterns of a
-large photo from aliasing, and then resizes with ``INTER_LINEAR_EXACT``: integer arithmetic throughout, hence the
-same bytes on x86 and Arm and in every OpenCV since 3.4. It is idempotent: a picture of the target's size is unchanged.
+`resize_frame` resizes the pixels, and a float64 table of 256 entries per channel turns them into the input tensor
+(`pixel_table`). ``interpolation="pyramid"`` halves the picture with exact 2×2 means while it is at least twice as large
+as the target (Williams, "Pyramidal Parametrics", 1983), which avoids aliasing in large photos, and then resizes with
+``INTER_LINEAR_EXACT``. All of it is integer arithmetic, so the bytes are the same on x86 and Arm and in every OpenCV
+since 3.4. A picture of the target size is unchanged.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ if TYPE_CHECKING:
 
 
 def resize_frame(frame: NDArray[np.uint8], contract: InputContract, *, color: Color) -> NDArray[np.uint8]:
-    """Crops, resizes and reorders a picture as the contract says.
+    """Crop and resize a frame and convert its color order, as the input contract specifies.
 
     Args:
-        frame: uint8 (H, W, 3) in ``color`` order, or (H, W) or (H, W, 1) grey, 0–255.
-        contract: Of the network's input.
-        color: Channel order of ``frame``; ignored for a grey frame.
+        frame: uint8 (H, W, 3) in ``color`` order, or (H, W) or (H, W, 1) gray, 0–255.
+        contract: Input contract of the model.
+        color: Channel order of ``frame``; ignored for a gray frame.
 
     Returns:
-        A new uint8 array (height, width, 3), or (height, width, 1) for a grey contract, in the contract's order.
+        New uint8 array (height, width, 3) in the contract's channel order, or (height, width, 1) for gray, 0–255.
 
     Raises:
-        FrameError: The frame is no such array.
+        FrameError: The frame or its color order is invalid.
     """
     return Resizer(contract)(frame, color=color).copy()
 
 
 def pixel_table(contract: InputContract, tensor: TensorSpec) -> NDArray[np.generic]:
-    """What each pixel value becomes in the input tensor.
+    """Return the input value of each pixel value: ``(pixel - mean) / std``, quantized if the tensor is.
 
-    Quantized tensors get ``round_half_up((pixel - mean) / std / scale) + zero_point``, clipped to their range
-    (the affine scheme of Jacob et al., 2018), in float64: in float32, neighbouring pixels fall together.
+    Quantized values are ``round_half_up((pixel - mean) / std / scale) + zero_point``, clipped to the range of the dtype
+    (affine quantization, Jacob et al., 2018). They are computed in float64, as float32 would merge adjacent pixels.
 
     Returns:
-        (256, channels) in the tensor's dtype.
+        Table of shape (256, channels) in the tensor's dtype.
     """
     pixels = np.arange(256, dtype=np.float64)[:, None]
     mean = np.broadcast_to(np.asarray(contract.mean, np.float64), (contract.channels,))
@@ -53,17 +53,17 @@ def pixel_table(contract: InputContract, tensor: TensorSpec) -> NDArray[np.gener
     if not tensor.is_quantized:
         return np.asarray(real, tensor.dtype)
     limits = np.iinfo(tensor.dtype)
-    # The scale is stored as float32, off by up to 2^-24 of itself, which is 1.5e-5 of a step after 256 steps: so much
-    # keeps exact halves from falling to either side by its rounding.
+    # The float32 scale has a relative error of up to 2^-24, which is 1.5e-5 of a step after 256 steps. The offset of
+    # 2e-5 makes exact halves round up in spite of it.
     stored = np.floor(real / tensor.scale + 0.5 + 2e-5) + tensor.zero_point
     return np.asarray(np.clip(stored, limits.min, limits.max), tensor.dtype)
 
 
 class Resizer:
-    """Crops and resizes frames into buffers that it keeps, so that a stream of frames allocates nothing.
+    """Crops and resizes frames into reused buffers, so that a stream of frames allocates no memory.
 
-    What is to be done is found out once for frames of one kind. After an inference, which empties the processor's
-    caches, each line of Python costs many times what it costs alone.
+    The steps are planned once per frame shape and color order: after an inference has emptied the CPU caches, every
+    line of Python is many times slower.
     """
 
     def __init__(self, contract: InputContract) -> None:
@@ -86,12 +86,12 @@ class Resizer:
     def __call__(
         self, frame: NDArray[np.uint8], *, color: Color, out: NDArray[np.uint8] | None = None
     ) -> NDArray[np.uint8]:
-        """Returns ``out``, or else a view of a buffer (or of ``frame``) that is valid until the next call.
+        """Resize a frame into ``out`` and return it, or a buffer that is valid until the next call.
 
         Args:
-            frame: As for `resize_frame`.
-            color: Its channel order.
-            out: Where the pixels are written: uint8 (height, width, channels), C-contiguous.
+            frame: uint8 (H, W, 3) in ``color`` order, or (H, W) or (H, W, 1) gray, 0–255.
+            color: Channel order of ``frame``.
+            out: Output array, uint8 (height, width, channels), C-contiguous. None uses an internal buffer.
         """
         if (getattr(frame, "shape", None), getattr(frame, "dtype", None), color) != self._kind:
             self._prepare(frame, color)
@@ -133,12 +133,12 @@ class Resizer:
         self._kind = (frame.shape, frame.dtype, color)
 
 
-# What of the rows and columns is used (None: all), OpenCV's (width, height), where it goes, OpenCV's flag.
+# Rows and columns to use (None for all), OpenCV's (width, height), output buffer, OpenCV's interpolation flag.
 _Step = tuple["tuple[slice, slice] | None", "tuple[int, int]", "NDArray[np.uint8]", int]
 
 
 class Preprocessor:
-    """Fills a network's input tensor from frames."""
+    """Fills the network's input tensor from frames."""
 
     def __init__(self, contract: InputContract, tensor: TensorSpec) -> None:
         import cv2
@@ -154,17 +154,17 @@ class Preprocessor:
         self._table = np.ascontiguousarray(table[:, 0] if shared else table.reshape(1, 256, -1))
 
     def fill(self, frame: NDArray[np.uint8], tensor: NDArray[np.generic], *, color: Color) -> None:
-        """Writes one frame into the input tensor, in place.
+        """Write one frame into the input tensor, in place.
 
         Args:
-            frame: uint8 (H, W, 3) in ``color`` order, or grey (H, W), 0–255.
-            tensor: (1, height, width, channels), C-contiguous, of the tensor's dtype.
+            frame: uint8 (H, W, 3) in ``color`` order, or (H, W) or (H, W, 1) gray, 0–255.
+            tensor: Input tensor of shape (1, height, width, channels) in the model's dtype, C-contiguous.
             color: Channel order of ``frame``.
         """
         target = tensor[0]
         if self._identity:
             self._resizer(frame, color=color, out=target)  # type: ignore[arg-type]
-        elif self._shift:  # pixel - 128 in int8 has the bits of pixel ^ 0x80
+        elif self._shift:  # pixel - 128 as int8 has the same bits as pixel ^ 0x80
             pixels = target.view(np.uint8)
             self._resizer(frame, color=color, out=pixels)
             np.bitwise_xor(pixels, _SIGN_BIT, out=pixels)
@@ -178,12 +178,12 @@ _SIGN_BIT = np.uint8(0x80)
 
 
 def center_window(frame: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """The largest centred window of ``frame`` with the aspect of ``height`` to ``width``, as a view."""
+    """Return a view of the largest centered window with the aspect height:width of a uint8 (H, W, …) frame."""
     return frame[center_slices(frame.shape, height, width)]
 
 
 def center_slices(shape: tuple[int, ...], height: int, width: int) -> tuple[slice, slice]:
-    """Rows and columns of `center_window`."""
+    """Return the rows and columns of `center_window` for a frame of shape ``shape``."""
     rows, columns = shape[:2]
     if rows * width > columns * height:
         keep = max(1, columns * height // width)
@@ -195,19 +195,19 @@ def center_slices(shape: tuple[int, ...], height: int, width: int) -> tuple[slic
 
 
 def _check_frame(frame: NDArray[np.uint8], color: str) -> int:
-    """Returns the number of channels."""
+    """Check a frame and return its number of channels."""
     shape = getattr(frame, "shape", None)
     if shape is None or frame.dtype != np.uint8:
         got = type(frame).__name__ if shape is None else f"dtype {frame.dtype}"
-        raise FrameError(f"Expected a uint8 array with pixels 0–255, got {got}. Convert it, as by .astype('uint8').")
+        raise FrameError(f"Expected a uint8 array with pixels 0–255, got {got}. Convert it with .astype('uint8').")
     if color not in ("bgr", "rgb", "gray"):
-        raise FrameError(f"Expected color to be 'bgr', 'rgb' or 'gray', got {color!r}.")
+        raise FrameError(f"Unknown color order {color!r}. Use 'bgr', 'rgb' or 'gray'.")
     channels = 1 if len(shape) == 2 else shape[2] if len(shape) == 3 else 0
     if channels not in (1, 3) or min(shape[:2]) < 1:
         raise FrameError(
             f"Expected a frame of shape (height, width, 3) or (height, width), got {tuple(shape)}. "
-            "Drop an alpha channel by frame[:, :, :3]."
+            "Drop an alpha channel with frame[:, :, :3]."
         )
     if color == "gray" and channels == 3:
-        raise FrameError("Expected a grey frame of shape (height, width) for color='gray', got 3 channels.")
+        raise FrameError("The frame has 3 channels, but color='gray' says it has one. Pass color='bgr' or 'rgb'.")
     return channels

@@ -1,4 +1,4 @@
-"""Where frames come from: cameras, streams, files, folders, recordings, and a drawn scene that may fail on purpose."""
+"""Frame sources: cameras, streams, videos, folders of pictures, recordings and generated scenes."""
 
 from __future__ import annotations
 
@@ -20,28 +20,31 @@ def open_source(
     size: tuple[int, int] | None = None,
     fps: float | None = None,
 ) -> Source:
-    """Opens a source of frames by its name.
+    """Open a source of frames.
 
     Args:
-        spec: ``0``, ``"1"``, ``"/dev/video0"`` or a name under ``/dev/v4l/by-id``, which stays the same: a USB camera;
-            ``"csi"``: the Raspberry Pi camera module; ``"rtsp://…"``, ``"http://…"``: a stream; ``"… ! appsink"``: a
-            GStreamer pipeline; ``"synthetic"``: a drawn scene that never ends; ``"faulty"``, ``"faulty:…"``: the same
-            as a camera that fails on a schedule (`edge_runtime.sources.faulty`); else the path of a video, of a
-            picture, of a folder of pictures, or of what ``edge-runtime record`` made.
-        pace: ``"fast"`` gives every frame as soon as it is asked for, ``"realtime"`` gives them by the clock.
-            Cameras and streams have their own clock.
-        loop: Start a file or folder again at its end.
-        size: (height, width) to ask a camera for, or to draw the scene in.
-        fps: Frames per second to ask a camera for, or of the clock for ``"realtime"``.
+        spec: One of
+
+            * ``0``, ``"1"``, ``"/dev/video0"`` or a permanent name under ``/dev/v4l/by-id``: a USB camera
+            * ``"csi"``: the Raspberry Pi camera module
+            * ``"rtsp://…"``, ``"http://…"``: a stream; ``"… ! appsink"``: a GStreamer pipeline
+            * ``"synthetic"``: an endless generated scene; ``"faulty"``, ``"faulty:…"``: the same as a camera that fails
+              on a schedule (`edge_runtime.sources.faulty`)
+            * the path of a video, a picture, a folder of pictures, or a recording by ``edge-runtime record``
+        pace: ``"fast"`` for every frame as soon as it is read, ``"realtime"`` for the natural rate of a file. Cameras
+            and streams always have their own rate.
+        loop: If True, start a file or folder again at its end.
+        size: (height, width) to request from a camera, or of the generated scene.
+        fps: Frames per second to request from a camera, or to play a file at with ``"realtime"``.
 
     Returns:
         An open source. Close it, or use it in a ``with`` statement; `edge_runtime.live` closes it for you.
 
     Raises:
-        SourceError: There is nothing to be read there.
-        CameraError: The camera is missing, busy or forbidden.
+        SourceError: The source does not exist or cannot be read.
+        CameraError: The camera is missing, busy or not permitted.
     """
-    # Each kind is imported when it is asked for: a camera on a Pi shouldn't wait for code that it doesn't run.
+    # Import only the requested source: on a Raspberry Pi every import delays the first frame.
     name = str(spec) if isinstance(spec, int) else os.fspath(spec)
     if name == "synthetic":
         from edge_runtime.sources.synthetic import SyntheticSource
@@ -61,7 +64,7 @@ def open_source(
 
         return CameraSource(int(name) if name.isdecimal() else name, size=size, fps=fps)
     if size is not None:
-        raise SourceError(f"A size can be chosen for a camera or the synthetic source, not for {name}: leave it out.")
+        raise SourceError(f"Only cameras and synthetic scenes have a selectable size, not {name}. Omit the size.")
     if " ! " in name:
         from edge_runtime.sources.gstreamer import PipelineSource
 
@@ -74,13 +77,14 @@ def open_source(
 
 
 def _open_path(path: str, *, pace: Pace, loop: bool, fps: float | None) -> Source:
-    from edge_runtime.sources.folder import PICTURE_SUFFIXES, FolderSource
+    from edge_runtime.sources.folder import FolderSource
+    from edge_runtime.sources.pictures import PICTURE_SUFFIXES
 
     place = Path(path)
     if not place.exists():
         raise SourceError(
-            f"Expected a camera number, a stream, 'csi', 'synthetic', 'faulty', or a path that exists, got {path!r}. "
-            "Check the spelling."
+            f"The source {path!r} does not exist. Use a path, a camera number, a stream URL, 'csi', 'synthetic' or "
+            "'faulty'."
         )
     if place.is_dir():
         from edge_runtime.sources.recording import RecordingSource, is_recording

@@ -1,11 +1,11 @@
-"""What every source of frames is, and what it delivers."""
+"""Base class of all frame sources."""
 
 from __future__ import annotations
 
 import threading
 import time
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from edge_runtime.errors import SourceError
 from edge_runtime.types import Frame
@@ -13,47 +13,58 @@ from edge_runtime.types import Frame
 if TYPE_CHECKING:
     from types import TracebackType
 
+    import numpy as np
+    from numpy.typing import NDArray
 
 Pace = Literal["fast", "realtime"]
-"""``"fast"``: every frame, as soon as it is asked for; ``"realtime"``: frames come by the clock, as from a camera."""
+"""``"fast"``: every frame, as fast as it is read; ``"realtime"``: frames at their natural rate, as from a camera."""
 
 
 class Source(ABC):
-    """Delivers frames, one a call. A class of your own needs `read`, `close` and `describe`, a live one `reopen`, too.
+    """Source of frames. Subclasses implement `read`, `close` and `describe`; live sources also `reopen`.
 
-    A source is read by one thread. `close` may be called by another one, also while `read` is waiting: it returns at
-    once, and what it can't release itself is released as soon as that `read` returns.
+    One thread reads a source. Another thread may call `close`, even while `read` is waiting: `close` returns at once,
+    and resources still in use are released as soon as `read` returns.
 
     Attributes:
-        live: A device or a stream, which goes on without us: an old frame is worth nothing, no frame for a while
-            means that something broke, and `reopen` is the cure.
-        paced: Frames come by the clock although nothing would be lost by waiting (``pace="realtime"``).
-        continuous: Each frame follows from the one before. Single pictures don't: nothing can be decided over time.
+        live: True for a camera or stream: old frames are dropped, and the source is reopened if frames stop coming.
+        paced: True if frames come at their natural rate although the source could wait (``pace="realtime"``).
+        continuous: True if frames follow each other in time. False for single pictures, which are decided one by one.
     """
 
     live: bool = False
     paced: bool = False
     continuous: bool = True
+    _index: int = 0
 
     @abstractmethod
     def read(self) -> Frame | None:
-        """Waits for the next frame; None at the end of a finite source, and after `close`.
+        """Wait for the next frame; None at the end of a finite source and after `close`.
 
         Raises:
-            SourceError: No frame can be had.
+            SourceError: The source failed.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Releases the device or file. Closing twice does nothing."""
+        """Release the device or file. Closing twice has no effect."""
 
     @abstractmethod
     def describe(self) -> str:
-        """One line for people: what it is, its size and rate, as negotiated."""
+        """Return one line with the type of source and its actual frame size and rate."""
 
     def reopen(self) -> Source:
-        """Opens the same device or stream anew. Only live sources can."""
-        raise SourceError(f"Expected a source that can be reopened, got {type(self).__name__}: define reopen().")
+        """Open the same device or stream again. Live sources must implement this.
+
+        Raises:
+            SourceError: The source cannot be opened, or its class does not implement `reopen`.
+        """
+        raise SourceError(f"{type(self).__name__} cannot be reopened. A live source must implement reopen().")
+
+    def _frame(self, pixels: NDArray[np.uint8], captured_at: float, **facts: Any) -> Frame:
+        """Return the next frame with its index; ``facts`` are other fields of `Frame`."""
+        self._index += 1
+        return Frame(pixels, self._index - 1, captured_at, **facts)
 
     def __enter__(self) -> Source:
         return self
@@ -65,18 +76,18 @@ class Source(ABC):
 
 
 class Pacer:
-    """Lets frames through by the clock, until its source is closed."""
+    """Delays frames to their natural rate until the source is closed."""
 
     def __init__(self, closed: threading.Event) -> None:
         self._closed = closed
         self._due: float | None = None
 
     def wait(self, gap_s: float) -> None:
-        """Returns when the next frame is due, ``gap_s`` after the one before; at once when it is late."""
+        """Wait until the next frame is due, ``gap_s`` seconds after the last one. Late frames are not delayed."""
         now = time.monotonic()
         due = now if self._due is None else self._due + gap_s
         if now > due + gap_s:
-            due = now  # a whole frame late: go on from here, don't hurry after the clock
+            due = now  # more than a frame late: continue from here instead of catching up
         elif now < due:
             self._closed.wait(due - now)
         self._due = due

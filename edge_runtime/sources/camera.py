@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from edge_runtime.errors import CameraError, SourceError
 from edge_runtime.sources.base import Source
-from edge_runtime.sources.opencv import Capture, open_capture, quiet_opencv
-from edge_runtime.types import Frame
+from edge_runtime.sources.opencv import Capture, CaptureSource, open_capture, quiet_opencv
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,66 +19,52 @@ logger = logging.getLogger(__name__)
 
 DEVICES = Path("/dev")
 SYSFS = Path("/sys/class/video4linux")
-# What the drivers of the Raspberry Pi's camera connector call their nodes. They give raw data of the sensor, or
-# nothing, until libcamera has set them up.
+# Device names of the Raspberry Pi's camera connector. These nodes deliver raw sensor data, or nothing, until libcamera
+# has configured them.
 _CSI_NODES = ("unicam", "bcm2835-isp", "rp1-cfe", "pispbe")
 
 
-class CameraSource(Source):
-    """A camera under ``/dev``.
+class CameraSource(CaptureSource):
+    """A USB camera under ``/dev``; opening it waits for the first frame.
 
-    Motion JPEG is asked for first: without it a USB 2 camera is down to a few frames a second at larger sizes. A
-    camera gives what it can: `describe` says what was negotiated.
+    Motion JPEG is preferred: without it a USB 2 camera sends only a few frames per second at larger sizes. The camera
+    may use another size or rate than requested; `describe` returns the actual ones.
+
+    Args:
+        device: Number N of ``/dev/videoN``, or a path. The number may change when the camera is plugged in again; a
+            name under ``/dev/v4l/by-id`` stays the same, also for `reopen`.
+        size: (height, width) to request; default (480, 640).
+        fps: Frames per second to request; default 30.
+
+    Raises:
+        CameraError: The camera is missing, busy, not permitted or silent, or it is a Raspberry Pi camera module.
     """
 
     live = True
+    error = CameraError
 
     def __init__(self, device: int | str = 0, *, size: tuple[int, int] | None = None, fps: float | None = None) -> None:
-        """Opens the camera and waits for its first picture.
-
-        Args:
-            device: Number N of ``/dev/videoN``, or a path. The number may be another one when a camera is plugged in
-                again; a name under ``/dev/v4l/by-id`` stays, and is what `reopen` looks for then.
-            size: (height, width) to ask for; None asks for (480, 640).
-            fps: Frames per second to ask for; None asks for 30.
-
-        Raises:
-            CameraError: It is missing, busy, forbidden, sends no picture, or is a camera module.
-        """
         self.path = f"/dev/video{device}" if isinstance(device, int) else device
         self._node = os.path.realpath(self.path)
         self._asked = (size, fps)
-        self._index = 0
-        self._capture = self._open(size or (480, 640), fps or 30.0)
+        super().__init__(
+            self._open(size or (480, 640), fps or 30.0),
+            stopped=f"The camera {self.path} stopped sending frames. Check its cable and power.",
+        )
         first = self._take()
         if first is None:
             self._capture.close()
             raise CameraError(
-                f"Expected pictures from the camera {self.path}, it opens but sends none. It may be in use "
-                f"('fuser -v {self.path}' says by whom) or need another size; 'v4l2-ctl --list-formats-ext' lists them."
+                f"The camera {self.path} opens but sends no frames. Another program may be using it ('fuser -v "
+                f"{self.path}' shows which), or choose another frame size ('v4l2-ctl --list-formats-ext' lists them)."
             )
         self.height, self.width = first[0].shape[:2]
-        # Now: while a picture is waited for, the camera can't be asked.
+        # Query it now: the camera cannot be queried while a read is waiting.
         self._description = self._negotiated()
         if size is not None and (self.height, self.width) != size:
             logger.warning(
-                "Asked %s for %d×%d pixels, it gives %d×%d.", self.path, size[1], size[0], self.width, self.height
+                "Camera %s sends %d×%d pixels instead of %d×%d.", self.path, self.width, self.height, size[1], size[0]
             )
-
-    def read(self) -> Frame | None:
-        """See `Source.read`."""
-        taken = self._take()
-        if taken is None:
-            if self._capture.closed:
-                return None
-            raise CameraError(f"The camera {self.path} stopped sending pictures. Check its cable and power.")
-        frame = Frame(taken[0], self._index, taken[1])
-        self._index += 1
-        return frame
-
-    def close(self) -> None:
-        """See `Source.close`."""
-        self._capture.close()
 
     def reopen(self) -> Source:
         """See `Source.reopen`."""
@@ -112,19 +97,19 @@ class CameraSource(Source):
 
         if not Path(self.path).exists():
             raise CameraError(
-                f"Expected a camera at {self.path}, there is none ({_present()}). Plug it in or name another."
+                f"There is no camera at {self.path} ({_present()}). Plug it in, or choose another source."
             )
         if node_name := _csi_node(Path(self._node)):
             raise CameraError(
-                f"Expected a USB camera at {self.path}, it is a node of the camera module ({node_name}), which OpenCV "
-                "can't play. Use the source 'csi', which needs picamera2."
+                f"{self.path} belongs to the Raspberry Pi camera module ({node_name}), which OpenCV cannot read. "
+                "Use the source 'csi', which needs picamera2."
             )
         if not os.access(self.path, os.R_OK | os.W_OK):
             raise CameraError(
-                f"Expected to be allowed to use {self.path}, permission is denied. Join its group, usually by "
+                f"Permission denied for {self.path}. Add yourself to its group, usually with "
                 "'sudo usermod -aG video $USER', and log in again."
             )
-        # OpenCV waits 10 s for a silent camera before it says so, and holds the device all that time.
+        # By default OpenCV waits 10 s for a silent camera and holds the device all that time.
         os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "3")
         settings = (
             (cv2.CAP_PROP_FRAME_WIDTH, size[1]),
@@ -134,11 +119,11 @@ class CameraSource(Source):
         capture = open_capture(self._node, [cv2.CAP_V4L2], name=self.path)
         if capture is None:
             raise CameraError(
-                f"Expected a camera that is free at {self.path}, it can't be opened. Another program may hold it "
-                f"('fuser -v {self.path}' says which), or it is no camera ({_present()}; 'v4l2-ctl --list-devices')."
+                f"Cannot open the camera {self.path}. Another program may be using it ('fuser -v {self.path}' shows "
+                f"which), or it is not a camera ({_present()}; 'v4l2-ctl --list-devices' shows their names)."
             )
         with quiet_opencv():
-            # The order counts: a size is only good for the pixel format that is set when it is asked for.
+            # The format must come first: a size applies to the current pixel format.
             capture.choose_pixel_format("MJPG", "YUYV")
             for key, value in settings:
                 capture.set(key, value)
@@ -146,7 +131,7 @@ class CameraSource(Source):
 
 
 def _csi_node(node: Path) -> str:
-    """The name of the node if it belongs to the camera module, else nothing."""
+    """Return the node's device name if it belongs to the camera module, else ""."""
     try:
         name = (SYSFS / node.name / "name").read_text(encoding="utf-8").strip()
     except OSError:
@@ -157,8 +142,8 @@ def _csi_node(node: Path) -> str:
 def _present() -> str:
     devices = sorted(str(path) for path in DEVICES.glob("video*"))
     if not devices:
-        return "there is no /dev/video* at all"
-    # A camera has more than one node; pictures come from its first.
+        return "no /dev/video* exists"
+    # A camera has several nodes; the first one delivers frames.
     stable = sorted(str(path) for path in (DEVICES / "v4l/by-id").glob("*-index0"))
-    names = f"; by names that stay the same: {', '.join(stable)}" if stable else ""
-    return f"present: {', '.join(devices)}{names}"
+    names = f"; permanent names: {', '.join(stable)}" if stable else ""
+    return f"found: {', '.join(devices)}{names}"

@@ -1,4 +1,4 @@
-"""A camera that fails on purpose, on a schedule: for tests of what is built on the live loop."""
+"""A simulated camera that fails on a schedule, for testing programs built on the live loop."""
 
 from __future__ import annotations
 
@@ -25,14 +25,17 @@ KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that goes wrong.
+    """Scheduled fault of a simulated camera.
 
     Attributes:
-        kind: ``"drop"``: frames are lost. ``"stall"``: `read` hangs, as in a driver, also when it is closed meanwhile.
-            ``"freeze"``: the picture stays the same, to the byte. ``"garbage"``: what comes is no picture.
-            ``"disconnect"``: `read` fails, and so does `reopen` while it lasts.
-        at: Frames before it, counted through all disconnects; it waits until the fault before it is over.
-        seconds: How long it lasts, at least one frame; reopening ends a stall, a freeze and garbage earlier.
+        kind: ``"drop"``: frames are lost. ``"stall"``: `read` hangs as in a driver, even if the source is closed.
+            ``"freeze"``: the same picture repeats, byte for byte. ``"garbage"``: frames are not valid pictures.
+            ``"disconnect"``: `read` and `reopen` fail until it is over.
+        at: Number of frames before the fault, counted across disconnects. It starts after the previous one has ended.
+        seconds: Duration, at least one frame. Reopening ends a stall, freeze or garbage early.
+
+    Raises:
+        ValueError: The kind is unknown, or a number is negative or infinite.
     """
 
     kind: FaultKind
@@ -41,24 +44,27 @@ class Fault:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(f"Expected a fault of kind {', '.join(KINDS)}, got {self.kind!r}.")
+            raise ValueError(f"Unknown kind of fault {self.kind!r}. Use one of {', '.join(KINDS)}.")
         if self.at < 0 or not 0 <= self.seconds < float("inf"):
-            raise ValueError(f"Expected at and seconds of at least 0, got {self.at} and {self.seconds:g}.")
+            raise ValueError(f"Frame and seconds of a fault must be at least 0, not {self.at} and {self.seconds:g}.")
 
 
 def random_faults(
     *, rate: float = 0.02, seconds: float = 1.0, seed: int = 0, kinds: Iterable[FaultKind] = KINDS
 ) -> Iterator[Fault]:
-    """Faults without end, the same ones for the same seed.
+    """Yield an endless random sequence of faults, the same for the same seed.
 
     Args:
-        rate: Faults a frame, on average.
-        seconds: How long they last, on average; each between nothing and twice that.
-        seed: Of the schedule.
-        kinds: What may happen, each as often as the others.
+        rate: Average number of faults per frame, above 0 and at most 1.
+        seconds: Average duration; durations range from 0 to twice this.
+        seed: Random seed.
+        kinds: Kinds of fault, chosen with equal probability.
+
+    Raises:
+        ValueError: The rate is out of range.
     """
     if not 0 < rate <= 1:
-        raise ValueError(f"Expected a rate of faults above 0, at most 1, got {rate:g}.")
+        raise ValueError(f"The rate of faults must be above 0 and at most 1, not {rate:g}.")
     rng, chosen, at = random.Random(seed), tuple(kinds), 0
     while True:
         at += 1 + int(rng.expovariate(rate))
@@ -66,9 +72,9 @@ def random_faults(
 
 
 class FaultySource(Source):
-    """Plays another source as a camera that fails now and then.
+    """Plays another source as a camera that fails on a schedule.
 
-    To see what your own script does when its camera is unplugged after 50 frames, and back 3 seconds later::
+    For example, to test a script whose camera is unplugged after 50 frames and back 3 seconds later::
 
         from edge_runtime.sources.faulty import Fault, FaultySource
         from edge_runtime.sources.synthetic import SyntheticSource
@@ -78,47 +84,46 @@ class FaultySource(Source):
         my_script(camera)
         assert camera.tally["disconnect"] == 1
 
-    On the command line it is ``--source faulty``, or ``--source faulty:disconnect@50:3,stall@200:5``.
+    On the command line, use ``--source faulty`` or ``--source faulty:disconnect@50:3,stall@200:5``.
 
-    A source that is live itself is closed and reopened with this one. Another one plays on while the "camera" is away,
-    and stays open: it belongs to whoever opened it.
+    A live ``source`` is closed and reopened together with this one. Any other source goes on during a disconnect and
+    is never closed: that is up to its owner.
 
-    Attributes:
-        tally: What was done, over all connections: ``"fault"``: how many began; ``"frame"``: good frames delivered;
-            ``"drop"``: lost ones; ``"freeze"`` and ``"garbage"``: repeated and spoiled ones, delivered; ``"stall"``
-            and ``"disconnect"``: how often; ``"reopen"``: how often it was reopened.
-        back_at: When it was or will be back from its last disconnect, by `time.monotonic`; 0 without one.
+    Args:
+        source: Source of the frames, ideally at the rate of a camera.
+        faults: Faults in the order of their frames; may be endless, like `random_faults`.
     """
 
     live = True
 
     def __init__(self, source: Source, faults: Iterable[Fault]) -> None:
-        """Plugs the camera in.
-
-        Args:
-            source: Gives the pictures, best at a camera's pace.
-            faults: In the order of their frames; may be without end, as `random_faults` is.
-        """
         self._source = source
         self._schedule = _Schedule(faults)
-        self._reading = threading.Lock()  # a thread that was left behind may still read what isn't reopened
+        self._reading = threading.Lock()  # an abandoned thread may still be reading a source that is not reopened
         self._closed = threading.Event()
         self._unplugged = False
-        self._index = 0
-        self._pixels: NDArray[np.uint8] | None = None  # the last good ones of this connection
+        self._pixels: NDArray[np.uint8] | None = None  # last good frame of this connection
 
     @property
     def tally(self) -> Counter[str]:
-        """See the class."""
+        """Counters over all connections.
+
+        ``"fault"``: faults that began; ``"frame"``: good frames delivered; ``"drop"``: frames lost; ``"freeze"`` and
+        ``"garbage"``: repeated and invalid frames delivered; ``"stall"``, ``"disconnect"``, ``"reopen"``: how often.
+        """
         return self._schedule.tally
 
     @property
     def back_at(self) -> float:
-        """See the class."""
+        """`time.monotonic` at the end of the last disconnect, in seconds; 0 if there was none."""
         return self._schedule.back_at
 
     def read(self) -> Frame | None:
-        """See `Source.read`."""
+        """See `Source.read`.
+
+        Raises:
+            CameraError: The camera is disconnected.
+        """
         while True:
             if self._unplugged:
                 raise CameraError("The faulty camera was unplugged, as scheduled.")
@@ -149,11 +154,15 @@ class FaultySource(Source):
             self._source.close()
 
     def reopen(self) -> Source:
-        """See `Source.reopen`."""
+        """See `Source.reopen`.
+
+        Raises:
+            CameraError: The camera is still disconnected.
+        """
         away_s = self.back_at - time.monotonic()
         if away_s > 0:
-            raise CameraError(f"Expected the faulty camera, it is unplugged for another {away_s:.1f} s, as scheduled.")
-        fresh = copy(self)  # the schedule is one and the same
+            raise CameraError(f"The faulty camera is unplugged for another {away_s:.1f} s, as scheduled.")
+        fresh = copy(self)  # shares the schedule
         fresh._closed, fresh._unplugged, fresh._index, fresh._pixels = threading.Event(), False, 0, None
         if self._source.live:
             fresh._source, fresh._reading = self._source.reopen(), threading.Lock()
@@ -168,12 +177,11 @@ class FaultySource(Source):
         if kind == "frame":
             self._pixels = pixels.copy()
         self.tally[kind] += 1
-        self._index += 1
-        return Frame(pixels, self._index - 1, captured_at)
+        return self._frame(pixels, captured_at)
 
 
 class _Schedule:
-    """What outlives a disconnect."""
+    """State that survives a disconnect."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.tally: Counter[str] = Counter()
@@ -186,7 +194,7 @@ class _Schedule:
         self._frames = 0
 
     def fault(self) -> Fault | None:
-        """What happens to the frame that was just read."""
+        """Return the fault that affects the frame that was just read."""
         with self._lock:
             now = time.monotonic()
             self._frames += 1
@@ -203,22 +211,22 @@ class _Schedule:
             return self._current
 
     def reopened(self) -> None:
-        """Ends what reopening cures, and counts it."""
+        """Count a reopening and end the current fault."""
         with self._lock:
             self.tally["reopen"] += 1
             self._current = None
 
 
 def open_faulty(spec: str, source: Source) -> FaultySource:
-    """Makes a source fail as a text says.
+    """Create a `FaultySource` from its command-line form.
 
     Args:
-        spec: ``"faulty"``, which is ``"faulty:rate=0.02,seconds=1,seed=0"`` (see `random_faults`), or a schedule as
-            ``"faulty:stall@50:2.5,garbage@120"``: kind, frame, and how many seconds.
-        source: See `FaultySource`.
+        spec: ``"faulty"``, short for ``"faulty:rate=0.02,seconds=1,seed=0"`` (see `random_faults`), or a schedule of
+            ``KIND@FRAME[:SECONDS]`` such as ``"faulty:stall@50:2.5,garbage@120"``.
+        source: Source of the frames.
 
     Raises:
-        SourceError: The text says something else.
+        SourceError: The specification is invalid.
     """
     parts = [part for part in spec.partition(":")[2].split(",") if part]
     try:
@@ -228,30 +236,30 @@ def open_faulty(spec: str, source: Source) -> FaultySource:
         for part in parts:
             name, _, text = part.partition("=")
             if name not in ("rate", "seconds", "seed"):
-                raise ValueError(f"{name!r} is no setting.")
+                raise ValueError(f"{name!r} is not a setting.")
             settings[name] = int(text) if name == "seed" else float(text)
-        next(random_faults(**settings))  # it checks them when it begins
+        next(random_faults(**settings))  # a generator checks its arguments only when it starts
         return FaultySource(source, random_faults(**settings))
     except ValueError as error:
         raise SourceError(
-            "Expected faults as in 'faulty:rate=0.02,seconds=1,seed=0' or 'faulty:stall@50:2.5,garbage@120' (kinds: "
-            f"{', '.join(KINDS)}), got {spec!r}: {error}"
+            f"Invalid faults in {spec!r}: {error} Write 'faulty:rate=0.02,seconds=1,seed=0' or KIND@FRAME:SECONDS, as "
+            f"in 'faulty:stall@50:2.5,garbage@120', with kinds {', '.join(KINDS)}."
         ) from error
 
 
 def _fault(text: str) -> Fault:
     kind, _, rest = text.partition("@")
     at, _, seconds = rest.partition(":")
-    return Fault(kind, int(at), float(seconds or 0))  # type: ignore[arg-type]  # checked when made
+    return Fault(kind, int(at), float(seconds or 0))  # type: ignore[arg-type]  # __post_init__ checks it
 
 
 def _garbage(pixels: NDArray[np.uint8], number: int) -> Any:
-    """What drivers and decoders were seen to give instead of a picture, in turns."""
+    """Return, in turn, what real drivers and decoders have delivered instead of a picture."""
     import numpy as np
 
     spoiled = (
         lambda: np.empty((0, 0, 3), np.uint8),
-        lambda: pixels.reshape(1, -1),  # the raw bytes of an unknown format
+        lambda: pixels.reshape(1, -1),  # raw bytes of an unknown pixel format
         lambda: pixels[:, :, 0],
         lambda: pixels.astype(np.float32) / 255,
         lambda: np.zeros((*pixels.shape[:2], 4), np.uint8),

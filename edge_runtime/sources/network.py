@@ -6,54 +6,35 @@ import re
 
 from edge_runtime.errors import SourceError
 from edge_runtime.sources.base import Source
-from edge_runtime.sources.opencv import Capture, open_capture
-from edge_runtime.types import Frame
+from edge_runtime.sources.opencv import Capture, CaptureSource, open_capture
 
 TIMEOUT_S = 5.0
-"""For connecting, and for each picture after that."""
+"""Timeout in seconds for connecting, and for each frame after that."""
 
 
-class StreamSource(Source):
-    """A network camera or another stream that FFmpeg can open. A password in its address is never shown."""
+class StreamSource(CaptureSource):
+    """A network camera or another stream that FFmpeg can open. A password in the URL is never shown.
 
-    kind = "stream"  # for messages
+    Args:
+        url: ``rtsp://…``, ``http://…`` or ``https://…``.
+
+    Raises:
+        SourceError: The stream cannot be opened.
+    """
+
+    kind = "stream"  # used in messages
 
     def __init__(self, url: str) -> None:
-        """Connects and waits for the first picture.
-
-        Args:
-            url: ``rtsp://…``, ``http://…`` or ``https://…``.
-
-        Raises:
-            SourceError: Nothing answers there, or what answers is no video.
-        """
         import cv2
 
         self.url = url
         self.name = re.sub(r"//[^/@]*@", "//***@", url)
-        self._index = 0
-        capture = self._open()
-        self._capture = capture
-        # A file on a web server has an end; a camera has none.
-        self.live = capture.get(cv2.CAP_PROP_FRAME_COUNT) <= 0
-        self.height = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
-        self.width = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
-        self.fps = capture.get(cv2.CAP_PROP_FPS)
-
-    def read(self) -> Frame | None:
-        """See `Source.read`."""
-        taken = self._capture.read()
-        if taken is None:
-            if not self.live or self._capture.closed:
-                return None
-            raise SourceError(f"The {self.kind} {self.name} stopped.")
-        frame = Frame(taken[0], self._index, taken[1])
-        self._index += 1
-        return frame
-
-    def close(self) -> None:
-        """See `Source.close`."""
-        self._capture.close()
+        super().__init__(self._open(), stopped=f"The {self.kind} {self.name} stopped sending frames.")
+        # A file on a web server has an end; a camera does not.
+        self.live = self._capture.get(cv2.CAP_PROP_FRAME_COUNT) <= 0
+        self.height = int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+        self.width = int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH))
+        self.fps = self._capture.get(cv2.CAP_PROP_FPS)
 
     def reopen(self) -> Source:
         """See `Source.reopen`."""
@@ -73,7 +54,7 @@ class StreamSource(Source):
         )
         if capture is None:
             raise SourceError(
-                f"Expected a video stream at {self.name}, nothing that can be played answers there. Check the address, "
-                "the user name and the network; 'ffprobe' with the same address says more."
+                f"Cannot open the video stream {self.name}. Check the address, user name and network; "
+                "'ffprobe' with the same address shows details."
             )
         return capture

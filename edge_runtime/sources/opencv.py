@@ -1,4 +1,4 @@
-"""OpenCV's capture, made safe to close from another thread, and quiet."""
+"""OpenCV's video capture, made quiet and safe to close from another thread, and the sources that read from it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from edge_runtime.errors import SourceError
+from edge_runtime.sources.base import Source
+from edge_runtime.types import Frame
 
 if TYPE_CHECKING:
     import cv2
@@ -18,11 +20,11 @@ if TYPE_CHECKING:
 
 
 UNDECODABLE_IN_A_ROW = 5
-"""Frames that can't be decoded, one after the other, after which it is the camera that is broken."""
+"""Number of consecutive undecodable frames after which the camera counts as broken."""
 
 
 class Capture:
-    """A `cv2.VideoCapture` that is released exactly once, and never while it is being read."""
+    """A `cv2.VideoCapture` that is released exactly once and never during a read."""
 
     def __init__(self, capture: cv2.VideoCapture, *, name: str) -> None:
         self._capture = capture
@@ -31,19 +33,19 @@ class Capture:
         self._closed = threading.Event()
 
     def read(self) -> tuple[NDArray[np.uint8], float] | None:
-        """The next frame, uint8 (H, W, 3) BGR, and when it was taken; None where there is none any more.
+        """Return the next frame, uint8 (H, W, 3) BGR, 0–255, and its capture time; None if there are no more.
 
-        A frame that can't be decoded is left out: a spark on the cable isn't a camera that was unplugged.
+        Undecodable frames are skipped: a disturbance on the cable does not mean that the camera was unplugged.
 
         Raises:
-            SourceError: Frames come, but none that can be decoded, or in a pixel format that OpenCV doesn't know.
+            SourceError: Several frames in a row cannot be decoded, or have a pixel format that OpenCV does not support.
         """
         for _ in range(UNDECODABLE_IN_A_ROW):
             try:
                 with self._reading:
                     if self._closed.is_set() or not self._capture.grab():
                         return None
-                    captured_at = time.monotonic()  # before decoding: that is part of the frame's age
+                    captured_at = time.monotonic()  # before decoding, which counts towards the frame's age
                     done, pixels = self._capture.retrieve()
             finally:
                 if self._closed.is_set():
@@ -51,33 +53,33 @@ class Capture:
             if done and pixels is not None:
                 return self._checked(pixels), captured_at
         raise SourceError(
-            f"Expected pictures from {self._name}, got {UNDECODABLE_IN_A_ROW} in a row that can't be decoded. "
-            "Check its cable and power, or choose a smaller size."
+            f"{UNDECODABLE_IN_A_ROW} frames in a row from {self._name} cannot be decoded. "
+            "Check its cable and power, or choose a smaller frame size."
         )
 
     def _checked(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        # A camera that delivers a format which OpenCV doesn't know gives its raw bytes, as one long row.
+        # OpenCV returns an unknown pixel format as one long row of raw bytes.
         if pixels.ndim != 3 or pixels.shape[2] != 3:
             raise SourceError(
-                f"Expected pictures of shape (height, width, 3) from {self._name}, got {pixels.shape}: a pixel format "
-                "that OpenCV can't convert. Choose another format or size ('v4l2-ctl --list-formats-ext' lists them)."
+                f"{self._name} sends a pixel format that OpenCV cannot convert (frame shape {pixels.shape}). "
+                "Choose another frame size; 'v4l2-ctl --list-formats-ext' lists those of a camera."
             )
         return pixels
 
     def get(self, property_id: int) -> float:
-        """One of OpenCV's ``CAP_PROP_*``; 0 where it is unknown."""
+        """Return the value of one of OpenCV's ``CAP_PROP_*``; 0 if it is unknown."""
         with self._reading:
             return 0.0 if self._closed.is_set() else float(self._capture.get(property_id))
 
     def set(self, property_id: int, value: float) -> None:
-        """Asks for one of OpenCV's ``CAP_PROP_*``; what comes of it, `get` tells."""
+        """Request a value for one of OpenCV's ``CAP_PROP_*``; `get` returns the actual one."""
         with self._reading:
             self._capture.set(property_id, value)
 
     def choose_pixel_format(self, *codes: str) -> None:
-        """Asks a camera for the first of these FourCC codes that it has.
+        """Request the first of these FourCC codes that the camera supports.
 
-        Left to itself OpenCV takes the first of its own list, which begins with BGR3, and may hand that over undecoded.
+        By default OpenCV uses the first code of its own list, which starts with BGR3, and may return it undecoded.
         """
         import cv2
 
@@ -88,28 +90,70 @@ class Capture:
 
     @property
     def closed(self) -> bool:
-        """Whether `close` was called."""
+        """True after `close` was called."""
         return self._closed.is_set()
 
     def close(self) -> None:
-        """Releases the capture, or leaves that to the `read` which is under way."""
+        """Release the capture, or let a `read` in progress release it when it returns."""
         self._closed.set()
         self._release()
 
     def _release(self) -> None:
         if self._reading.acquire(blocking=False):
             try:
-                with quiet_opencv():  # a device that was unplugged can't be told to stop
+                with quiet_opencv():  # OpenCV warns if the device was unplugged
                     self._capture.release()
             finally:
                 self._reading.release()
 
 
+class CaptureSource(Source):
+    """Base class of the sources that read a live `Capture`. Subclasses implement `reopen` and `describe`.
+
+    Args:
+        capture: Open capture to read from.
+        stopped: Error message for a live source that stops sending frames.
+    """
+
+    error: type[SourceError] = SourceError
+
+    def __init__(self, capture: Capture, *, stopped: str) -> None:
+        self._capture = capture
+        self._stopped = stopped
+
+    def read(self) -> Frame | None:
+        """See `Source.read`.
+
+        Raises:
+            SourceError: The source stopped sending frames, or they cannot be decoded.
+        """
+        taken = self._take()
+        if taken is None:
+            if not self.live or self._capture.closed:
+                return None
+            raise self.error(self._stopped)
+        return self._frame(*taken)
+
+    def close(self) -> None:
+        """See `Source.close`."""
+        self._capture.close()
+
+    def _take(self) -> tuple[NDArray[np.uint8], float] | None:
+        return self._capture.read()
+
+
 def open_capture(place: str, backends: Sequence[int], *, name: str, parameters: Sequence[int] = ()) -> Capture | None:
-    """Opens ``place`` with the first of OpenCV's backends that can; None where none can."""
+    """Open a device, file or URL with the first OpenCV backend that can; None if none can.
+
+    Args:
+        place: Path or URL.
+        backends: OpenCV's ``CAP_*`` numbers, in order of preference.
+        name: Name of the source in error messages, without passwords.
+        parameters: OpenCV's open parameters: ``CAP_PROP_*`` numbers, each followed by its value.
+    """
     import cv2
 
-    # FFmpeg prints straight to stderr, and only OpenCV can tell it not to; a user's own setting stays.
+    # FFmpeg prints directly to stderr unless OpenCV tells it not to. A level set by the user is kept.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     with quiet_opencv():
         for backend in backends:
@@ -124,11 +168,11 @@ def open_capture(place: str, backends: Sequence[int], *, name: str, parameters: 
 
 @contextmanager
 def quiet_opencv() -> Iterator[None]:
-    """Keeps OpenCV from warning on stderr about what we report ourselves."""
+    """Suppress OpenCV's warnings on stderr about problems that are reported as errors anyway."""
     import cv2
 
     module: Any = cv2
-    log = module if hasattr(module, "setLogLevel") else module.utils.logging  # it moved after OpenCV 4.11
+    log = module if hasattr(module, "setLogLevel") else module.utils.logging  # moved after OpenCV 4.11
     before = log.getLogLevel()
     log.setLogLevel(0)
     try:

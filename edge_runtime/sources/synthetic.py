@@ -1,4 +1,4 @@
-"""A drawn scene that moves: a camera for tests, demos and device scripts without a camera."""
+"""A generated moving scene, for tests, demos and device scripts without a camera."""
 
 from __future__ import annotations
 
@@ -18,7 +18,15 @@ _SHAPES = 6
 
 
 class SyntheticSource(Source):
-    """Shapes that wander over an unevenly lit background. The same seed and index give the same picture."""
+    """Shapes that move over an unevenly lit background. The same seed and index give the same frame.
+
+    Args:
+        size: (height, width) of the frames.
+        fps: Frames per second of the scene, also with ``pace="realtime"``.
+        pace: ``"fast"`` or ``"realtime"``.
+        count: Number of frames; None for an endless scene.
+        seed: Random seed of the scene.
+    """
 
     def __init__(
         self,
@@ -29,15 +37,6 @@ class SyntheticSource(Source):
         count: int | None = None,
         seed: int = 0,
     ) -> None:
-        """Prepares the scene.
-
-        Args:
-            size: (height, width) of the frames.
-            fps: Frames per second of the scene, and of the clock for ``pace="realtime"``.
-            pace: ``"fast"`` or ``"realtime"``.
-            count: Frames until the end; None never ends.
-            seed: Of the scene.
-        """
         import cv2
         import numpy as np
 
@@ -45,7 +44,7 @@ class SyntheticSource(Source):
         self.height, self.width = size
         self.fps = fps
         self._count = count
-        self._index = 0
+
         self._closed = threading.Event()
         self._pacer = Pacer(self._closed)
         random = np.random.default_rng(seed)
@@ -53,7 +52,7 @@ class SyntheticSource(Source):
         light = cv2.resize(coarse, (self.width, self.height), interpolation=cv2.INTER_CUBIC)
         grain = random.integers(0, 12, (self.height, self.width, 1), np.uint8)
         self._background: NDArray[np.uint8] = cv2.add(light, np.repeat(grain, 3, axis=2))
-        # For each shape: colour (3), radius, where it starts (2), how fast it goes round (2).
+        # For each shape: color (3), radius, starting phase (2) and angular speed (2).
         self._colors = random.integers(0, 256, (_SHAPES, 3)).tolist()
         self._sizes = random.uniform(0.05, 0.16, _SHAPES).tolist()
         self._phases = random.uniform(0, 2 * math.pi, (_SHAPES, 2)).tolist()
@@ -68,9 +67,7 @@ class SyntheticSource(Source):
             self._pacer.wait(1 / self.fps)
             if self._closed.is_set():
                 return None
-        frame = Frame(pixels, self._index, time.monotonic(), position_s=self._index / self.fps)
-        self._index += 1
-        return frame
+        return self._frame(pixels, time.monotonic(), position_s=self._index / self.fps)
 
     def close(self) -> None:
         """See `Source.close`."""
@@ -78,11 +75,11 @@ class SyntheticSource(Source):
 
     def describe(self) -> str:
         """See `Source.describe`."""
-        pace = f"at {self.fps:g} fps" if self.paced else "as fast as it goes"
+        pace = f"at {self.fps:g} fps" if self.paced else "as fast as possible"
         return f"synthetic scene, {self.width}×{self.height}, {pace}"
 
     def draw(self, index: int) -> NDArray[np.uint8]:
-        """Frame ``index`` of the scene: uint8 (height, width, 3) BGR, 0–255."""
+        """Return frame ``index`` of the scene: uint8 (height, width, 3) BGR, 0–255."""
         import cv2
 
         canvas: NDArray[np.uint8] = self._background.copy()

@@ -106,7 +106,7 @@ def test_every_frame_is_counted_and_the_camera_reopened_once(report: Report) -> 
 
 def test_people_are_told(report: Report) -> None:
     said = report.messages.splitlines()
-    gone = next(i for i, line in enumerate(said) if "stopped sending pictures" in line)
+    gone = next(i for i, line in enumerate(said) if "stopped sending frames" in line)
     tried = next(i for i, line in enumerate(said) if "Trying again" in line)
     back = next(i for i, line in enumerate(said) if line.startswith("Reopened: camera"))
     assert gone < tried < back

@@ -12,7 +12,7 @@ from edge_runtime.benchmark.progress import Progress
 from edge_runtime.benchmark.report import Accuracy
 from edge_runtime.benchmark.timing.statistics import share_interval
 from edge_runtime.errors import ModelError, SourceError
-from edge_runtime.sources.folder import list_pictures, read_picture
+from edge_runtime.sources.pictures import list_pictures, read_picture
 
 if TYPE_CHECKING:
     from edge_runtime.inference.classifier import Classifier

@@ -26,7 +26,7 @@ from edge_runtime.device.machine import State
 from edge_runtime.errors import SourceError
 from edge_runtime.inference.classifier import Classifier
 from edge_runtime.sources import open_source
-from edge_runtime.sources.folder import read_picture
+from edge_runtime.sources.pictures import read_picture
 from edge_runtime.sources.synthetic import SyntheticSource
 from tests.support.tiny import picture
 

@@ -232,14 +232,14 @@ class TestRun:
         [
             (
                 ("--kinds", "came", "--on-event", "true"),
-                "Expected kinds of events (entered, left, changed), got 'came'",
+                "Unknown kind of event 'came'. Choose from entered, left, changed.",
             ),
-            (("--on-event", "no-such-program"), "'no-such-program' isn't one"),
-            (("--mqtt", "broker/topic"), "Expected an address like mqtt://"),
+            (("--on-event", "no-such-program"), "Program 'no-such-program' not found"),
+            (("--mqtt", "broker/topic"), "Invalid address; use the form mqtt://"),
             (("--save-to", "unwritten"), "to say which frames are saved, got none"),
-            (("--enter", "0.2", "--leave", "0.5"), "that to leave at most that to enter"),
-            (("--dwell", "-1"), "dwell_s of 0 seconds or more"),
-            (("--deny", "violet"), "Expected classes of the model (blue, green, red) to allow or deny, got violet"),
+            (("--enter", "0.2", "--leave", "0.5"), "leave must not exceed enter"),
+            (("--dwell", "-1"), "dwell_s must be 0 seconds or more"),
+            (("--deny", "violet"), "The model has no class violet to allow or deny. Its classes: blue, green, red."),
         ],
     )
     def test_rules_that_make_no_sense_are_one_line(
@@ -331,7 +331,7 @@ class TestBenchmark:
             (["--precision", "2"], "Expected a baseline"),
             (["--threads", "1,4096"], "no more threads than"),
             (["--data", "/no/such/folder"], "there is none"),
-            (["--source", "/no/such/clip.mp4"], "Check the spelling"),
+            (["--source", "/no/such/clip.mp4"], "does not exist"),
         ],
         ids=lambda value: value[0] if isinstance(value, list) else "",
     )
@@ -366,15 +366,15 @@ class TestErrors:
         text.write_text("no model\n" * 100)
         cut.write_bytes(tiny_int8.read_bytes()[:3000])
         labels.write_text("one\ntwo\n")
-        assert "has TFL3 in it" in error_of(capsys, "info", text)
+        assert "lacks the identifier TFL3" in error_of(capsys, "info", text)
         assert "truncated or damaged" in error_of(capsys, "info", cut)
         assert "No such file" in error_of(capsys, "verify", tmp_path / "none.tflite")
         assert "3 labels for 3 outputs, got 2" in error_of(capsys, "info", tiny_int8, "--labels", labels)
         assert "labels" in error_of(capsys, "info", tiny_int8, "--labels", tmp_path / "none.txt")
 
     def test_of_sources_are_one_line(self, tiny_int8: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        assert "there is nothing" in error_of(capsys, "classify", tiny_int8, tmp_path / "none.jpg")
-        assert "found none" in error_of(capsys, "classify", tiny_int8, tmp_path)
+        assert "There is no picture or folder" in error_of(capsys, "classify", tiny_int8, tmp_path / "none.jpg")
+        assert "contains no pictures" in error_of(capsys, "classify", tiny_int8, tmp_path)
         done = run("run", tiny_int8, "--source", "/dev/video63")
         assert (done.returncode, done.stdout) == (1, "")
         assert "/dev/video63" in without_notes(done.stderr)

@@ -65,7 +65,7 @@ def test_every_cut_of_a_model_without_manifest_is_refused(bare_int8: Path, tmp_p
     content = bare_int8.read_bytes()
     for length in np.linspace(0, len(content) - 64, 60).astype(int):
         path = _write(tmp_path / "cut.tflite", content[:length])
-        with pytest.raises(ModelError, match="Expected"):
+        with pytest.raises(ModelError, match=r"cut\.tflite (is|contains|names)"):
             read_model_file(path, labels="abc", contract=InputContract(32, 32))
 
 
@@ -106,7 +106,7 @@ def test_damage_without_manifest_is_an_error_or_harmless_to_the_reader(bare_int8
     "content", [b"", b"x", b"# notes\n" * 100, b"\x1c\0\0\0TFL3", b"\x1c\0\0\0TFL3" + b"\xff" * 99]
 )
 def test_what_is_no_model_is_refused(content: bytes, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"Expected .*x\.tflite"):
+    with pytest.raises(ModelError, match=r"x\.tflite is (empty|not a TensorFlow Lite model|truncated or damaged)"):
         read_model_file(_write(tmp_path / "x.tflite", content))
 
 
@@ -118,17 +118,17 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
 
 
 def test_missing_labels_are_asked_for(bare_int8: Path) -> None:
-    with pytest.raises(ModelError, match=r"labels\.txt inside .* pass labels= with 3 names"):
+    with pytest.raises(ModelError, match=r"labels\.txt as its labels file but .* Pass labels= with 3 names"):
         read_model_file(bare_int8, contract=InputContract(32, 32))
 
 
 def test_a_wrong_count_of_labels_is_named(tiny_int8: Path) -> None:
-    with pytest.raises(ModelError, match="Expected 3 labels for 3 outputs, got 2 in"):
+    with pytest.raises(ModelError, match=r"Expected 3 labels for 3 outputs, got 2 for .* Pass 3 labels"):
         read_model_file(tiny_int8, labels=["a", "b"])
 
 
 def test_a_contract_of_another_size_is_refused(tiny_int8: Path) -> None:
-    with pytest.raises(ModelError, match=r"\(32, 32, 3\), got \(24, 32, 3\)"):
+    with pytest.raises(ModelError, match=r"\(32, 32, 3\) for .*, got \(24, 32, 3\)"):
         read_model_file(tiny_int8, contract=InputContract(24, 32))
 
 
@@ -214,12 +214,12 @@ def test_a_zip_that_would_fill_the_memory_is_refused(tiny_int8: Path, tmp_path: 
     bomb, many = _write(tmp_path / "bomb.tflite", model), _write(tmp_path / "many.tflite", model)
     with zipfile.ZipFile(bomb, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(FILE_NAME, b"\0" * (1 << 25))
-    with pytest.raises(ModelError, match="at most 16 MiB"):
+    with pytest.raises(ModelError, match="at most 16 MiB are allowed"):
         read_model_file(bomb)
     with zipfile.ZipFile(many, "a") as archive:
         for number in range(65):
             archive.writestr(f"{number}.txt", b"")
-    with pytest.raises(ModelError, match="at most 64 files"):
+    with pytest.raises(ModelError, match="contains 65 files; at most 64"):
         read_model_file(many)
 
 

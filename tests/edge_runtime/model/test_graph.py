@@ -108,18 +108,18 @@ def sparse(model: Any) -> None:
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (no_stride, "CONV_2D with a stride, filter or dilation that is no such number"),
-        (odd_padding, "CONV_2D with padding of no known kind"),
-        (no_options, "CONV_2D with no options of its own"),
-        (one_input, "CONV_2D with 1 inputs"),
-        (no_weights, "CONV_2D with an input left out"),
-        (backwards, "an input that nothing has computed yet"),
-        (twice, "an output that is there already"),
+        (no_stride, "CONV_2D has an invalid stride, filter size or dilation"),
+        (odd_padding, "CONV_2D has an unknown padding mode"),
+        (no_options, "CONV_2D has no options table"),
+        (one_input, "CONV_2D has 1 inputs"),
+        (no_weights, "CONV_2D lacks a required input"),
+        (backwards, "reads a tensor that has not been computed yet"),
+        (twice, "overwrites an existing tensor"),
         (flat_weights, "weights of shape"),
         (short_bias, "a bias of shape"),
-        (no_scale, "integers that have no scale"),
+        (no_scale, "8-bit integers without a quantization scale"),
         (vanishing_scale, "damaged"),
-        (huge, "at most 256 MiB"),
+        (huge, "more than 256 MiB"),
         (foreign_signature, "damaged"),
         (sparse, "damaged"),
     ],
@@ -157,5 +157,5 @@ def test_a_network_of_another_shape_than_its_file_says_is_refused(model: Any, tm
     scores = model.subgraphs[0].outputs[0]
     model.subgraphs[0].tensors[scores].shape = np.array([1, len(LABELS) + 1], np.int32)
     path = written(model, tmp_path / "taller.tflite")
-    with pytest.raises(BackendError, match="the file says"):
+    with pytest.raises(BackendError, match="the file declares"):
         Classifier(path, labels=(*LABELS, "more"), contract=CONTRACT)

@@ -78,7 +78,7 @@ def test_contracts_and_tensors_survive_json(contract: InputContract, tensor: Ten
 
 class TestDamagedManifests:
     def test_a_later_schema_says_what_to_do(self) -> None:
-        with pytest.raises(ManifestError, match=r"schema 1, got 2\. Install"):
+        with pytest.raises(ManifestError, match=r"schema version 2, but .* reads version 1\. Install"):
             Manifest.from_json(changed(schema_version=2))
 
     @pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", '"x"', "{}", b"\xff\xfe\x00"])
@@ -125,11 +125,11 @@ class TestInputContract:
             ({"mean": (1.0, 2.0)}, "mean, got 2"),
             ({"std": (1.0, 2.0, 3.0, 4.0)}, "std, got 4"),
             ({"color": "gray", "mean": (1.0, 2.0, 3.0)}, "mean, got 3"),
-            ({"mean": 127.5}, "mean to be a tuple"),
-            ({"mean": (float("inf"),)}, "mean to be a tuple"),
-            ({"std": (float("nan"),)}, "std to be a tuple"),
-            ({"std": (0.0,)}, "std greater than 0"),
-            ({"std": (1.0, -1.0, 1.0)}, "std greater than 0"),
+            ({"mean": 127.5}, "mean must be a tuple"),
+            ({"mean": (float("inf"),)}, "mean must be a tuple"),
+            ({"std": (float("nan"),)}, "std must be a tuple"),
+            ({"std": (0.0,)}, "std must be greater than 0"),
+            ({"std": (1.0, -1.0, 1.0)}, "std must be greater than 0"),
         ],
     )
     def test_is_checked_when_made(self, values: dict[str, Any], words: str) -> None:

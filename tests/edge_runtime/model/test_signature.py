@@ -60,7 +60,7 @@ def test_what_was_checked_is_what_runs(
         assert signed.read_bytes() == tiny_models.fp32.read_bytes()
         assert classifier.model.is_quantized
         assert classifier.raw_output(picture("red")).tolist() == expected.tolist()
-    with pytest.raises(SignatureError, match="doesn't fit"):
+    with pytest.raises(SignatureError, match="does not match"):
         read_signed_content(signed, key)
 
 
@@ -69,7 +69,7 @@ def test_one_changed_bit_is_refused_wherever_it_is(signed: Path, key: Path, plac
     content = bytearray(signed.read_bytes())
     content[place] ^= 1
     signed.write_bytes(content)
-    with pytest.raises(SignatureError, match=r"tiny_int8\.tflite\.sig doesn't fit: the model or its signature was"):
+    with pytest.raises(SignatureError, match=r"tiny_int8\.tflite\.sig does not match .*: the model or its"):
         Classifier(signed, require_signature=key)
 
 
@@ -77,13 +77,13 @@ def test_more_bytes_or_fewer_are_refused(signed: Path, key: Path) -> None:
     content = signed.read_bytes()
     for other in (content + b"\0", content[:-1], b""):
         signed.write_bytes(other)
-        with pytest.raises(SignatureError, match="doesn't fit"):
+        with pytest.raises(SignatureError, match="does not match"):
             read_signed_content(signed, key)
 
 
 def test_another_key_is_refused(signed: Path, tmp_path: Path) -> None:
     _, other = new_key(tmp_path / "other")
-    with pytest.raises(SignatureError, match=r"as the owner of .*other\.pub\.pem signed it, but .* another key"):
+    with pytest.raises(SignatureError, match=r"does not match .* the key .*other\.pub\.pem: .* another key"):
         Classifier(signed, require_signature=other)
 
 
@@ -94,19 +94,19 @@ def test_a_signature_that_is_missing_or_no_signature_is_told(signed: Path, key: 
         with pytest.raises(SignatureError, match=rf"64 bytes in .*\.sig, got {size}\. Copy it again"):
             read_signed_content(signed, key)
     signature.unlink()
-    with pytest.raises(SignatureError, match=r"there is none\. Copy it too, or make it by: edge-trainer sign"):
+    with pytest.raises(SignatureError, match=r"not found next to .*\. Copy it there, or .*: edge-trainer sign"):
         read_signed_content(signed, key)
     signature.mkdir()
-    with pytest.raises(SignatureError, match="got: Is a directory"):
+    with pytest.raises(SignatureError, match=r"signature file .*: Is a directory"):
         read_signed_content(signed, key)
 
 
 def test_a_key_that_is_none_is_told(signed: Path, private: Path, tmp_path: Path) -> None:
-    with pytest.raises(SignatureError, match="holds a private one"):
+    with pytest.raises(SignatureError, match="is a private key"):
         read_signed_content(signed, private)
     with pytest.raises(SignatureError, match="No such file"):
         read_signed_content(signed, tmp_path / "none.pub.pem")
-    with pytest.raises(SignatureError, match="Expected an Ed25519 public key in PEM, got something else"):
+    with pytest.raises(SignatureError, match="is not an Ed25519 public key in PEM format"):
         read_signed_content(signed, signed)
 
 
@@ -117,7 +117,7 @@ def test_keys_of_other_kinds_are_told(signed: Path, tmp_path: Path) -> None:
     other = tmp_path / "x25519.pub.pem"
     public = X25519PrivateKey.generate().public_key()
     other.write_bytes(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    with pytest.raises(SignatureError, match="Expected an Ed25519 public key"):
+    with pytest.raises(SignatureError, match="is not an Ed25519 public key"):
         read_signed_content(signed, other)
 
 
@@ -150,7 +150,7 @@ def test_other_processes_check_it_too(signed: Path, key: Path) -> None:
     with Classifier(signed, require_signature=key) as classifier:
         options = ClassifierOptions.from_dict(classifier.resolved_options.to_dict())
     signature_path(signed).unlink()
-    with pytest.raises(SignatureError, match="there is none"):
+    with pytest.raises(SignatureError, match="not found next to"):
         Classifier.from_options(options)
 
 
@@ -162,7 +162,7 @@ def test_commands_refuse_what_isnt_signed(
     assert main([command, str(tiny_int8), *more, "--require-signature", str(key)]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("edge-runtime: Expected the signature of ")
+    assert err.startswith("edge-runtime: Signature file ")
     assert len(err.splitlines()) == 1
 
 
@@ -178,7 +178,7 @@ def test_the_doctor_says_what_isnt_signed(signed: Path, key: Path) -> None:
     signature_path(signed).unlink()
     found = check_model(signed, require_signature=key)
     assert found.level == "problem"
-    assert "there is none" in found.found
+    assert "not found next to" in found.found
 
 
 def test_openssl_checks_it_and_makes_the_same(signed: Path, private: Path, key: Path, tmp_path: Path) -> None:

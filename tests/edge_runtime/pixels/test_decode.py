@@ -17,8 +17,8 @@ from edge_runtime.cli.main import main
 from edge_runtime.errors import FrameError, PictureError, SourceError
 from edge_runtime.pixels.decode import MAX_SCANS, decode_picture, read_header
 from edge_runtime.pixels.preprocess import resize_frame
-from edge_runtime.sources import folder as folder_source
-from edge_runtime.sources.folder import read_picture
+from edge_runtime.sources import pictures
+from edge_runtime.sources.pictures import read_picture
 from edge_runtime.types import InputContract
 from tests.support.strange_pictures import bomb, many_scans, smooth, write_bad, write_good
 from tests.support.tiny import picture
@@ -40,9 +40,9 @@ class TestReadPicture:
         self, tmp_path: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
         words = {
-            "size": "Expected at most",
-            "format": "Expected a JPEG, PNG",
-            "damage": "Expected a picture that can be",
+            "size": "has (more than|.* pixels; at most)",
+            "format": "is not a JPEG, PNG",
+            "damage": "is damaged or truncated",
         }
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for name, reason in write_bad(tmp_path).items():
@@ -59,8 +59,8 @@ class TestReadPicture:
 
     def test_a_file_of_too_many_bytes_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "zeros.bmp").write_bytes(b"BM" + bytes(2000))
-        monkeypatch.setattr(folder_source, "MAX_BYTES", 1000)
-        with pytest.raises(SourceError, match=r"at most 1,000 bytes, got more in .*zeros\.bmp"):
+        monkeypatch.setattr(pictures, "MAX_BYTES", 1000)
+        with pytest.raises(SourceError, match=r"zeros\.bmp is larger than 1,000 bytes"):
             read_picture(tmp_path / "zeros.bmp")
 
     def test_the_command_goes_on_with_the_others(
@@ -72,18 +72,18 @@ class TestReadPicture:
         assert main(["classify", str(tiny_int8), str(tmp_path / "bad"), str(tmp_path / "good")]) == 1
         out, err = capsys.readouterr()
         assert len(out.splitlines()) == len(good)
-        assert [line[:23] for line in err.splitlines()] == ["edge-runtime: Expected "] * len(bad)
+        assert [f"edge-runtime: {tmp_path / 'bad' / name} " in err for name in bad] == [True] * len(err.splitlines())
 
 
 class TestDecodePicture:
     def test_the_limit_is_exact(self) -> None:
         assert decode_picture(bomb(20, 30), max_pixels=600).shape == (20, 30, 3)
-        with pytest.raises(PictureError, match="at most 599 pixels, got 30×20"):
+        with pytest.raises(PictureError, match="30×20 pixels; at most 599 are"):
             decode_picture(bomb(20, 30), max_pixels=599)
 
     def test_as_many_scans_as_encoders_write_are_taken(self) -> None:
         assert decode_picture(many_scans(MAX_SCANS)).shape == (60, 90, 3)
-        with pytest.raises(PictureError, match=f"at most {MAX_SCANS} scans"):
+        with pytest.raises(PictureError, match=f"more than {MAX_SCANS} JPEG scans"):
             decode_picture(many_scans(MAX_SCANS + 1))
 
     def test_scans_can_not_hide_behind_an_end_that_is_none(self) -> None:

@@ -165,7 +165,7 @@ def test_collects_while_the_button_is_held(page: Page, showing: Server, photos: 
     wait_until(lambda: page.text("collect-note") == "Give the class a name first.")
     page.find("class-name").send_keys("../up")
     button.click()
-    wait_until(lambda: page.text("collect-note").startswith("Expected a class name"))
+    wait_until(lambda: page.text("collect-note").startswith("Invalid class name"))
     page.find("class-name").clear()
     page.find("class-name").send_keys("cup")
     page.complaints()  # the browser's own line about that answer
@@ -188,7 +188,7 @@ def test_classifies_a_file(page: Page, showing: Server, tmp_path: Path) -> None:
     wait_until(lambda: page.text("answer-scores").startswith("green"))
     assert page.text("answer").startswith("64×48, ")
     page.find("file").send_keys(str(tmp_path / "text.png"))
-    wait_until(lambda: page.text("answer") == "Expected a JPEG, PNG, WebP or BMP picture, got something else.")
+    wait_until(lambda: page.text("answer") == "The file is not a JPEG, PNG, WebP or BMP picture. Convert it to one of these.")
 
 
 def test_says_when_the_camera_is_away_and_goes_on_when_it_is_back(page: Page, tiny_int8: Path, tmp_path: Path) -> None:

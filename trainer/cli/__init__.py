@@ -1,1 +1,1 @@
-"""The commands of ``edge-trainer``, one a file: each adds its options and says what it runs."""
+"""The commands of ``edge-trainer``, one per file: each adds its options and the function that runs it."""

@@ -1,4 +1,4 @@
-"""``edge-trainer backbones``: lists the networks."""
+"""``edge-trainer backbones``: list the available networks."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from trainer.cli.options import add_command
 
 
 def add(commands: Any) -> None:
-    """Adds the command."""
-    add_command(commands, "backbones", "list the networks", _backbones)
+    """Add the command."""
+    examples = ("", "| grep mobilenet")
+    add_command(commands, "backbones", "list the available backbones", _backbones, examples)
 
 
 def _backbones(arguments: argparse.Namespace) -> int:

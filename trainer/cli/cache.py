@@ -1,4 +1,4 @@
-"""``edge-trainer cache``: what the user's cache holds, and how to be rid of it."""
+"""``edge-trainer cache``: list or clear the user's cache."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ _MIB = 1 << 20
 
 
 def add(commands: Any) -> None:
-    """Adds the command."""
-    cache = add_command(commands, "cache", "list the decoded photos that runs keep for later ones", _cache)
-    cache.add_argument("--clear", action="store_true", help="remove them; runs decode their photos again when needed")
+    """Add the command."""
+    summary = "list or clear the cache of decoded photos that runs share"
+    cache = add_command(commands, "cache", summary, _cache, ("", "--clear"))
+    cache.add_argument("--clear", action="store_true", help="delete the cache; photos are decoded again when needed")
 
 
 def _cache(arguments: argparse.Namespace) -> int:

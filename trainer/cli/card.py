@@ -1,4 +1,4 @@
-"""``edge-trainer card``: writes a model card from what a model file says of itself."""
+"""``edge-trainer card``: write a model card from a model file's metadata."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from trainer.cli.options import add_command
 
 
 def add(commands: Any) -> None:
-    """Adds the command."""
-    card = add_command(commands, "card", "write a model card (Markdown) from a model file, on stdout", _card)
-    card.add_argument("model", metavar="MODEL", help="the .tflite file; a run's own card, model_card.md, tells more")
+    """Add the command."""
+    examples = ("runs/first/model_int8.tflite", "model.tflite > card.md")
+    summary = "print a model card (Markdown) from a model file's metadata"
+    card = add_command(commands, "card", summary, _card, examples)
+    card.add_argument("model", metavar="MODEL", help=".tflite file; the model_card.md in a run's folder says more")
 
 
 def _card(arguments: argparse.Namespace) -> int:

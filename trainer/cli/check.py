@@ -1,4 +1,4 @@
-"""``edge-trainer check``: looks photos over before training."""
+"""``edge-trainer check``: check photos before training."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ import json
 from pathlib import Path
 from typing import Any
 
-from trainer.cli.options import FILES, add_command, add_recipe
-from trainer.errors import OutputFolderError
+from trainer.cli.options import FILES, add_command, add_recipe, require_folder_of
 
 
 def add(commands: Any) -> None:
-    """Adds the command."""
-    check = add_command(commands, "check", "look photos over before training", _check)
+    """Add the command."""
+    examples = ("photos", "photos --page check.html", "photos --set data.group=exif_time --json check.json")
+    summary = "find unreadable, duplicate, blurred or mislabeled photos before training"
+    check = add_command(commands, "check", summary, _check, examples)
     check.add_argument("photos", metavar="PHOTOS", help=FILES)
-    check.add_argument("--page", metavar="FILE", help="write a page with the pictures, as check.html")
-    check.add_argument("--json", nargs="?", const="-", metavar="FILE", help="write JSON; without FILE, on stdout")
+    check.add_argument("--page", metavar="FILE", help="write an HTML page with the pictures, such as check.html")
+    check.add_argument("--json", nargs="?", const="-", metavar="FILE", help="write JSON; without FILE, to stdout")
     check.add_argument(
         "--labels",
         action=argparse.BooleanOptionalAction,
-        help="look for wrong labels with the backbone; default: where its weights can be had",
+        help="look for wrong labels with the backbone (default: if its weights are available)",
     )
     add_recipe(check, "data.group=exif_time")
 
@@ -32,8 +33,7 @@ def _check(arguments: argparse.Namespace) -> int:
     from trainer.workflows.check.text import format_text
 
     for file in (arguments.page, arguments.json):
-        if file and not Path(file).parent.is_dir():  # said before the work, not after it
-            raise OutputFolderError(f"Expected a folder to write {file} to, there is none. Make it, or choose another.")
+        require_folder_of(file)
     report = check_photos(arguments.photos, read_recipe(arguments.recipe, arguments.set), suspects=arguments.labels)
     if arguments.page:
         from trainer.workflows.check.page import render_check_page

@@ -1,4 +1,4 @@
-"""``edge-trainer compress``: prunes and quantizes a Keras model as far as the promise holds."""
+"""``edge-trainer compress``: prune and quantize a Keras model within the accuracy gate."""
 
 from __future__ import annotations
 
@@ -7,21 +7,27 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from trainer.cli.options import add_command, add_external, add_recipe
+from trainer.cli.options import PHOTOS, add_command, add_external, add_max_drop, add_recipe
 
 
 def add(commands: Any) -> None:
-    """Adds the command."""
-    compress = add_command(
-        commands, "compress", "prune and quantize a Keras model as far as the promise holds", _compress
+    """Add the command."""
+    examples = (
+        "my_model.keras photos --normalize symmetric --to runs/small",
+        "my_model.keras photos --normalize 0..1 --target-size 300 --to runs/small",
+        "my_model.keras photos --normalize imagenet --target-fps 60 --max-drop 2 --to runs/fast",
     )
-    compress.add_argument("model", metavar="KERAS_MODEL", help="a functional Keras 2 model with scores at its end")
-    compress.add_argument("photos", metavar="PHOTOS", help="to train with, as for train")
+    summary = "prune and quantize a Keras model as far as the accuracy gate allows"
+    compress = add_command(commands, "compress", summary, _compress, examples)
+    compress.add_argument("model", metavar="KERAS_MODEL", help="functional Keras 2 model that ends in class scores")
+    compress.add_argument("photos", metavar="PHOTOS", help=f"photos to train with: {PHOTOS}")
     add_external(compress)
-    compress.add_argument("--target-fps", type=float, metavar="FPS", help="at least, on this machine and one thread")
-    compress.add_argument("--target-size", type=float, metavar="KIB", help="of the INT8 file, at most")
+    compress.add_argument(
+        "--target-fps", type=float, metavar="FPS", help="inferences per second to reach on this machine, on one thread"
+    )
+    compress.add_argument("--target-size", type=float, metavar="KIB", help="largest size of the INT8 file, in KiB")
     add_recipe(compress, "prune.epochs=8")
-    compress.add_argument("--max-drop", type=float, metavar="POINTS", help="accuracy it may lose to FP32; default: 1")
+    add_max_drop(compress)
 
 
 def _compress(arguments: argparse.Namespace) -> int:

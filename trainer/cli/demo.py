@@ -1,4 +1,4 @@
-"""``edge-trainer demo``: the whole main job on handwritten digits."""
+"""``edge-trainer demo``: run the full pipeline on handwritten digits."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from trainer.cli.options import add_command
 
 
 def add(commands: Any) -> None:
-    """Adds the command."""
-    demo = add_command(commands, "demo", "the whole main job on handwritten digits, in a few minutes", _demo)
-    demo.add_argument("--to", default="runs/demo", metavar="FOLDER", help="default: %(default)s")
+    """Add the command."""
+    summary = "run the full pipeline on handwritten digits, in a few minutes"
+    demo = add_command(commands, "demo", summary, _demo, ("", "--to runs/digits"))
+    demo.add_argument("--to", default="runs/demo", metavar="FOLDER", help="folder of the run (default: %(default)s)")
 
 
 def _demo(arguments: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""``edge-trainer evaluate``: measures any classifier on photos."""
+"""``edge-trainer evaluate``: measure any classifier on photos."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.cli.options import add_command
+from trainer.cli.options import FILES, add_command
+from trainer.config import RobustnessConfig
 from trainer.errors import DatasetError
+from trainer.types import SPLITS
 
 if TYPE_CHECKING:
     from edge_runtime import UnknownThreshold
@@ -19,21 +21,25 @@ if TYPE_CHECKING:
 
 
 def add(commands: Any) -> None:
-    """Adds the command."""
-    evaluate = add_command(commands, "evaluate", "measure any .tflite classifier on photos", _evaluate)
-    evaluate.add_argument("model", metavar="MODEL", help="the .tflite file")
-    evaluate.add_argument("photos", metavar="PHOTOS")
+    """Add the command."""
+    examples = (
+        "runs/first/model_int8.tflite photos",
+        "model.tflite other_photos --robustness",
+        "model.tflite photos --split val --json",
+    )
+    summary = "measure the accuracy of any .tflite classifier on labeled photos"
+    evaluate = add_command(commands, "evaluate", summary, _evaluate, examples)
+    evaluate.add_argument("model", metavar="MODEL", help=".tflite file")
+    evaluate.add_argument("photos", metavar="PHOTOS", help=FILES)
     evaluate.add_argument(
-        "--split",
-        choices=("test", "val", "train", "all"),
-        help="default: test where the folder holds a test split, else all",
+        "--split", choices=(*SPLITS, "all"), help="split to measure (default: test if the photos have one, else all)"
     )
     evaluate.add_argument(
         "--robustness",
         action="store_true",
-        help="on 100 of the photos made blurred, noisy, dark, compressed and turned, too",
+        help=f"also measure {RobustnessConfig.photos} photos after blur, noise, darkening, compression and rotation",
     )
-    evaluate.add_argument("--json", action="store_true", help="as JSON")
+    evaluate.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
@@ -43,7 +49,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     evaluation, unreadable = evaluate_photos(arguments.model, arguments.photos, split=arguments.split)
     several = isinstance(evaluation, MultiLabelEvaluation)
     if several and arguments.robustness:
-        raise DatasetError("Expected photos with one label each for --robustness, got several. Leave it out.")
+        raise DatasetError("--robustness needs photos with one label each, and these have several. Omit it.")
     facts = {} if several else _facts(evaluation, arguments)
     if arguments.json:
         left_out = {"unreadable": [list(entry) for entry in unreadable]}
@@ -54,14 +60,13 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     else:
         _print_one(evaluation, **facts)
     for path, reason in unreadable:
-        print(f"left out: {path}: {reason}", file=sys.stderr)
+        print(f"skipped: {path}: {reason}", file=sys.stderr)
     return 0
 
 
 def _facts(evaluation: Evaluation, arguments: argparse.Namespace) -> dict[str, Any]:
-    """What more there is to say of a model that gives one answer."""
+    """Measure what only single-label models have: quality, "unknown" shares and robustness."""
     from edge_runtime import read_model_file
-    from trainer.config import RobustnessConfig
     from trainer.evaluation.evaluate import read_rgb_pixels
     from trainer.evaluation.quality import measure_quality
     from trainer.evaluation.robustness import measure_robustness
@@ -69,7 +74,7 @@ def _facts(evaluation: Evaluation, arguments: argparse.Namespace) -> dict[str, A
     model, manifest = arguments.model, read_model_file(arguments.model).manifest
     robustness: tuple[Robustness, ...] = ()
     if arguments.robustness:
-        pixels = read_rgb_pixels(model, arguments.photos, split=arguments.split, limit=RobustnessConfig().photos)
+        pixels = read_rgb_pixels(model, arguments.photos, split=arguments.split, limit=RobustnessConfig.photos)
         robustness = measure_robustness({"model": Path(model)}, pixels, photos=len(pixels))["model"]
     unknown = _unknown(evaluation, manifest.unknown if manifest else None)
     return {"quality": measure_quality(evaluation), "unknown": unknown, "robustness": robustness}
@@ -90,16 +95,16 @@ def _print_one(
     print(f"{evaluation.model} on {evaluation.count} photos ({evaluation.split}), {evaluation.kernels}")
     _print_quality(evaluation, quality)
     if unknown is not None:
-        answers = (("right", unknown["of_right"]), ("wrong", unknown["of_wrong"]))
-        shares = ", ".join(f"{share:.1%} of the {kind} answers" for kind, share in answers if share is not None)
-        print(f"unknown below a certainty of {unknown['certainty']:.3f}: {shares}")
+        predictions = (("correct", unknown["of_right"]), ("wrong", unknown["of_wrong"]))
+        shares = ", ".join(f"{share:.1%} of {kind} predictions" for kind, share in predictions if share is not None)
+        print(f"unknown (certainty below {unknown['certainty']:.3f}): {shares}")
     width = max(len(metrics.label) for metrics in evaluation.classes)
     print(f"\n{'class':<{width}}  precision  recall     F1  photos")
     for metrics in evaluation.classes:
         figures = f"{metrics.precision:9.3f}  {metrics.recall:6.3f}  {metrics.f1:5.3f}  {metrics.support:6d}"
         print(f"{metrics.label:<{width}}  {figures}")
     if robustness:
-        print(f"\naccuracy on {robustness[0].count} of the photos, made worse")
+        print(f"\naccuracy on {robustness[0].count} corrupted photos")
         for one in robustness:
             print(f"{one.kind:<10}{one.amount:<22}{one.accuracy:6.1%}")
 
@@ -110,7 +115,7 @@ def _print_several(evaluation: MultiLabelEvaluation) -> None:
 
     print(f"{evaluation.model} on {evaluation.pictures} photos ({evaluation.split}), {evaluation.kernels}")
     print(
-        f"several labels a photo: {evaluation.accuracy:.1%} of the answers right, all of a photo's on "
+        f"multi-label: label accuracy {evaluation.accuracy:.1%}, subset accuracy (all labels of a photo) "
         f"{evaluation.subset_accuracy:.1%}, macro F1 {evaluation.macro_f1:.3f}, "
         f"mAP {text(evaluation.mean_average_precision).strip()}"
     )
@@ -131,7 +136,7 @@ def _print_quality(evaluation: Evaluation, quality: Quality) -> None:
     )
     line = f"weighted F1 {quality.weighted_f1:.3f}, balanced accuracy {quality.balanced_accuracy:.1%}"
     if quality.top_k_accuracy is not None:
-        line += f", right class among the best {quality.top_k} {quality.top_k_accuracy:.1%}"
+        line += f", top-{quality.top_k} accuracy {quality.top_k_accuracy:.1%}"
     print(line)
     low, high = (f"{end:.1%}" for end in quality.calibration_error_interval)
     brier = f", Brier score {quality.brier:.3f}" if quality.brier is not None else ""
@@ -139,7 +144,7 @@ def _print_quality(evaluation: Evaluation, quality: Quality) -> None:
 
 
 def _unknown(evaluation: Evaluation, threshold: UnknownThreshold | None) -> dict[str, Any] | None:
-    """What the threshold that a model carries does to its answers."""
+    """Return the shares of predictions below the model's "unknown" threshold; None without a threshold."""
     from trainer.evaluation.unknown import unknown_shares
 
     if threshold is None:

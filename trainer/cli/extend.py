@@ -1,4 +1,4 @@
-"""``edge-trainer extend``: adds classes to a trained model."""
+"""``edge-trainer extend``: add classes to a trained model."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from trainer.cli.options import PHOTOS, add_command
 
 
 def add(commands: Any) -> None:
-    """Adds the command."""
-    extend = add_command(commands, "extend", "add classes, or more photos of known ones, to a trained model", _extend)
-    extend.add_argument("model", metavar="RUN|MODEL", help="a finished run's folder, or a model file in it")
-    extend.add_argument("photos", metavar="PHOTOS", help=f"of new classes, of known ones or both: {PHOTOS}")
-    extend.add_argument("--to", required=True, metavar="NEWRUN", help="a new folder, or an extension that was stopped")
+    """Add the command."""
+    examples = ("runs/first new_photos --to runs/second", "runs/first/model_int8.tflite new_photos --to runs/second")
+    summary = "add new classes, or more photos of known classes, to a trained model"
+    extend = add_command(commands, "extend", summary, _extend, examples)
+    extend.add_argument("model", metavar="RUN|MODEL", help="folder of a finished run, or a model file in it")
+    extend.add_argument("photos", metavar="PHOTOS", help=f"photos of new classes, known classes or both: {PHOTOS}")
+    extend.add_argument("--to", required=True, metavar="NEWRUN", help="new folder, or an interrupted extension")
 
 
 def _extend(arguments: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""``edge-trainer find-lr``: finds a learning rate for fine-tuning."""
+"""``edge-trainer find-lr``: find a learning rate for fine-tuning."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from trainer.cli.options import PHOTOS, add_command, add_recipe
+from trainer.cli.options import PHOTOS, add_command, add_recipe, require_folder_of
 from trainer.errors import OutputFolderError
 
 
 def add(commands: Any) -> None:
-    """Adds the command."""
-    find = add_command(commands, "find-lr", "find a learning rate for fine-tuning", _find_lr)
+    """Add the command."""
+    examples = ("photos", "photos --to rates.png --set finetune.optimizer=sgd")
+    find = add_command(commands, "find-lr", "find a learning rate for fine-tuning", _find_lr, examples)
     find.add_argument("photos", metavar="PHOTOS", help=PHOTOS)
-    find.add_argument("--to", metavar="FILE", help="draw the curve, as rates.png")
-    find.add_argument("--steps", type=int, default=100, metavar="N", help="from low to high; default: %(default)s")
+    find.add_argument("--to", metavar="FILE", help="draw the loss curve to an image file, such as rates.png")
+    find.add_argument(
+        "--steps", type=int, default=100, metavar="N", help="training steps, with a rising rate (default: %(default)s)"
+    )
     add_recipe(find, "finetune.optimizer=sgd")
 
 
@@ -24,12 +27,9 @@ def _find_lr(arguments: argparse.Namespace) -> int:
     from trainer.workflows.learning_rate.figure import PICTURES, format_sweep, write_rate_figure
     from trainer.workflows.learning_rate.sweep import find_learning_rate
 
-    if arguments.to and not Path(arguments.to).parent.is_dir():  # said before the work, not after it
-        raise OutputFolderError(
-            f"Expected a folder to write {arguments.to} to, there is none. Make it, or choose another."
-        )
+    require_folder_of(arguments.to)
     if arguments.to and Path(arguments.to).suffix not in PICTURES:
-        raise OutputFolderError(f"Expected a file that ends in {', '.join(PICTURES)}, got {arguments.to}.")
+        raise OutputFolderError(f"Cannot draw to {arguments.to}: its suffix must be one of {', '.join(PICTURES)}.")
     recipe = read_recipe(arguments.recipe, arguments.set)
     sweep = find_learning_rate(Path(arguments.photos), recipe, steps=arguments.steps)
     if arguments.to:

@@ -1,4 +1,4 @@
-"""``edge-trainer``: the command line, a thin twin of the API. Results on stdout, progress and messages on stderr."""
+"""``edge-trainer``: a thin command line over the API. Results go to stdout, progress and messages to stderr."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command; returns the exit status: 0, 1 for an error, 2 for wrong usage."""
+    """Run a command and return the exit status: 0, 1 for an error, 2 for wrong usage."""
     arguments = _parser().parse_args(argv)
     try:
         check_packages()
@@ -44,14 +44,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"edge-trainer: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # the reader of our output has had enough
+    except BrokenPipeError:  # the reader closed the pipe, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        print(
-            "edge-trainer: stopped; a run goes on with the same command, or with edge-trainer resume RUN.",
-            file=sys.stderr,
-        )
+        advice = "To continue a run, repeat the command or use edge-trainer resume RUN."
+        print(f"edge-trainer: stopped. {advice}", file=sys.stderr)
         return 130
 
 
@@ -59,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     from edge_runtime import __version__
 
     parser = argparse.ArgumentParser(
-        prog="edge-trainer", description="Turns a folder of photos into a full-INT8 TensorFlow Lite model."
+        prog="edge-trainer", description="Turn a folder of photos into a full-INT8 TensorFlow Lite model."
     )
     parser.add_argument("--version", action="version", version=f"edge-trainer {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")

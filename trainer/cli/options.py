@@ -1,61 +1,127 @@
-"""Options that several commands have, and how each command is added."""
+"""How commands are added, and the options that several commands share."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-FILES = "a folder (CLASS/* or {train,val,test}/CLASS/*), a list (.csv, .jsonl) or another program's export"
-PHOTOS = FILES + ", or what pack has written"
+from trainer.config import DataConfig, GateConfig
+from trainer.config.require import choices
+from trainer.config.tracking import LOCAL
+from trainer.errors import OutputFolderError
+
+FILES = (
+    "folder of photos (CLASS/* or {train,val,test}/CLASS/*), list (.csv, .tsv, .jsonl), or export of Roboflow, Edge "
+    "Impulse or Teachable Machine"
+)
+PHOTOS = FILES + "; also the output of pack"
 
 
-def add_command(commands: Any, name: str, summary: str, function: Any) -> argparse.ArgumentParser:
-    """Adds a command; ``function`` runs it and returns the exit status."""
-    description = summary[0].upper() + summary[1:]
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=description)
+def add_command(
+    commands: Any, name: str, summary: str, function: Any, examples: Sequence[str]
+) -> argparse.ArgumentParser:
+    """Add a command.
+
+    Args:
+        commands: The subparsers of ``edge-trainer``.
+        name: Name of the command.
+        summary: One phrase for the list of commands and for the command's own help.
+        function: Takes the parsed arguments, runs the command and returns the exit status.
+        examples: Arguments of two or three examples, shown at the end of the help.
+    """
+    lines = [f"  edge-trainer {name} {example}".rstrip() for example in examples]
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog="\n".join(["examples:", *lines]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.set_defaults(command=function)
-    parser.add_argument("--traceback", action="store_true", help="show where an error came from")
+    parser.add_argument("--traceback", action="store_true", help="show the full traceback of an error")
     return parser
 
 
 def add_recipe(parser: argparse.ArgumentParser, example: str) -> None:
-    """The settings: a recipe, and changes to it."""
+    """Add ``--recipe`` and ``--set``, with an example of a setting."""
     parser.add_argument(
-        "--recipe",
-        default="default",
-        metavar="NAME|FILE",
-        help="a built-in one or a TOML file (default: %(default)s)",
+        "--recipe", default="default", metavar="NAME|FILE", help="built-in recipe or TOML file (default: %(default)s)"
     )
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=f"for example {example}")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help=f"change a setting of the recipe, such as {example}; repeatable",
+    )
 
 
 def add_external(parser: argparse.ArgumentParser) -> None:
-    """What one has to know about a model that was trained elsewhere."""
-    parser.add_argument("--to", required=True, metavar="FOLDER", help="a new folder")
+    """Add the options that describe a model trained elsewhere."""
+    parser.add_argument("--to", required=True, metavar="FOLDER", help="new folder for the models")
     parser.add_argument(
         "--normalize",
         required=True,
         metavar="RANGE|MEAN,STD",
-        help="what the model takes: 0..255, 0..1, symmetric (-1 to 1), imagenet, or MEAN,STD in pixels, as 127.5,127.5",
+        help="input range of the model: 0..255, 0..1, symmetric (-1 to 1), imagenet, or MEAN,STD in pixel values, such "
+        "as 127.5,127.5",
     )
-    parser.add_argument("--crop", choices=("center", "stretch"), default="center", help="default: %(default)s")
-    parser.add_argument("--labels", metavar="FILE", help="one label a line; default: the class folders' names")
+    parser.add_argument(
+        "--crop",
+        choices=choices(DataConfig)["crop"],
+        default="center",
+        help="how photos are fitted to the input (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--labels", metavar="FILE", help="text file with one label per line (default: names of the class folders)"
+    )
 
 
 def add_gate(parser: argparse.ArgumentParser) -> None:
-    """What INT8 may lose."""
-    parser.add_argument("--max-drop", type=float, metavar="POINTS", help="accuracy that INT8 may lose; default: 1")
-    parser.add_argument("--min-agreement", type=float, metavar="PERCENT", help="answers equal to FP32's; default: 90")
+    """Add the limits of the accuracy gate."""
+    add_max_drop(parser)
+    parser.add_argument(
+        "--min-agreement",
+        type=float,
+        metavar="PERCENT",
+        help=f"smallest share of predictions that agree with FP32 (default: {GateConfig.min_agreement:g})",
+    )
+
+
+def add_max_drop(parser: argparse.ArgumentParser) -> None:
+    """Add ``--max-drop``."""
+    parser.add_argument(
+        "--max-drop",
+        type=float,
+        metavar="POINTS",
+        help=f"largest accuracy drop from FP32 to INT8, in percentage points (default: {GateConfig.max_drop:g})",
+    )
 
 
 def add_track(parser: argparse.ArgumentParser) -> None:
-    """Where it is followed."""
+    """Add ``--track``."""
     parser.add_argument(
-        "--track", nargs="?", const="local", metavar="URI", help="in MLflow: a server's URL; without: in mlflow.db here"
+        "--track",
+        nargs="?",
+        const=LOCAL,
+        metavar="URI",
+        help="log to MLflow: a server's URL; without URI, to mlflow.db in the working folder",
     )
 
 
 def gate_settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The gate's settings that were given."""
+    """Return the gate settings given on the command line."""
     given = {"max_drop": arguments.max_drop, "min_agreement": arguments.min_agreement}
     return {name: value for name, value in given.items() if value is not None}
+
+
+def require_folder_of(file: str | None) -> None:
+    """Check that an output file's folder exists, before the work that fills the file.
+
+    Raises:
+        OutputFolderError: There is no such folder.
+    """
+    if file and not Path(file).parent.is_dir():
+        raise OutputFolderError(f"Cannot write {file}: its folder doesn't exist. Create it, or choose another path.")

@@ -1,4 +1,4 @@
-"""``edge-trainer pack``: photos into a few large files, for data sets that outgrow a disk."""
+"""``edge-trainer pack``: pack photos into a few large files, for data sets that outgrow a disk."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from trainer.cli.options import FILES, add_command
 
 
 def add(commands: Any) -> None:
-    """Adds the command."""
-    pack = add_command(commands, "pack", "pack photos into shards, which train reads from anywhere", _pack)
+    """Add the command."""
+    examples = ("photos --to shards", "photos --to gs://bucket/photos --shards 16 --size 320")
+    summary = "pack photos into TFRecord shards that train can read from local or cloud storage"
+    pack = add_command(commands, "pack", summary, _pack, examples)
     pack.add_argument("photos", metavar="PHOTOS", help=FILES)
-    pack.add_argument(
-        "--to", required=True, metavar="SHARDS", help="a new folder, or an address such as gs://bucket/photos"
-    )
+    pack.add_argument("--to", required=True, metavar="SHARDS", help="new folder, or a URL such as gs://bucket/photos")
     pack.add_argument(
         "--shards",
         type=int,
         default=0,
         metavar="N",
-        help="number of files, best a multiple of the machines that train; default: one for each 128 MiB",
+        help="number of files, ideally a multiple of the number of training machines (default: one per 128 MiB)",
     )
     pack.add_argument(
-        "--size", type=int, default=0, metavar="PX", help="make larger photos smaller, to a shorter side of PX pixels"
+        "--size", type=int, default=0, metavar="PX", help="shrink larger photos to a shorter side of PX pixels"
     )
 
 
@@ -33,7 +33,7 @@ def _pack(arguments: argparse.Namespace) -> int:
 
     index, unreadable = pack(arguments.photos, arguments.to, shards=arguments.shards, size=arguments.size)
     for path, reason in unreadable:
-        print(f"Left out: {path}: {reason}", file=sys.stderr)
+        print(f"skipped: {path}: {reason}", file=sys.stderr)
     size_mib = sum(shard.size_bytes for shard in index.shards) / (1 << 20)
     print(
         f"Packed {len(index.photos):,} photos of {len(index.labels)} classes into {len(index.shards)} "

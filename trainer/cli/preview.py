@@ -1,4 +1,4 @@
-"""``edge-trainer preview``: shows what the network will see."""
+"""``edge-trainer preview``: show the augmented pictures that training uses."""
 
 from __future__ import annotations
 
@@ -6,25 +6,35 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from trainer.cli.options import PHOTOS, add_command, add_recipe
+from trainer.cli.options import PHOTOS, add_command, add_recipe, require_folder_of
 from trainer.errors import OutputFolderError
 
 
 def add(commands: Any) -> None:
-    """Adds the command."""
-    preview = add_command(commands, "preview", "show what the network will see in training", _preview)
+    """Add the command."""
+    examples = ("photos --to sheet.png", "photos --to sheet.png --set augment.set=camera --draws 8")
+    summary = "draw the augmented pictures that the network will see in training"
+    preview = add_command(commands, "preview", summary, _preview, examples)
     preview.add_argument("photos", metavar="PHOTOS", help=PHOTOS)
-    preview.add_argument("--to", required=True, metavar="FILE", help="the picture to write, as sheet.png")
-    preview.add_argument("--per-class", type=count, default=2, metavar="N", help="rows for each class (%(default)s)")
-    preview.add_argument("--draws", type=count, default=6, metavar="N", help="columns of changes (%(default)s)")
+    preview.add_argument("--to", required=True, metavar="FILE", help="PNG file to write, such as sheet.png")
+    preview.add_argument(
+        "--per-class", type=count, default=2, metavar="N", help="photos per class (default: %(default)s)"
+    )
+    preview.add_argument(
+        "--draws", type=count, default=6, metavar="N", help="augmented versions of each photo (default: %(default)s)"
+    )
     add_recipe(preview, "augment.set=camera")
 
 
 def count(text: str) -> int:
-    """A whole number of at least 1; argparse names this function where the text is none."""
+    """Parse a whole number of at least 1; argparse shows this function's name in its error.
+
+    Raises:
+        ArgumentTypeError: The number is less than 1.
+    """
     number = int(text)
     if number < 1:
-        raise argparse.ArgumentTypeError(f"expected at least 1, got {text}")
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
     return number
 
 
@@ -34,8 +44,9 @@ def _preview(arguments: argparse.Namespace) -> int:
     from trainer.workflows.check.preview import preview_photos
 
     file = Path(arguments.to)
-    if file.suffix.lower() != ".png" or not file.parent.is_dir():  # said before the work, not after it
-        raise OutputFolderError(f"Expected --to to be a .png file in a folder that exists, got {file}.")
+    require_folder_of(arguments.to)
+    if file.suffix.lower() != ".png":
+        raise OutputFolderError(f"Cannot draw to {file}: its suffix must be .png.")
     recipe = read_recipe(arguments.recipe, arguments.set)
     sheet = preview_photos(arguments.photos, recipe, per_class=arguments.per_class, draws=arguments.draws)
     write_bytes(file, sheet)

@@ -1,32 +1,50 @@
-"""``edge-trainer quantize``: quantizes a Keras model that was trained elsewhere."""
+"""``edge-trainer quantize``: quantize a Keras model that was trained elsewhere."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from trainer.cli.options import add_command, add_external, add_gate, gate_settings
+from edge_runtime.types import Activation
+from trainer.cli.options import PHOTOS, add_command, add_external, add_gate, gate_settings
+from trainer.config import GateConfig, QuantizeConfig, Recipe
+from trainer.config.require import choices
 
 
 def add(commands: Any) -> None:
-    """Adds the command."""
-    quantize = add_command(commands, "quantize", "quantize a Keras model that was trained elsewhere", _quantize)
-    quantize.add_argument("model", metavar="KERAS_MODEL", help=".keras, .h5 or a SavedModel folder")
-    quantize.add_argument("--representative", required=True, metavar="PHOTOS", help="photos like those it will see")
+    """Add the command."""
+    examples = (
+        "my_model.keras --representative photos --normalize 0..1 --to runs/quantized",
+        "saved_model --representative photos --normalize imagenet --labels labels.txt --to runs/quantized",
+    )
+    summary = "quantize a Keras model that was trained elsewhere to INT8"
+    quantize = add_command(commands, "quantize", summary, _quantize, examples)
+    quantize.add_argument("model", metavar="KERAS_MODEL", help=".keras or .h5 file, or SavedModel folder")
+    quantize.add_argument(
+        "--representative", required=True, metavar="PHOTOS", help=f"labeled photos like those in use: {PHOTOS}"
+    )
     add_external(quantize)
     quantize.add_argument(
-        "--activation", choices=("softmax", "sigmoid", "none"), help="default: read off the network's last operation"
+        "--activation", choices=get_args(Activation), help="activation of the output (default: read from the network)"
     )
-    quantize.add_argument("--samples", type=int, default=256, metavar="N", help="default: %(default)s")
-    quantize.add_argument("--io", choices=("int8", "uint8"), default="int8", help="default: %(default)s")
-    quantize.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    quantize.add_argument(
+        "--samples", type=int, default=256, metavar="N", help="size of the calibration set (default: %(default)s)"
+    )
+    quantize.add_argument(
+        "--io",
+        choices=choices(QuantizeConfig)["io"],
+        default=QuantizeConfig.io,
+        help="dtype of the model's input and output (default: %(default)s)",
+    )
+    quantize.add_argument(
+        "--seed", type=int, default=Recipe.seed, help="seed for choosing the calibration set (default: %(default)s)"
+    )
     add_gate(quantize)
 
 
 def _quantize(arguments: argparse.Namespace) -> int:
     from edge_runtime.model.file import read_labels
-    from trainer.config import GateConfig
     from trainer.reports.summary import format_models
     from trainer.types import require_kept
     from trainer.workflows.external.quantize import quantize_keras_model

@@ -1,4 +1,4 @@
-"""``edge-trainer resume``: goes on with a run that was stopped or killed."""
+"""``edge-trainer resume``: continue a run that was interrupted."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from trainer.cli.options import add_command
 
 
 def add(commands: Any) -> None:
-    """Adds the command."""
-    resume = add_command(commands, "resume", "go on with a run that was stopped or killed", _resume)
-    resume.add_argument("run", metavar="RUN", help="its folder; photos and settings are those it was started with")
+    """Add the command."""
+    examples = ("runs/first", "runs/first --traceback")
+    resume = add_command(commands, "resume", "continue a run that was interrupted", _resume, examples)
+    resume.add_argument("run", metavar="RUN", help="folder of the run; photos and settings are those it started with")
 
 
 def _resume(arguments: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""``edge-trainer search``: looks for better settings."""
+"""``edge-trainer search``: search for better settings."""
 
 from __future__ import annotations
 
@@ -6,49 +6,83 @@ import argparse
 from typing import Any
 
 from trainer.cli.options import PHOTOS, add_command, add_recipe, add_track
-from trainer.config.search import OBJECTIVES, PRUNERS, SAMPLERS
+from trainer.config.require import choices
+from trainer.config.search import SearchConfig
 
 _FINETUNE_EPOCHS = 4
 
 
 def add(commands: Any) -> None:
-    """Adds the command."""
-    search = add_command(commands, "search", "look for better settings, by accuracy on the validation split", _search)
+    """Add the command."""
+    examples = (
+        "photos --to searches/first",
+        "photos --to searches/fast --objective accuracy+latency --timeout 60",
+        "photos --to searches/head --trials 50 --vary 'model.dropout={low=0,high=0.5}'",
+    )
+    summary = "search for settings with a higher validation accuracy"
+    search = add_command(commands, "search", summary, _search, examples)
     search.add_argument("photos", metavar="PHOTOS", help=PHOTOS)
-    search.add_argument("--to", required=True, metavar="FOLDER", help="a new folder, or a search that was stopped")
+    search.add_argument("--to", required=True, metavar="FOLDER", help="new folder, or an interrupted search")
     add_recipe(search, "model.backbone=mobilenet_v2_1.0")
-    search.add_argument("--trials", type=int, default=30, metavar="N", help="of all machines; default: %(default)s")
-    search.add_argument("--timeout", type=float, default=0.0, metavar="MINUTES", help="begin no trial later")
-    search.add_argument("--sampler", choices=SAMPLERS, default="tpe", help="default: %(default)s")
-    search.add_argument("--pruner", choices=PRUNERS, default="median", help="ends bad trials; default: %(default)s")
-    search.add_argument("--objective", choices=OBJECTIVES, default="accuracy", help="default: %(default)s")
+    search.add_argument(
+        "--trials",
+        type=int,
+        default=SearchConfig.trials,
+        metavar="N",
+        help="number of trials, of all machines together (default: %(default)s)",
+    )
+    search.add_argument(
+        "--timeout", type=float, default=0.0, metavar="MINUTES", help="start no trial after this time; 0: no limit"
+    )
+    for name, text in (
+        ("sampler", "how settings are sampled"),
+        ("pruner", "what stops bad trials early"),
+        ("objective", "what is optimized"),
+    ):
+        search.add_argument(
+            f"--{name}",
+            choices=choices(SearchConfig)[name],
+            default=getattr(SearchConfig, name),
+            help=f"{text} (default: %(default)s)",
+        )
     search.add_argument(
         "--finetune",
         nargs="?",
         type=int,
         const=_FINETUNE_EPOCHS,
-        default=0,
+        default=SearchConfig.finetune_epochs,
         metavar="EPOCHS",
-        help="train the whole network in each trial, for so long (default: %(const)s), not the head alone",
+        help="train the whole network in each trial, not just the head (default without EPOCHS: %(const)s)",
     )
     search.add_argument(
-        "--space", metavar="FILE", help='TOML, as "head.learning_rate" = {low=1e-3, high=1e-2, log=true}'
+        "--space",
+        metavar="FILE",
+        help='search space as TOML, such as "head.learning_rate" = {low=1e-3, high=1e-2, log=true}',
     )
     search.add_argument(
         "--vary",
         action="append",
         default=[],
         metavar="KEY=VALUES",
-        help="instead of the default space, as width=[0.35,1.0] or model.dropout={low=0,high=0.5}",
+        help="replace the default search space, such as width=[0.35,1.0] or model.dropout={low=0,high=0.5}; repeatable",
     )
-    search.add_argument("--storage", default="", metavar="URL", help="database that machines share; default: in FOLDER")
+    search.add_argument(
+        "--storage",
+        default=SearchConfig.storage,
+        metavar="URL",
+        help="Optuna database that several machines share (default: a file in FOLDER)",
+    )
     add_track(search)
-    search.add_argument("--study", default="", metavar="NAME", help="in the database; default: the name of PHOTOS")
+    search.add_argument(
+        "--study",
+        default=SearchConfig.study,
+        metavar="NAME",
+        help="name of the study in the database (default: name of PHOTOS)",
+    )
 
 
 def _search(arguments: argparse.Namespace) -> int:
     from trainer.config.recipe_file import read_recipe
-    from trainer.config.search import SearchConfig
     from trainer.workflows.search.outcome import format_outcome
     from trainer.workflows.search.search import search_recipe
     from trainer.workflows.search.space import read_space

@@ -1,4 +1,4 @@
-"""``edge-trainer sign``: signs models for devices that run no others."""
+"""``edge-trainer sign``: sign models for devices that run only signed ones."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from trainer.cli.options import add_command
 
 
 def add(commands: Any) -> None:
-    """Adds the command."""
-    sign = add_command(commands, "sign", "sign models: a device with the public key runs no others", _sign)
-    sign.add_argument("models", nargs="*", metavar="MODEL", help=".tflite files; each gets MODEL.sig beside it")
+    """Add the command."""
+    examples = ("--new-key door", "model_int8.tflite --key door.pem", "model_int8.tflite --new-key door")
+    summary = "sign models, for devices that accept only models you signed"
+    sign = add_command(commands, "sign", summary, _sign, examples)
+    sign.description = f"{sign.description}\nOn the device: edge-runtime run MODEL --require-signature NAME.pub.pem"
+    sign.add_argument("models", nargs="*", metavar="MODEL", help=".tflite files; the signature is written to MODEL.sig")
     key = sign.add_mutually_exclusive_group(required=True)
-    key.add_argument("--key", metavar="PRIVATE.pem", help="an Ed25519 key")
+    key.add_argument("--key", metavar="PRIVATE.pem", help="Ed25519 private key to sign with")
     key.add_argument(
-        "--new-key", metavar="NAME", help="make one, too: NAME.pem, which stays secret, and NAME.pub.pem for devices"
+        "--new-key", metavar="NAME", help="create a key pair: NAME.pem to keep secret and NAME.pub.pem for devices"
     )
-    sign.epilog = "The device's command: edge-runtime run MODEL --require-signature NAME.pub.pem"
     sign.set_defaults(parser=sign)
 
 
@@ -25,12 +27,12 @@ def _sign(arguments: argparse.Namespace) -> int:
     from trainer.export.signing import new_key, sign_model
 
     if arguments.key and not arguments.models:
-        arguments.parser.error("expected a MODEL to sign with --key")
+        arguments.parser.error("--key needs at least one MODEL to sign")
     key = arguments.key
     if arguments.new_key:
         key, public = new_key(arguments.new_key)
-        print(f"Made {key}, the private key: keep it secret, and a copy where it can't get lost.")
-        print(f"Made {public}, the public key: copy it to the devices.")
+        print(f"Created {key}, the private key. Keep it secret, and keep a backup.")
+        print(f"Created {public}, the public key. Copy it to the devices.")
     for model in arguments.models:
-        print(f"Signed {model}: copy {sign_model(model, key)} beside it.")
+        print(f"Signed {model}. Copy {sign_model(model, key)} along with it.")
     return 0

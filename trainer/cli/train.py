@@ -1,4 +1,4 @@
-"""``edge-trainer train``: trains, quantizes, checks and reports."""
+"""``edge-trainer train``: train, quantize, check and report."""
 
 from __future__ import annotations
 
@@ -8,26 +8,50 @@ import signal
 from typing import Any
 
 from trainer.cli.options import PHOTOS, add_command, add_gate, add_recipe, add_track, gate_settings
+from trainer.config import ModelConfig, QuantizeConfig
+from trainer.config.require import choices
 
 
 def add(commands: Any) -> None:
-    """Adds the command."""
-    train = add_command(commands, "train", "train, quantize, check and report", _train)
-    train.add_argument("photos", metavar="PHOTOS", help=PHOTOS)
-    train.add_argument("--to", required=True, metavar="RUN", help="a new folder, or a run that was stopped")
-    add_recipe(train, "finetune.epochs=10")
-    train.add_argument("--backbone", metavar="NAME", help="--set model.backbone=NAME; see: edge-trainer backbones")
-    train.add_argument("--weights", metavar="imagenet|none|FILE", help="--set model.weights=…")
-    train.add_argument(
-        "--teacher", metavar="NAME|RUN|FILE", help="distil from a backbone, a finished run or a .keras file"
+    """Add the command."""
+    examples = (
+        "photos --to runs/first",
+        "photos --to runs/few --recipe few",
+        "photos --to runs/large --backbone mobilenet_v2_1.0 --set finetune.epochs=30 --max-drop 0.5",
     )
-    train.add_argument("--keep-macs", type=float, metavar="SHARE", help="prune channels to this share, as 0.5")
-    train.add_argument("--sparsity", type=float, metavar="SHARE", help="set this share of the weights to zero, as 0.75")
-    train.add_argument("--io", choices=("int8", "uint8"), help="of the INT8 model's input and output; default: int8")
+    summary = "train a classifier, quantize it to INT8, check its accuracy and write a report"
+    train = add_command(commands, "train", summary, _train, examples)
+    train.add_argument("photos", metavar="PHOTOS", help=PHOTOS)
+    train.add_argument("--to", required=True, metavar="RUN", help="new folder, or an interrupted run")
+    add_recipe(train, "finetune.epochs=10")
+    train.add_argument(
+        "--backbone",
+        metavar="NAME",
+        help=f"network to train; edge-trainer backbones lists them (default: {ModelConfig.backbone})",
+    )
+    train.add_argument(
+        "--weights",
+        metavar="imagenet|auto|none|FILE",
+        help=f"initial weights; none trains from scratch (default: {ModelConfig.weights})",
+    )
+    train.add_argument(
+        "--teacher", metavar="NAME|RUN|FILE", help="distill from a backbone, a finished run or a .keras file"
+    )
+    train.add_argument(
+        "--keep-macs", type=float, metavar="SHARE", help="prune channels to this share of multiply-adds, such as 0.5"
+    )
+    train.add_argument(
+        "--sparsity", type=float, metavar="SHARE", help="set this share of the weights to zero, such as 0.75"
+    )
+    train.add_argument(
+        "--io",
+        choices=choices(QuantizeConfig)["io"],
+        help=f"dtype of the INT8 model's input and output (default: {QuantizeConfig.io})",
+    )
     train.add_argument(
         "--distribute",
         choices=("gpus", "workers"),
-        help="fine-tune on all GPUs, or on the machines of TF_CONFIG: the same command on each",
+        help="fine-tune on all GPUs, or on the machines of TF_CONFIG with the same command on each",
     )
     add_gate(train)
     add_track(train)
@@ -51,10 +75,10 @@ def _train(arguments: argparse.Namespace) -> int:
     }
     settings = {table: {k: v for k, v in values.items() if v is not None} for table, values in given.items()}
     recipe = read_recipe(arguments.recipe, arguments.set).updated(settings)
-    if arguments.distribute:  # else TensorFlow's log would call each worker crashed that has done its part and left
+    if arguments.distribute:  # else TensorFlow logs that workers crashed when they finish
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     if arguments.distribute == "workers" and Cluster.from_environment().index > 0:
-        # TensorFlow's waiting for the chief doesn't let Python's handler run; nothing is lost with this process.
+        # While TensorFlow waits for the chief, Python's handler can't run; ending the process loses nothing.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         train_along(arguments.photos, recipe)
         return 0

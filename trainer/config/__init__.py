@@ -1,4 +1,4 @@
-"""The settings of a run: frozen dataclasses, one a stage, checked when made. A recipe is these as TOML."""
+"""The settings of a run: frozen dataclasses, one per table of a recipe, validated when created."""
 
 from __future__ import annotations
 
@@ -42,9 +42,12 @@ __all__ = [
 ]
 
 
+_TYPE_NAMES = {bool: "true or false", int: "an integer", float: "a number", str: "a string", tuple: "a list"}
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """All the settings of a run."""
+    """All settings of a training run, one attribute per table of its TOML file."""
 
     seed: int = 0
     data: DataConfig = field(default_factory=DataConfig)
@@ -67,37 +70,37 @@ class Recipe:
     track: TrackConfig = field(default_factory=TrackConfig)
 
     def __post_init__(self) -> None:
-        require(0 <= self.seed < 2**32, "seed", "from 0 to below 2^32", self.seed)
+        require(0 <= self.seed < 2**32, "seed", "at least 0 and below 2^32", self.seed)
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested tables, as TOML holds them."""
+        """Return nested tables, ready to be written as TOML."""
         return asdict(self)
 
     def without_tracking(self) -> Recipe:
-        """The settings that decide what a run makes: where it is followed isn't one, and is nobody else's business."""
+        """Return the settings without tracking, which doesn't affect the result and may hold private addresses."""
         return replace(self, track=TrackConfig())
 
     def for_photos(self, count: int, *, multi_label: bool) -> Recipe:
-        """With what is left open decided, as `trainer.config.photo_count` says.
+        """Return a recipe with open settings decided by the number of photos; see `trainer.config.photo_count`.
 
         Args:
-            count: Of the photos to train on.
-            multi_label: Whether they may show several classes.
+            count: Number of training photos.
+            multi_label: Whether a photo can have several labels.
         """
         finetune, augment = for_photos(self.finetune, self.augment, count)
         head = head_for_photos(self.head, self.loss, count, multi_label=multi_label)
         return replace(self, head=head, finetune=finetune, augment=augment)
 
     def finetune_for(self, epochs: int, learning_rate: float, *, share: float = 1.0) -> FinetuneConfig:
-        """The settings by which a later stage trains: those of fine-tuning, for as long and as fast as it says.
+        """Return fine-tuning settings for a later stage, with its own epochs and learning rate.
 
-        Pictures don't grow again, and weights aren't averaged: the mean of a pruned weight over time is no zero. Layers
-        that TFMOT has wrapped compute in float32.
+        Progressive resizing is off. So are weight averaging, because the average of a pruned weight isn't zero, and
+        mixed precision, because layers wrapped by TFMOT compute in float32.
 
         Args:
-            epochs: Of the stage.
-            learning_rate: Of the stage; 0: a share of fine-tuning's.
-            share: Less than all where a stage would undo what the network knows.
+            epochs: Epochs of the stage.
+            learning_rate: Peak learning rate of the stage; 0: ``share`` times fine-tuning's.
+            share: Factor for fine-tuning's learning rate; less than 1 for stages that could undo earlier training.
         """
         usual = share * self.finetune.learning_rate
         alone: dict[str, Any] = {"start_size": 0.0, "ema": 0.0, "mixed_precision": False}
@@ -105,16 +108,16 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Recipe:
-        """Makes a recipe from nested tables; what isn't named keeps its default.
+        """Return a recipe from nested tables; settings that aren't named keep their defaults.
 
         Raises:
-            RecipeError: An unknown name, a value of the wrong type or out of range.
+            RecipeError: A setting is unknown, has the wrong type or is out of range.
         """
         recipe: Recipe = _updated(cls(), values, "")
         return recipe
 
     def updated(self, values: dict[str, Any]) -> Recipe:
-        """Returns a recipe with the settings in ``values`` (nested tables) replaced."""
+        """Return a recipe with the settings in ``values`` (nested tables) replaced."""
         recipe: Recipe = _updated(self, values, "")
         return recipe
 
@@ -124,34 +127,43 @@ def _updated(config: Any, values: dict[str, Any], prefix: str) -> Any:
     changes: dict[str, Any] = {}
     for name, value in values.items():
         if name not in known:
-            raise RecipeError(f"Expected one of {', '.join(prefix + k for k in known)}, got {shown(prefix + name)}.")
+            raise RecipeError(_unknown(prefix + name, [prefix + key for key in known]))
         current = known[name]
         if hasattr(current, "__dataclass_fields__"):
             if not isinstance(value, dict):
-                raise RecipeError(f"Expected {prefix + name} to be a table of settings, got {shown(value)}.")
+                raise RecipeError(f"{prefix + name} must be a table of settings, got {shown(value)}.")
             changes[name] = _updated(current, value, f"{prefix}{name}.")
         else:
             changes[name] = _converted(value, current, prefix + name)
-    if "set" in changes:  # a ready-made set gives all the other values, but for those that are named beside it
+    if "set" in changes:  # a ready-made set replaces all values that aren't named along with it
         return type(config)(**changes)
     return replace(config, **changes)
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, known, n=1)
+    advice = f"Did you mean {near[0]}?" if near else f"Use one of {', '.join(known)}."
+    return f"Unknown setting {shown(name)}. {advice}"
 
 
 def _converted(value: Any, current: Any, name: str) -> Any:
     kind = type(current)
     if kind is tuple and isinstance(value, (list, tuple)):
-        # An empty default stands for names, any other one for numbers.
-        wanted = float if current and isinstance(current[0], float) else str
-        found = [_plain(v, wanted) for v in value]
+        # A list is of strings unless its default holds numbers.
+        item = float if current and isinstance(current[0], float) else str
+        found = [_plain(v, item) for v in value]
     else:
         found = [_plain(value, kind)]
     if any(v is None for v in found):
-        raise RecipeError(f"Expected {name} to be {kind.__name__}, for example {current!r}, got {shown(value)}.")
+        example = f", such as {list(current)}" if kind is tuple and current else ""
+        raise RecipeError(f"{name} must be {_TYPE_NAMES[kind]}{example}, got {shown(value)}.")
     return tuple(found) if kind is tuple else found[0]
 
 
 def _plain(value: Any, kind: type[Any]) -> Any:
-    """A value as a setting of a kind holds it, numbers in 64 bits and finite; None where it is no such value."""
+    """Convert a value to a setting's type; None if it doesn't fit, isn't finite or needs more than 64 bits."""
     if type(value) is int and value.bit_length() > 63:
         return None
     if kind is float and type(value) is int:

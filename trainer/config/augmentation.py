@@ -1,4 +1,4 @@
-"""Settings of the random changes to training pictures, and the ready-made sets of them."""
+"""Settings of data augmentation, and its ready-made sets."""
 
 from __future__ import annotations
 
@@ -53,10 +53,9 @@ SETS: dict[str, dict[str, Any]] = {
 }
 """All values of each ready-made set.
 
-A zoom of 2.2 makes up for training at 0.7 of the input size; at the full size it is less (`config.photo_count`).
-``"few"`` is for few photos, which are trained on at full size and for many epochs, ``"strong"`` for large networks and
-long training, ``"camera"`` for models that look through a webcam, ``"digits"`` for whatever can be read: it never
-mirrors.
+A zoom of 2.2 compensates for training at 0.7 of the input size; at full size it is reduced (`config.photo_count`).
+``"few"`` suits few photos, which are trained on at full size for many epochs; ``"strong"`` large networks and long
+training; ``"camera"`` models that see through a webcam; ``"digits"`` anything that is read, as it never mirrors.
 """
 
 _AT_MOST = {
@@ -69,35 +68,34 @@ _FROM_SET: Any = None
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Random changes to the training pictures, on the cached pixels. 0 switches a change off.
+    """Random changes to the training pictures, applied to the cached pixels. 0 switches a change off.
 
-    What isn't given has the value of the set, so that an AugmentConfig always holds all the values as they are used.
+    Values that aren't given come from the set, so an AugmentConfig always holds the values that are used.
 
     Attributes:
-        set: A ready-made set, one of `SETS`; a name alone: with the same values, two configurations are equal. Empty:
-            ``"few"`` with few photos, ``"default"`` with many (`config.photo_count`); until that is decided, the
-            values are the default's.
-        rotation: Degrees, to either side.
-        shift: Share of the side, in either direction.
-        scale: Lower and upper zoom; a window that is smaller than the picture lies anywhere inside it. Where
-            ``finetune.train_size`` is left open and few photos are trained on at full size, the upper end counts 0.7
-            times as much.
-        flip: Left and right swapped in half of the pictures; not for digits or text.
-        brightness: Share of the range, to either side.
-        contrast: Factor 1 ± this.
-        saturation: Factor 1 ± this.
-        hue: Degrees round the colour circle, to either side.
-        exposure: Stops, to either side.
-        white_balance: Red by a factor 1 ± this and blue by 1 ∓ this, green by half as much on its own.
-        motion_blur: Longest way of the picture during the exposure, as a share of the side.
+        set: Name of a ready-made set in `SETS`; ignored when comparing configs. Empty: ``"few"`` with few photos,
+            ``"default"`` with many (`config.photo_count`); until that is decided, the values are the default's.
+        rotation: Largest rotation to either side, in degrees.
+        shift: Largest shift in any direction, as a share of the side.
+        scale: Smallest and largest zoom; a crop is placed at random. With few photos and ``finetune.train_size`` 0, the
+            largest zoom is multiplied by 0.7.
+        flip: If True, mirror half of the pictures left to right; not for digits or text.
+        brightness: Largest change to either side, as a share of the range.
+        contrast: Largest deviation of the factor from 1.
+        saturation: Largest deviation of the factor from 1.
+        hue: Largest rotation of the hue to either side, in degrees.
+        exposure: Largest change to either side, in stops.
+        white_balance: Largest deviation of the factors of red (1 ± this) and blue (1 ∓ this); green varies
+            independently by half as much.
+        motion_blur: Longest motion during the exposure, as a share of the side.
         blur: Largest standard deviation of a Gaussian blur, as a share of the side.
         noise: Largest standard deviation of noise, as a share of the range.
-        jpeg: Share of JPEG's quality that may be lost: qualities from 100 down to 100 × (1 − this).
-        cutout: Side of a square that is painted over, as a share of the side (DeVries & Taylor, 2017).
-        rand_augment: Magnitude, 0 to 10, of two changes drawn out of fourteen (RandAugment, Cubuk et al., 2020).
-        mixup: α of the share in which two pictures are blended (Zhang et al., "mixup", 2018); 0.2 is usual.
-        cutmix: α of the share that is cut from another picture (Yun et al., "CutMix", 2019); 1 is usual. With
-            ``mixup`` as well, each picture has one of both, at even chances.
+        jpeg: Largest loss of JPEG quality: qualities range from 100 down to 100 × (1 − this).
+        cutout: Side of a square that is painted over, as a share of the picture's side (DeVries & Taylor, 2017).
+        rand_augment: Magnitude, 0 to 10, of two changes drawn from fourteen (RandAugment, Cubuk et al., 2020).
+        mixup: α of the blending ratio of two pictures (Zhang et al., "mixup", 2018); 0.2 is usual.
+        cutmix: α of the area pasted from another picture (Yun et al., "CutMix", 2019); 1 is usual. If ``mixup`` is on
+            too, each picture gets one of the two at even odds.
     """
 
     set: str = field(default="", compare=False)
@@ -121,31 +119,30 @@ class AugmentConfig:
     cutmix: float = _FROM_SET
 
     def __post_init__(self) -> None:
-        require(self.set in ("", *SETS), "augment.set", f"one of {', '.join(SETS)}, or empty", self.set)
+        require(self.set in ("", *SETS), "augment.set", f"empty or one of {', '.join(SETS)}", self.set)
         for setting in fields(self):
             if getattr(self, setting.name) is _FROM_SET:
                 object.__setattr__(self, setting.name, SETS[self.set or "default"][setting.name])
         object.__setattr__(self, "scale", tuple(self.scale))
-        require(
-            len(self.scale) == 2 and 0 < self.scale[0] <= self.scale[1], "augment.scale", "[lower, upper]", self.scale
-        )
+        ordered = len(self.scale) == 2 and 0 < self.scale[0] <= self.scale[1]
+        require(ordered, "augment.scale", "[smallest, largest], both greater than 0", list(self.scale))
         for name, most in _AT_MOST.items():
-            require(0 <= getattr(self, name) <= most, f"augment.{name}", f"from 0 to {most}", getattr(self, name))
+            require(0 <= getattr(self, name) <= most, f"augment.{name}", f"between 0 and {most}", getattr(self, name))
         for name in _BELOW_1:
-            require(0 <= getattr(self, name) < 1, f"augment.{name}", "from 0 to below 1", getattr(self, name))
+            require(0 <= getattr(self, name) < 1, f"augment.{name}", "at least 0 and below 1", getattr(self, name))
 
     def of_set(self, name: str) -> AugmentConfig:
-        """With another set's values in place of those that are this one's own."""
+        """Return a config based on another set; values that differ from the current set's are kept."""
         own = SETS[self.set or "default"]
         changed = {key: value for key, value in vars(self).items() if key != "set" and value != own[key]}
         return AugmentConfig(set=name, **changed)
 
     def at_strength(self, strength: float) -> AugmentConfig:
-        """All changes weaker or stronger at once.
+        """Return a config with all changes made weaker or stronger.
 
         Args:
-            strength: Amounts are multiplied by it, up to their limits; factors, such as the zoom's ends, are raised to
-                its power, so that 1 stays 1. 1: as they are, 0: none.
+            strength: Factor of the amounts, up to their limits, and exponent of factors such as the zoom, so that a
+                factor of 1 stays 1. 1: unchanged, 0: no changes.
         """
         most = {**_AT_MOST, **dict.fromkeys(_BELOW_1, math.nextafter(1.0, 0.0))}
         values: dict[str, Any] = {

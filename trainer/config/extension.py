@@ -1,4 +1,4 @@
-"""Settings of what a run keeps of its photos, and of a run that adds classes to another one's."""
+"""Settings for extending a run: what it keeps of its photos, and which run a new one extends."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from trainer.config.require import require
 
 @dataclass(frozen=True)
 class KeepConfig:
-    """What a run keeps of its photos, so that it can be extended when they are gone.
+    """What a run stores of its photos, so that it can be extended after they are deleted.
 
     Attributes:
-        pictures: Copies of so many photos at most, at the network's input size (about 25 KiB each at 224 pixels),
-            drawn class by class: a quarter calibrates INT8, half decides the gate, a quarter measures. With them go the
-            features of all photos. 0: the run keeps neither, and can't be extended.
+        pictures: Maximum number of photos to copy, at the network's input size (about 25 KiB each at 224 pixels),
+            drawn class by class: a quarter calibrates INT8, half decides the accuracy gate, a quarter is measured. The
+            features of all photos are stored with them. 0: nothing is stored, and the run can't be extended.
     """
 
     pictures: int = 512
@@ -25,10 +25,10 @@ class KeepConfig:
 
 @dataclass(frozen=True)
 class ExtendConfig:
-    """Classes that are added to those of a finished run; its network stays as it is but for the head.
+    """Adding classes to a finished run: its network is kept, except for the head.
 
     Attributes:
-        run: Folder of that run; empty: none is extended.
+        run: Folder of the run to extend; empty: none.
     """
 
     run: str = ""

@@ -1,27 +1,27 @@
-"""Settings of what training minimizes."""
+"""Settings of the training loss."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-from trainer.config.require import require
+from trainer.config.require import require, require_choices
 
 
 @dataclass(frozen=True)
 class LossConfig:
-    """What training minimizes; ``finetune.label_smoothing`` applies to each kind.
+    """The training loss; ``finetune.label_smoothing`` applies to every kind.
 
     Attributes:
-        kind: ``"auto"``: ``"categorical_crossentropy"`` where each photo has one label, ``"binary_crossentropy"`` where
-            it may have several. ``"focal"`` (Lin et al., "Focal Loss for Dense Object Detection", 2017) fits both.
-        class_weights: ``"balanced"``: each class counts as if all had as many photos; ``"effective_number"``: the
-            same with numbers that grow ever more slowly (Cui et al., "Class-Balanced Loss Based on Effective Number of
-            Samples", 2019), which lies between that and ``"none"``.
-        beta: Of the effective number ``(1 - beta^n) / (1 - beta)`` of n photos; the nearer to 1, the nearer to n.
-        gamma: Of the focal loss: how much less what is answered well counts.
-        alpha: Of the focal loss with several labels: weight of what is there, against ``1 - alpha`` of what isn't; 0:
-            neither is weighted.
+        kind: ``"auto"``: ``"categorical_crossentropy"`` for photos with one label each, ``"binary_crossentropy"`` for
+            photos with several. ``"focal"`` (Lin et al., "Focal Loss for Dense Object Detection", 2017) works for both.
+        class_weights: ``"balanced"`` weights each class as if all had the same number of photos; ``"effective_number"``
+            lies between that and ``"none"`` (Cui et al., "Class-Balanced Loss Based on Effective Number of Samples",
+            2019).
+        beta: β of the effective number ``(1 - beta^n) / (1 - beta)`` of n photos; the closer to 1, the closer to n.
+        gamma: γ of the focal loss; the higher, the less well-classified photos count.
+        alpha: α of the focal loss with several labels: weight of the classes in the picture, against ``1 - alpha`` for
+            the others. 0: both weigh the same.
     """
 
     kind: Literal["auto", "categorical_crossentropy", "binary_crossentropy", "focal"] = "auto"
@@ -31,10 +31,7 @@ class LossConfig:
     alpha: float = 0.0
 
     def __post_init__(self) -> None:
-        kinds = ("auto", "categorical_crossentropy", "binary_crossentropy", "focal")
-        require(self.kind in kinds, "loss.kind", ", ".join(kinds), self.kind)
-        weights = ("none", "balanced", "effective_number")
-        require(self.class_weights in weights, "loss.class_weights", ", ".join(weights), self.class_weights)
-        require(0 <= self.beta < 1, "loss.beta", "from 0 to below 1", self.beta)
+        require_choices(self, "loss.")
+        require(0 <= self.beta < 1, "loss.beta", "at least 0 and below 1", self.beta)
         require(self.gamma >= 0, "loss.gamma", "at least 0", self.gamma)
-        require(0 <= self.alpha < 1, "loss.alpha", "from 0 to below 1", self.alpha)
+        require(0 <= self.alpha < 1, "loss.alpha", "at least 0 and below 1", self.alpha)

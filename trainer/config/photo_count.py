@@ -1,4 +1,4 @@
-"""Settings that depend on how many photos there are to train on."""
+"""Default settings that depend on the number of training photos."""
 
 from __future__ import annotations
 
@@ -9,48 +9,48 @@ from trainer.config.loss import LossConfig
 from trainer.config.training import FinetuneConfig, HeadConfig
 
 MANY_PHOTOS = 1000
-"""To train on: from here on, time and memory are shorter than photos."""
+"""Number of training photos from which time and memory are scarcer than photos."""
 
-_SMALL = 0.7  # share of the input size in training, where photos are many
-_EPOCHS, _MOST_EPOCHS = 32, 128  # of fine-tuning
+_SMALL = 0.7  # training resolution with many photos, as a share of the input size
+_EPOCHS, _MOST_EPOCHS = 32, 128  # fine-tuning epochs
 
 
 def for_photos(finetune: FinetuneConfig, augment: AugmentConfig, count: int) -> tuple[FinetuneConfig, AugmentConfig]:
-    """Decides what the settings leave open: the epochs of fine-tuning, the changes to its pictures, and their size.
+    """Choose the number of fine-tuning epochs, the augmentation and the training resolution, unless they are set.
 
-    There are 32 epochs. With fewer than 1,000 photos there are as many as make the steps of 1,000, up to 128, and
-    ``patience`` is as much longer.
+    Epochs: 32. With fewer than 1,000 photos, as many as it takes for the steps of 1,000 photos, up to 128, with
+    ``patience`` increased in proportion.
 
-    Few photos are changed as the set ``"few"`` says (`augment_for_photos`).
+    Augmentation: the set ``"few"`` for few photos (see `augment_for_photos`).
 
-    With many photos the size (``train_size``) is 0.7 of the input size, which zooming in makes up for, and which takes
-    half the time. With few, it is all of it, which is more accurate, and they are zoomed into by as much less, so that
-    things look as large. It is all of it, too, where pictures aren't zoomed into.
+    Resolution (``train_size``): with many photos 0.7 of the input size, which takes half the time and is compensated
+    by zooming in. With few photos the full size, which is more accurate, and the zoom is reduced so that objects
+    appear as large. The full size, too, if pictures aren't zoomed in.
 
     Args:
-        finetune: The settings of training.
-        augment: Of the changes to its pictures.
-        count: Of the photos to train on.
+        finetune: Fine-tuning settings.
+        augment: Augmentation settings.
+        count: Number of training photos.
 
     Returns:
-        Both, with nothing left open.
+        Both settings with everything decided.
     """
     return _sized(_long_enough(finetune, count), augment_for_photos(augment, finetune, count), count)
 
 
 def augment_for_photos(augment: AugmentConfig, finetune: FinetuneConfig, count: int) -> AugmentConfig:
-    """Decides for a ready-made set of changes to training pictures, where the settings leave it open.
+    """Choose a ready-made augmentation set, unless one is named.
 
-    With few photos it is ``"few"``, which doesn't zoom in, and so is for pictures at full size; else ``"default"``.
-    Single changes that differ from the default stay as they are.
+    The set is ``"few"`` with few photos at full size, as it doesn't zoom in, and ``"default"`` otherwise. Values that
+    differ from the default are kept.
 
     Args:
-        augment: The changes.
-        finetune: The settings of the training.
-        count: Of the photos to train on.
+        augment: Augmentation settings.
+        finetune: Fine-tuning settings.
+        count: Number of training photos.
 
     Returns:
-        The changes, with nothing left open.
+        The augmentation settings with a set.
     """
     if augment.set:
         return augment
@@ -59,25 +59,25 @@ def augment_for_photos(augment: AugmentConfig, finetune: FinetuneConfig, count: 
 
 
 def head_for_photos(head: HeadConfig, loss: LossConfig, count: int, *, multi_label: bool) -> HeadConfig:
-    """Decides how the classifier on the frozen backbone's features is found, where the settings leave it open.
+    """Choose the solver of the classifier head, unless one is named.
 
-    With few photos it is a regression, solved to its end: epochs would be of too few steps, and end by too few
-    validation photos. It is trained by epochs with many photos, with those that show several classes, and where
-    anything of its training or of the loss is asked for.
+    With few photos it is logistic regression, as epochs would have too few steps and too few validation photos for
+    early stopping. It is Adam with many photos, with several labels per photo, and if any setting of the head or of
+    the loss is changed.
 
     Args:
-        head: The settings of its training.
-        loss: What they are to minimize.
-        count: Of the photos to train on.
-        multi_label: Whether photos may show several classes.
+        head: Settings of the head.
+        loss: Loss settings.
+        count: Number of training photos.
+        multi_label: Whether a photo can have several labels.
 
     Returns:
-        The settings, with nothing left open.
+        The settings of the head with a solver.
     """
     if head.solver:
         return head
-    nothing_asked = (head, loss) == (HeadConfig(), LossConfig())
-    regression = nothing_asked and count < MANY_PHOTOS and not multi_label
+    unchanged = (head, loss) == (HeadConfig(), LossConfig())
+    regression = unchanged and count < MANY_PHOTOS and not multi_label
     return replace(head, solver="lbfgs" if regression else "adam")
 
 

@@ -1,13 +1,14 @@
-"""Settings of the way to integers, and of what it may cost."""
+"""Settings of INT8 quantization and of the accuracy gate."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-from trainer.config.require import require
+from trainer.config.require import require, require_at_least, require_choices
 
-WAYS = ("plain", "equalized")
+_WAYS = ("plain", "equalized")
+_FURTHER = ("float16", "dynamic_range", "int16")
 
 
 @dataclass(frozen=True)
@@ -15,28 +16,28 @@ class QuantizeConfig:
     """Full INT8 quantization after training (Jacob et al., 2018).
 
     Attributes:
-        samples: Pictures of the representative dataset, class-stratified, from the training split alone; 0: as many
-            as it takes for two disjoint sets to give the same ranges.
-        ways: The first rungs of the ladder, which are tried in any case: ``"plain"``, ``"equalized"`` (channels
-            balanced, kernels rounded, biases corrected) or both, of which the better one ships.
+        samples: Number of calibration pictures, stratified by class and taken from the training split only. 0: as many
+            as it takes until two disjoint sets give the same ranges.
+        ways: First steps of the quantization ladder, which are always tried: ``"plain"``, ``"equalized"`` (channels
+            equalized, kernels rounded adaptively, biases corrected) or both, of which the better one is exported.
         io: dtype of the input and output tensors, ``"int8"`` or ``"uint8"``.
-        also: Further files that are made and measured: ``"float16"``, ``"dynamic_range"``, ``"int16"``.
+        also: Other formats to export and measure: ``"float16"``, ``"dynamic_range"``, ``"int16"``.
     """
 
     samples: int = 0
-    ways: tuple[str, ...] = WAYS
+    ways: tuple[str, ...] = _WAYS
     io: Literal["int8", "uint8"] = "int8"
     also: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ways", tuple(self.ways))
         object.__setattr__(self, "also", tuple(self.also))
-        require(self.samples >= 0, "quantize.samples", "at least 0", self.samples)
-        known = bool(self.ways) and set(self.ways) <= set(WAYS)
-        require(known, "quantize.ways", f"one or more of {', '.join(WAYS)}", list(self.ways))
-        require(self.io in ("int8", "uint8"), "quantize.io", "int8 or uint8", self.io)
-        kinds = ("float16", "dynamic_range", "int16")
-        require(set(self.also) <= set(kinds), "quantize.also", f"some of {', '.join(kinds)}", list(self.also))
+        require_at_least(0, self, "quantize.", "samples")
+        known = bool(self.ways) and set(self.ways) <= set(_WAYS)
+        require(known, "quantize.ways", f"a list of one or more of {', '.join(_WAYS)}", list(self.ways))
+        require_choices(self, "quantize.")
+        further = set(self.also) <= set(_FURTHER)
+        require(further, "quantize.also", f"a list with any of {', '.join(_FURTHER)}", list(self.also))
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,9 @@ class QatConfig:
     """Quantization-aware training (Jacob et al., 2018).
 
     Attributes:
-        always: Trains so in any case; otherwise only where the gate asks for it.
-        epochs: Of each such training.
-        learning_rate: The peak; 0: a tenth of ``finetune.learning_rate``.
+        always: If True, always train this way; otherwise only if the accuracy gate needs it.
+        epochs: Epochs of each quantization-aware training.
+        learning_rate: Peak learning rate; 0: a tenth of ``finetune.learning_rate``.
     """
 
     always: bool = False
@@ -54,21 +55,21 @@ class QatConfig:
     learning_rate: float = 0.0
 
     def __post_init__(self) -> None:
-        require(self.epochs >= 1, "qat.epochs", "at least 1", self.epochs)
-        require(self.learning_rate >= 0, "qat.learning_rate", "at least 0", self.learning_rate)
+        require_at_least(1, self, "qat.", "epochs")
+        require_at_least(0, self, "qat.", "learning_rate")
 
 
 @dataclass(frozen=True)
 class GateConfig:
-    """What INT8 may lose against FP32.
+    """The accuracy gate: how much INT8 may lose compared with FP32.
 
     Attributes:
-        max_drop: Points of validation accuracy.
-        min_agreement: Least share of equal top-1 answers, in percent.
-        spare: Photos that may be lost, or answered otherwise, in any case: of few photos, one is more than
-            ``max_drop``.
-        repair: Where the promise isn't kept, better ways to quantize are tried, cheapest first.
-        allow_float: The last of them may leave the layers that cost most in float; the model is then not full integer.
+        max_drop: Largest accuracy drop, in percentage points of validation accuracy.
+        min_agreement: Smallest share of validation photos with the same top-1 prediction, in percent.
+        spare: Number of photos that may always be lost or predicted differently. With few photos, a single one is more
+            than ``max_drop``.
+        repair: If the gate fails, try the next steps of the quantization ladder, cheapest first.
+        allow_float: Let the last step keep the layers that cost most accuracy in float; such a model isn't full INT8.
     """
 
     max_drop: float = 1.0
@@ -78,6 +79,6 @@ class GateConfig:
     allow_float: bool = False
 
     def __post_init__(self) -> None:
-        require(0 <= self.max_drop <= 100, "gate.max_drop", "from 0 to 100", self.max_drop)
-        require(0 <= self.min_agreement <= 100, "gate.min_agreement", "from 0 to 100", self.min_agreement)
-        require(self.spare >= 0, "gate.spare", "at least 0", self.spare)
+        require(0 <= self.max_drop <= 100, "gate.max_drop", "between 0 and 100", self.max_drop)
+        require(0 <= self.min_agreement <= 100, "gate.min_agreement", "between 0 and 100", self.min_agreement)
+        require_at_least(0, self, "gate.", "spare")

@@ -1,4 +1,4 @@
-"""Reads and writes recipes: TOML files that hold the settings of a run."""
+"""Reading and writing recipes: the settings of a run as TOML."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _BUILT_IN = files("trainer.config") / "recipes"
-_MAX_BYTES, _MAX_LINE = 1 << 16, 2048  # a key of thousands of parts keeps Python's TOML reader busy for minutes
+_MAX_BYTES, _MAX_LINE = 1 << 16, 2048  # a key with thousands of parts keeps Python's TOML parser busy for minutes
 
 
 def recipe_names() -> tuple[str, ...]:
-    """The recipes that ship with the trainer."""
+    """Return the names of the built-in recipes."""
     names = (entry.name for entry in _BUILT_IN.iterdir())
     return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
 
 
 def read_recipe(name_or_path: str = "default", settings: Sequence[str] = ()) -> Recipe:
-    """Reads a recipe by name or from a TOML file, and changes single settings.
+    """Read a built-in recipe or a TOML file and override single settings.
 
     Args:
-        name_or_path: One of `recipe_names`, or the path of a TOML file.
-        settings: ``section.key=value`` each, the value in TOML's notation; a bare word is taken as a string.
+        name_or_path: Name of a built-in recipe (`recipe_names`), or path of a TOML file.
+        settings: Overrides of the form ``section.key=value``, with the value as in TOML; a bare word is a string.
 
     Raises:
-        RecipeError: There is no such recipe, it is no TOML, or a setting is unknown or out of range.
+        RecipeError: The recipe doesn't exist or isn't valid TOML, or a setting is unknown or out of range.
     """
     if name_or_path in recipe_names():
         text = (_BUILT_IN / f"{name_or_path}.toml").read_text(encoding="utf-8")
@@ -41,8 +41,7 @@ def read_recipe(name_or_path: str = "default", settings: Sequence[str] = ()) -> 
         path = Path(name_or_path)
         if not _is_file(path):
             raise RecipeError(
-                f"Expected a recipe file or one of {', '.join(recipe_names())}, got {shown(name_or_path)}. "
-                "Check the path."
+                f"Recipe {shown(name_or_path)} not found. Check the path, or use one of {', '.join(recipe_names())}."
             )
         text = read_text(path)
     recipe = Recipe.from_dict(parse_toml(text, name_or_path))
@@ -54,35 +53,39 @@ def read_recipe(name_or_path: str = "default", settings: Sequence[str] = ()) -> 
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # of a name that is too long for one
+    except OSError:  # the name is too long for a file
         return False
 
 
 def write_recipe(recipe: Recipe, path: Path) -> None:
-    """Writes all the settings."""
+    """Write all settings of a recipe to a TOML file."""
     import tomli_w
 
     write_bytes(path, tomli_w.dumps(recipe.to_dict()).encode())
 
 
 def read_text(path: Path) -> str:
-    """A TOML file's text.
+    """Return the text of a TOML file, cut just above the size that `parse_toml` accepts.
 
     Raises:
-        RecipeError: It can't be read.
+        RecipeError: The file can't be read or isn't UTF-8.
     """
     try:
         with path.open("rb") as file:
             return file.read(_MAX_BYTES + 1).decode()
     except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"Expected a TOML file, got {path}, which can't be read: {error}.") from error
+        raise RecipeError(f"Cannot read the TOML file {path}: {error}.") from error
 
 
 def parse_toml(text: str, origin: str) -> dict[str, Any]:
-    """Nested tables; ``origin`` tells in an error where the text is from.
+    """Parse TOML into nested tables.
+
+    Args:
+        text: The TOML text.
+        origin: Where the text is from, for error messages.
 
     Raises:
-        RecipeError: It is no TOML.
+        RecipeError: The text is too long or isn't valid TOML.
     """
     if sys.version_info >= (3, 11):
         import tomllib
@@ -90,24 +93,24 @@ def parse_toml(text: str, origin: str) -> dict[str, Any]:
         import tomli as tomllib
     if len(text) > _MAX_BYTES or any(len(line) > _MAX_LINE for line in text.splitlines()):
         raise RecipeError(
-            f"Expected at most {_MAX_BYTES >> 10} KiB of TOML in {shown(origin)}, in lines of at most {_MAX_LINE:,} "
-            "characters, got more. Is it a recipe?"
+            f"{shown(origin)} is too large for a recipe: TOML may have {_MAX_BYTES >> 10} KiB, in lines of at most "
+            f"{_MAX_LINE:,} characters. Check the path."
         )
     try:
         return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, and tables in tables, among others
-        raise RecipeError(f"Expected TOML in {shown(origin)}, got something else: {error}.") from error
+    except (ValueError, RecursionError) as error:  # also of numbers with thousands of digits, or deep nesting
+        raise RecipeError(f"{shown(origin)} isn't valid TOML: {error}.") from error
 
 
 def parse_setting(setting: str) -> dict[str, Any]:
-    """``section.key=value`` as nested tables.
+    """Parse an override ``section.key=value`` into nested tables.
 
     Raises:
-        RecipeError: It isn't of that form.
+        RecipeError: The text doesn't have that form.
     """
     key, equals, value = setting.partition("=")
     if not equals or not key.strip() or not value.strip():
-        raise RecipeError(f"Expected section.key=value, for example finetune.epochs=10, got {shown(setting)}.")
+        raise RecipeError(f"{shown(setting)} isn't of the form section.key=value, for example finetune.epochs=10.")
     try:
         return parse_toml(f"{key}={value}", setting)
     except RecipeError:

@@ -1,8 +1,10 @@
-"""How a setting is checked."""
+"""Checks of settings, which raise a RecipeError that names the setting and its value."""
 
 from __future__ import annotations
 
+from functools import cache
 from reprlib import Repr
+from typing import Literal, get_args, get_origin, get_type_hints
 
 from trainer.errors import RecipeError
 
@@ -20,11 +22,54 @@ _SHOWN = _Shown()
 
 
 def shown(value: object) -> str:
-    """A value as Python writes it, cut where it is long, for an error."""
+    """Return the repr of a value for an error message, shortened if long."""
     return _SHOWN.repr(value)
 
 
-def require(condition: bool, name: str, expected: str, got: object) -> None:
-    """Raises a RecipeError that says what a setting has to be, unless the condition holds."""
+def require(condition: bool, name: str, rule: str, value: object) -> None:
+    """Check one setting.
+
+    Args:
+        condition: Whether the value is valid.
+        name: Full name of the setting, such as ``finetune.epochs``.
+        rule: What the value must be, as it follows "must be" in the error.
+        value: The value, quoted in the error.
+
+    Raises:
+        RecipeError: The condition is False.
+    """
     if not condition:
-        raise RecipeError(f"Expected {name} to be {expected}, got {shown(got)}.")
+        raise RecipeError(f"{name} must be {rule}, got {shown(value)}.")
+
+
+def require_at_least(least: int, config: object, table: str, *names: str) -> None:
+    """Check the lower limit of numeric fields.
+
+    Args:
+        least: Smallest valid value.
+        config: A config dataclass.
+        table: Its table in a recipe with a dot, such as ``finetune.``; empty if it isn't part of one.
+        names: Fields to check.
+
+    Raises:
+        RecipeError: A value is below the limit.
+    """
+    for name in names:
+        require(getattr(config, name) >= least, table + name, f"at least {least}", getattr(config, name))
+
+
+@cache
+def choices(config: type) -> dict[str, tuple[str, ...]]:
+    """Return the values that each `Literal` field of a config class accepts, by field name."""
+    return {name: get_args(hint) for name, hint in get_type_hints(config).items() if get_origin(hint) is Literal}
+
+
+def require_choices(config: object, table: str = "") -> None:
+    """Check all `Literal` fields of a config; ``table`` is as for `require_at_least`.
+
+    Raises:
+        RecipeError: A field holds none of its values.
+    """
+    for name, values in choices(type(config)).items():
+        value = getattr(config, name)
+        require(value in values, table + name, f"one of {', '.join(map(repr, values))}", value)

@@ -1,4 +1,4 @@
-"""Settings of where a run is followed; they change nothing in what it makes."""
+"""Settings for experiment tracking; they don't change what a run produces."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ LOCAL = "local"
 
 @dataclass(frozen=True)
 class TrackConfig:
-    """Where a run's settings, curves, figures and files are sent; by default nowhere.
+    """Where a run's settings, learning curves, metrics and files are sent; by default nowhere.
 
     Attributes:
-        uri: Of an MLflow tracking server or store, as ``"http://host:5000"`` or ``"sqlite:////path/mlflow.db"``;
-            ``"local"``: what the variable ``MLFLOW_TRACKING_URI`` names, or else ``mlflow.db`` in the working folder,
-            where ``mlflow ui`` looks for it; empty: not tracked.
-        experiment: Its name in MLflow; empty: the photos' folder's.
-        tensorboard: Whether event files for TensorBoard are written into the run's folder.
+        uri: MLflow tracking server or store, such as ``"http://host:5000"`` or ``"sqlite:////path/mlflow.db"``.
+            ``"local"``: the environment variable ``MLFLOW_TRACKING_URI``, or else ``mlflow.db`` in the working folder,
+            where ``mlflow ui`` looks for it. Empty: no tracking.
+        experiment: Name of the MLflow experiment; empty: the name of the photos' folder.
+        tensorboard: If True, write event files for TensorBoard into the run's folder.
     """
 
     uri: str = ""
@@ -27,4 +27,4 @@ class TrackConfig:
 
     def __post_init__(self) -> None:
         known = self.uri in ("", LOCAL) or "://" in self.uri
-        require(known, "track.uri", "local or a URL, as http://host:5000 or sqlite:////path/mlflow.db", self.uri)
+        require(known, "track.uri", "'local' or a URL such as http://host:5000 or sqlite:////path/mlflow.db", self.uri)

@@ -1,11 +1,11 @@
-"""Settings of the network and its training."""
+"""Settings of the network and of its training."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-from trainer.config.require import require
+from trainer.config.require import require, require_at_least, require_choices
 
 
 @dataclass(frozen=True)
@@ -13,11 +13,11 @@ class ModelConfig:
     """The network.
 
     Attributes:
-        backbone: A name from the table in `trainer.training.networks.backbones`.
-        input_size: Height and width in pixels; 0: the backbone's own.
-        weights: ``"imagenet"`` (an error when they can't be had), ``"auto"`` (ImageNet or else none),
-            ``"none"`` or a weights file.
-        dropout: Before the classifier.
+        backbone: Name of a backbone in `trainer.training.networks.backbones`.
+        input_size: Input height and width in pixels, 32 to 512; 0: the backbone's default.
+        weights: ``"imagenet"`` (an error if they aren't available), ``"auto"`` (ImageNet if available, else none),
+            ``"none"`` (train from scratch) or the path of a weights file.
+        dropout: Dropout rate before the classifier.
     """
 
     backbone: str = "mobilenet_v2_0.35"
@@ -26,23 +26,24 @@ class ModelConfig:
     dropout: float = 0.2
 
     def __post_init__(self) -> None:
-        require(
-            self.input_size == 0 or 32 <= self.input_size <= 512, "model.input_size", "0 or 32 to 512", self.input_size
-        )
-        require(0 <= self.dropout < 1, "model.dropout", "from 0 to below 1", self.dropout)
+        size = self.input_size
+        require(size == 0 or 32 <= size <= 512, "model.input_size", "0 or between 32 and 512", size)
+        require(0 <= self.dropout < 1, "model.dropout", "at least 0 and below 1", self.dropout)
 
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """Training of the classifier on the frozen backbone's features, which are computed once.
+    """Training of the classifier head on the frozen backbone's features, which are computed once.
 
     Attributes:
-        solver: ``"adam"``, or ``"lbfgs"``: a logistic regression with an L2 penalty, solved to its end, in which all
-            classes weigh the same. It needs no validation photos to stop, and so serves few photos; the settings below
-            play no part in it. Empty: ``"lbfgs"`` with few photos, unless they or the loss ask for something
+        solver: ``"adam"``, or ``"lbfgs"``: logistic regression with an L2 penalty and equal class weights, run to
+            convergence. It needs no validation photos for early stopping, which suits few photos, and ignores the
+            settings below. Empty: ``"lbfgs"`` with few photos, unless a setting below or the loss is changed
             (`trainer.config.photo_count`).
-        epochs: 0 leaves the classifier as it is.
-        patience: Epochs without a lower validation loss before stopping.
+        epochs: Maximum number of epochs; 0 leaves the classifier untrained.
+        batch_size: Number of feature vectors per step.
+        learning_rate: Learning rate of Adam.
+        patience: Epochs without a lower validation loss before training stops.
     """
 
     solver: Literal["", "adam", "lbfgs"] = ""
@@ -52,45 +53,46 @@ class HeadConfig:
     patience: int = 10
 
     def __post_init__(self) -> None:
-        require(self.solver in ("", "adam", "lbfgs"), "head.solver", "adam, lbfgs or empty", self.solver)
-        require(self.epochs >= 0, "head.epochs", "at least 0", self.epochs)
-        require(self.batch_size >= 1, "head.batch_size", "at least 1", self.batch_size)
+        require_choices(self, "head.")
+        require_at_least(0, self, "head.", "epochs")
+        require_at_least(1, self, "head.", "batch_size", "patience")
         require(self.learning_rate > 0, "head.learning_rate", "greater than 0", self.learning_rate)
-        require(self.patience >= 1, "head.patience", "at least 1", self.patience)
 
 
 @dataclass(frozen=True)
 class FinetuneConfig:
-    """Training of the network itself, from its upper part to all of it.
+    """Fine-tuning: training of the network itself, from its top layers to all of it.
 
     Attributes:
-        epochs: 0 skips the stage; -1: what suits the number of photos (`trainer.config.photo_count`).
-        unfreeze: Share of the backbone's layers, from the top, that is trained; from scratch it is all of them.
-        train_size: Share of the input size at which it is trained (rounded to a multiple of 32 pixels). With pictures
-            zoomed into by as much (``augment.scale``), things keep the size that they have in whole pictures at the
-            full input size (Touvron et al., "FixRes", 2019), and an epoch takes half the time. 0: what suits the
-            number of photos (`trainer.config.photo_count`).
-        start_size: The share at which it begins, growing from there to ``train_size`` in equal parts of the epochs
-            (progressive learning: Tan & Le, "EfficientNetV2", 2021); 0: ``train_size`` throughout.
-        learning_rate: The peak, after the warm-up.
-        warmup_epochs: Linear warm-up, in whatever schedule follows.
-        schedule: ``"cosine"`` decay to 0 (Loshchilov & Hutter, 2017), ``"step"`` decay, ``"plateau"`` (lower when the
-            validation loss no longer falls) or ``"constant"``.
-        decay: Factor of the learning rate in each step of ``"step"`` and ``"plateau"``.
-        decay_epochs: Epochs between steps, or without a lower validation loss; 0: a third of the epochs, or of
-            ``patience``.
+        epochs: Number of epochs. 0 skips fine-tuning; -1: chosen by the number of photos
+            (`trainer.config.photo_count`).
+        batch_size: Number of pictures per step.
+        unfreeze: Share of the backbone's layers to train, counted from the top; from scratch, all are trained.
+        train_size: Training resolution as a share of the input size (rounded to a multiple of 32 pixels). If
+            ``augment.scale`` zooms in by as much, objects appear as large as in whole pictures at the full input size
+            (Touvron et al., "FixRes", 2019), and an epoch takes half the time. 0: chosen by the number of photos
+            (`trainer.config.photo_count`).
+        start_size: Resolution of the first epochs, which grows to ``train_size`` in equal steps (progressive learning:
+            Tan & Le, "EfficientNetV2", 2021); 0: ``train_size`` throughout.
+        learning_rate: Peak learning rate, after the warm-up.
+        warmup_epochs: Epochs of linear warm-up before the schedule.
+        schedule: ``"cosine"`` decay to 0 (Loshchilov & Hutter, 2017), ``"step"`` decay, ``"plateau"`` (decay when the
+            validation loss stops falling) or ``"constant"``.
+        decay: Factor by which ``"step"`` and ``"plateau"`` multiply the learning rate.
+        decay_epochs: Epochs between steps (``"step"``), or without a lower validation loss (``"plateau"``); 0: a third
+            of the epochs, or of ``patience``.
         optimizer: ``"adamw"`` (Loshchilov & Hutter, 2019), ``"adam"`` (Kingma & Ba, 2015) or ``"sgd"`` with Nesterov
-            momentum, which wants a learning rate some hundred times as high: see ``edge-trainer find-lr``.
-        momentum: Of ``"sgd"``.
-        weight_decay: Decoupled, as AdamW has it, of ``"adamw"`` and ``"sgd"``; biases and batch normalization have
-            none.
-        clip_norm: Largest norm of all gradients together (Pascanu et al., 2013); 0: any.
-        ema: Momentum, per step, of an exponential moving average of the weights, which are then the ones that are
-            validated and kept (Polyak & Juditsky, 1992), as 0.99; 0: none.
-        mixed_precision: Layers compute in float16, weights stay float32 (Micikevicius et al., 2018); needs a GPU.
-        label_smoothing: Of the cross-entropy (Szegedy et al., 2016).
-        patience: Epochs without a lower validation loss before stopping; with ``"cosine"`` and ``"step"``
-            they count from the last third of the epochs on, of which one is kept.
+            momentum, which needs a learning rate about a hundred times as high: see ``edge-trainer find-lr``.
+        momentum: Momentum of ``"sgd"``.
+        weight_decay: Decoupled weight decay of ``"adamw"`` and ``"sgd"``; biases and batch normalization are excluded.
+        clip_norm: Maximum global norm of the gradients (Pascanu et al., 2013); 0: no clipping.
+        ema: Momentum per step of an exponential moving average of the weights, such as 0.99. The averaged weights are
+            validated and kept (Polyak & Juditsky, 1992). 0: no averaging.
+        mixed_precision: If True, layers compute in float16 and keep float32 weights (Micikevicius et al., 2018); needs
+            a GPU.
+        label_smoothing: Label smoothing of the cross-entropy (Szegedy et al., 2016).
+        patience: Epochs without a lower validation loss before training stops. With ``"cosine"`` and ``"step"``, only
+            the last third of the epochs counts, and the kept weights come from there.
     """
 
     epochs: int = -1
@@ -113,27 +115,16 @@ class FinetuneConfig:
     patience: int = 15
 
     def __post_init__(self) -> None:
-        require(self.epochs >= -1, "finetune.epochs", "at least 0, or -1 to leave it open", self.epochs)
-        require(self.batch_size >= 1, "finetune.batch_size", "at least 1", self.batch_size)
-        require(0 < self.unfreeze <= 1, "finetune.unfreeze", "above 0, at most 1", self.unfreeze)
-        require(0 <= self.train_size <= 1, "finetune.train_size", "from 0 to 1", self.train_size)
+        require(self.epochs >= -1, "finetune.epochs", "at least 0, or -1 for the default", self.epochs)
+        require_at_least(1, self, "finetune.", "batch_size", "patience")
+        require_at_least(0, self, "finetune.", "warmup_epochs", "decay_epochs", "clip_norm", "weight_decay")
+        require(0 < self.unfreeze <= 1, "finetune.unfreeze", "greater than 0 and at most 1", self.unfreeze)
+        require(0 <= self.train_size <= 1, "finetune.train_size", "between 0 and 1", self.train_size)
         largest = self.train_size or 1.0
-        require(
-            0 <= self.start_size <= largest,
-            "finetune.start_size",
-            f"from 0 to finetune.train_size ({largest:g})",
-            self.start_size,
-        )
+        growing = f"between 0 and finetune.train_size ({largest:g})"
+        require(0 <= self.start_size <= largest, "finetune.start_size", growing, self.start_size)
         require(self.learning_rate > 0, "finetune.learning_rate", "greater than 0", self.learning_rate)
-        require(self.warmup_epochs >= 0, "finetune.warmup_epochs", "at least 0", self.warmup_epochs)
-        schedules, optimizers = ("cosine", "step", "plateau", "constant"), ("adamw", "adam", "sgd")
-        require(self.schedule in schedules, "finetune.schedule", " or ".join(schedules), self.schedule)
-        require(0 < self.decay <= 1, "finetune.decay", "above 0, at most 1", self.decay)
-        require(self.decay_epochs >= 0, "finetune.decay_epochs", "at least 0", self.decay_epochs)
-        require(self.optimizer in optimizers, "finetune.optimizer", " or ".join(optimizers), self.optimizer)
-        for name in ("momentum", "ema"):
-            require(0 <= getattr(self, name) < 1, f"finetune.{name}", "from 0 to below 1", getattr(self, name))
-        require(self.clip_norm >= 0, "finetune.clip_norm", "at least 0", self.clip_norm)
-        require(0 <= self.label_smoothing < 1, "finetune.label_smoothing", "from 0 to below 1", self.label_smoothing)
-        require(self.weight_decay >= 0, "finetune.weight_decay", "at least 0", self.weight_decay)
-        require(self.patience >= 1, "finetune.patience", "at least 1", self.patience)
+        require_choices(self, "finetune.")
+        require(0 < self.decay <= 1, "finetune.decay", "greater than 0 and at most 1", self.decay)
+        for name in ("momentum", "ema", "label_smoothing"):
+            require(0 <= getattr(self, name) < 1, f"finetune.{name}", "at least 0 and below 1", getattr(self, name))

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import argparse
 import json
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,7 +15,7 @@ import pytest
 from edge_runtime import __version__
 from edge_runtime.inference.classifier import Classifier
 from tests.support.tiny import LABELS, TinyModels, picture
-from trainer.cli.main import main
+from trainer.cli.main import _parser, main
 
 QUICK = (
     "--backbone=basic_cnn", "--weights=none", "--set=model.input_size=32", "--set=finetune.epochs=6",
@@ -77,7 +80,7 @@ class TestTrain:
         run = tmp_path / "run"
         for options, words in (
             (["--set", "finetune.epoch=3"], "finetune.epoch'"),
-            (["--set", "finetune.epochs=many"], "finetune.epochs to be int"),
+            (["--set", "finetune.epochs=many"], "finetune.epochs must be an integer"),
             (["--recipe", "none.toml"], "'none.toml'"),
             (["--backbone", "resnet"], "'resnet'"),
             (["--backbone=basic_cnn", "--weights", str(tmp_path / "none.h5")], "none.h5"),
@@ -140,9 +143,9 @@ class TestCheck:
         assert "Contact sheet" in page.read_text(encoding="utf-8")
         assert json.loads(stored.read_text())["photos"] == 36
         assert "Ready to train" in capsys.readouterr().out
-        assert "a folder to write" in error_of(
-            capsys, "check", photos, "--no-labels", "--page", tmp_path / "no" / "x.html"
-        )
+        missing = tmp_path / "no" / "x.html"
+        error = error_of(capsys, "check", photos, "--no-labels", "--page", missing)
+        assert f"Cannot write {missing}: its folder doesn't exist" in error
 
     def test_of_an_empty_folder_is_an_error(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert str(tmp_path) in error_of(capsys, "check", tmp_path)
@@ -225,6 +228,19 @@ class TestUsage:
             main(arguments)
         assert ended.value.code == 2
         assert "usage: edge-trainer" in capsys.readouterr().err
+
+    def test_every_example_of_every_help_is_accepted(self) -> None:
+        (commands,) = (
+            action.choices for action in _parser()._actions if isinstance(action, argparse._SubParsersAction)
+        )
+        for name, parser in commands.items():
+            heading, *examples = parser.epilog.splitlines()
+            assert heading == "examples:"
+            assert 2 <= len(examples) <= 3, name
+            for example in examples:
+                words = shlex.split(re.split(r" [|>] ", example)[0])  # what a shell does with the output is its own
+                assert example.startswith(f"  edge-trainer {name}")
+                assert _parser().parse_args(words[1:]).command
 
     def test_help_and_version_work_as_a_module(self) -> None:
         for option, words in (("--help", "quantize"), ("--version", f"edge-trainer {__version__}")):

@@ -69,11 +69,11 @@ def test_what_is_no_setting_is_refused_with_an_example(setting: str) -> None:
     ("setting", "words"),
     [
         ("finetune.epoch=3", "finetune.epoch'"),
-        ("finetune.epochs=three", "finetune.epochs to be int"),
+        ("finetune.epochs=three", "finetune.epochs must be an integer"),
         ("finetune=3", "table of settings"),
         ("finetune.epochs=-2", "at least 0"),
         ("fine tune.epochs=3", "fine tune"),
-        ("seed.x=3", "seed to be int"),
+        ("seed.x=3", "seed must be an integer"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_refused_in_a_sentence(setting: str, words: str) -> None:
@@ -82,7 +82,7 @@ def test_a_setting_that_makes_no_sense_is_refused_in_a_sentence(setting: str, wo
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(RecipeError, match=r"one of default, demo, few, got 'defualt'"):
+    with pytest.raises(RecipeError, match=r"Recipe 'defualt' not found\. .* one of default, demo, few"):
         read_recipe("defualt")
 
 

@@ -1,1 +1,1 @@
-"""The search for better settings, with Optuna."""
+"""Search for better settings with Optuna."""

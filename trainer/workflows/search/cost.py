@@ -1,4 +1,4 @@
-"""What a network costs on a device, whatever it has learned: multiply-adds, and the INT8 file's latency here."""
+"""Cost of a network, independent of its weights: multiply-adds, and the INT8 file's latency on this machine."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _CALIBRATED_WITH, _TIMED_ON = 16, 100  # pictures
 
 
 def measure_cost(recipe: Recipe, dataset: Dataset, *, latency: bool) -> dict[str, float]:
-    """Builds the network of a recipe, without its weights, which change neither.
+    """Measure the network of a recipe, built without its weights, which change neither figure.
 
     Args:
-        recipe: Its backbone and input size.
-        dataset: The photos.
-        latency: Whether the network is also converted to full INT8 and run.
+        recipe: Recipe with the backbone and the input size.
+        dataset: Photos for calibration and timing.
+        latency: Whether to convert the network to full INT8 and time it.
 
     Returns:
-        ``macs``, and ``latency_ms``, the median time of inference alone, on one thread of this machine, through
-        `edge_runtime.Classifier`, where it was asked for.
+        ``macs``, and if requested ``latency_ms``: the median inference time on one thread of this machine, measured
+        through `edge_runtime.Classifier`.
     """
     from trainer.compression.cost import count_macs
 

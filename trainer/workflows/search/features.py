@@ -1,7 +1,7 @@
-"""The frozen backbone's features of a split, computed once and kept in the user's cache for all searches.
+"""Features of the frozen backbone for a split, computed once and stored in the user's cache for all searches.
 
-A file is named after all that its bytes depend on: the photos' hashes in order, the input contract, the backbone, its
-weights' hash and TensorFlow's version.
+A file's name hashes everything that its bytes depend on: the photos' hashes in order, the input contract, the backbone,
+its weights' hash and TensorFlow's version.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ if TYPE_CHECKING:
     from trainer.config import Recipe
     from trainer.types import Dataset, Split
 
-_FORMAT = 1  # raise it when the same photos should give other features
+_FORMAT = 1  # raise it when the features of the same photos change
 
 
 def cached_features(dataset: Dataset, split: Split, recipe: Recipe, weights: Path) -> NDArray[np.float32]:
-    """Reads them, or computes and keeps them.
+    """Read the features from the cache, or compute and store them.
 
     Args:
-        dataset: The photos.
-        split: Which of them.
-        recipe: Its backbone, input size and crop.
-        weights: Of the backbone.
+        dataset: Photos and their splits.
+        split: Split to compute the features of.
+        recipe: Recipe with the backbone, the input size and the crop.
+        weights: Weights file of the backbone.
 
     Returns:
         float32 (N, features), in the order of the split's pixels.
 
     Raises:
-        OutputFolderError: The cache can't be written.
+        OutputFolderError: The cache can't be written or read.
     """
     import numpy as np
 
@@ -61,7 +61,7 @@ def cached_features(dataset: Dataset, split: Split, recipe: Recipe, weights: Pat
     try:
         features: NDArray[np.float32] = np.load(file)
     except (OSError, ValueError) as error:
-        raise OutputFolderError(f"Expected features in {file}, got: {error}. Delete the file.") from error
+        raise OutputFolderError(f"Cannot read cached features from {file}: {error}. Delete the file.") from error
     return features
 
 

@@ -1,4 +1,4 @@
-"""What a search found: its trials, and which of them is the best."""
+"""Result of a search: its trials, and the best of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import optuna
 
 COSTS = {"accuracy": "", "accuracy+latency": "latency_ms", "accuracy+macs": "macs"}
-"""By objective, what is to be small; empty: nothing."""
+"""Cost that each objective minimizes; empty if there is none."""
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,15 @@ class Trial:
     """One trial of a search.
 
     Attributes:
-        number: From 0, in the order they were begun.
-        state: How it ended; a pruned one was ended early.
-        values: By name of the space's settings.
-        accuracy: On the validation split, 0–1; of a pruned one, in its last epoch.
+        number: Number of the trial, from 0 in the order of their starts.
+        state: How it ended; a pruned trial was stopped early.
+        values: Value of each setting, by its name in the space.
+        accuracy: Accuracy on the validation set, 0–1; for a pruned trial that of its last epoch.
         macs: Multiply-adds of one inference.
-        latency_ms: Median time of the INT8 model's inference; None: not measured.
-        epochs: Validation accuracy after each epoch.
-        seconds: That it took.
-        own: Whether its values are the recipe's own.
+        latency_ms: Median inference time of the INT8 model; None if it wasn't measured.
+        epochs: Validation accuracy after each epoch, 0–1.
+        seconds: Duration.
+        own: Whether its values are those of the recipe itself.
     """
 
     number: int
@@ -45,7 +45,7 @@ class Trial:
 
     @classmethod
     def of(cls, trial: optuna.trial.FrozenTrial) -> Trial:
-        """From Optuna's."""
+        """Convert a trial of Optuna."""
         kept, took = trial.user_attrs, trial.duration
         return cls(
             number=trial.number,
@@ -62,16 +62,16 @@ class Trial:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a search found.
+    """Result of a search.
 
     Attributes:
-        study: Its name.
-        objective: What counts.
-        recipe: The recipe's file that the best trial makes.
-        trials: Those that ended, by number.
-        validation_photos: How many the accuracies are of.
+        study: Name of the study.
+        objective: Objective that was optimized.
+        recipe: Recipe file with the settings of the best trial.
+        trials: Trials that ended, by number.
+        validation_photos: Number of photos behind each accuracy.
         pages: Further files: ``search.json`` and ``search.html``.
-        multi_label: Whether photos may show several classes; the accuracy is then that of the answers for each.
+        multi_label: Whether photos may show several classes; accuracy is then counted per class.
     """
 
     study: str
@@ -84,30 +84,34 @@ class Outcome:
 
     @property
     def cost(self) -> str:
-        """Attribute of a trial that is to be small; empty: none."""
+        """Attribute of a trial that is minimized; empty if there is none."""
         return COSTS[self.objective]
 
     @property
     def front(self) -> tuple[Trial, ...]:
-        """The complete trials that no other one beats in accuracy and cost, the most accurate first."""
+        """Pareto front of the complete trials in accuracy and cost, the most accurate first.
+
+        Raises:
+            SearchError: No trial is complete.
+        """
         complete = [trial for trial in self.trials if trial.state == "complete"]
         if not complete:
-            raise SearchError(f"Expected a trial of study {self.study} that ended, there is none. Search on.")
+            raise SearchError(f"No trial of study {self.study} has completed yet. Continue the search.")
         points = [(float(getattr(trial, self.cost)) if self.cost else 0.0, trial.accuracy) for trial in complete]
         return tuple(complete[index] for index in reversed(pareto_front(points)))
 
     @property
     def best(self) -> Trial:
-        """The most accurate; of equals the cheapest, then the earliest."""
+        """The most accurate trial; among equals the cheapest, then the earliest."""
         return self.front[0]
 
     @property
     def own(self) -> Trial | None:
-        """The trial with the recipe's own values; None where the space doesn't hold them."""
+        """The trial with the recipe's own values; None if the space doesn't contain them."""
         return next((trial for trial in self.trials if trial.own and trial.state == "complete"), None)
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return a JSON-serializable dict."""
         return {
             "study": self.study,
             "objective": self.objective,
@@ -120,12 +124,12 @@ class Outcome:
 
 
 def format_outcome(outcome: Outcome) -> str:
-    """A table of the trials, the best first, and where the files lie."""
+    """Format the trials as a table, best first, followed by the summary and the paths of the files."""
     return "\n".join([aligned(trial_rows(outcome)), "", summary(outcome), *_files(outcome)])
 
 
 def trial_rows(outcome: Outcome) -> list[tuple[str, ...]]:
-    """Titles and one row for each trial, the best first and what was pruned last."""
+    """Return the header and one row per trial, best first, pruned trials last."""
     names = list(outcome.trials[0].values)
     timed = any(trial.latency_ms is not None for trial in outcome.trials)
     costs = ("M mult-adds", *(("INT8 ms",) if timed else ()))
@@ -146,23 +150,23 @@ def trial_rows(outcome: Outcome) -> list[tuple[str, ...]]:
 
 
 def summary(outcome: Outcome) -> str:
-    """The result in a sentence or two."""
+    """Return the result in a sentence or two."""
     best, own, count = outcome.best, outcome.own, outcome.validation_photos
-    counted = "of the answers, class by class, on" if outcome.multi_label else "of"
+    counted = "of the labels of" if outcome.multi_label else "of"
     text = f"Trial {best.number} is the most accurate: {best.accuracy:.1%} {counted} {count} validation photos"
     if own is None:
         return f"{text}."
     if own == best:
         return f"{text}, with the recipe's own settings; nothing better was found."
-    # Of two independent shares; of the same photos it is smaller, so this is on the careful side.
+    # Standard error for independent samples. Both were measured on the same photos, so this is an upper bound.
     error = 100 * (sum(t.accuracy * (1 - t.accuracy) for t in (best, own)) / count) ** 0.5
     gain = 100 * (best.accuracy - own.accuracy)
-    sure = "" if gain > 2 * error else f", within what chance does on so few photos (±{2 * error:.1f})"
+    sure = "" if gain > 2 * error else f", within the sampling error (±{2 * error:.1f})"
     return f"{text}, {gain:+.1f} points against the recipe's own settings{sure}."
 
 
 def short(value: Any) -> str:
-    """A setting as a table shows it."""
+    """Format a setting for a table."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 

@@ -1,4 +1,4 @@
-"""Makes ``search.html``: the trials of a search, with Optuna's own pictures of them."""
+"""Render ``search.html``: the trials of a search and Optuna's plots of them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _COST_NAMES = {"latency_ms": "INT8 latency (ms)", "macs": "multiply-adds"}
 
 
 def render_search_page(outcome: Outcome, study: optuna.Study, title: str) -> str:
-    """The whole page: styles and pictures inside, nothing fetched, no script.
+    """Render the page as one self-contained HTML file without scripts.
 
     Args:
-        outcome: What was found.
-        study: Whose trials Optuna draws.
-        title: Of the page.
+        outcome: Result of the search.
+        study: Study whose trials Optuna plots.
+        title: Title of the page.
     """
     head, *rows = trial_rows(outcome)
     return page_template("search.html.j2").render(
@@ -36,24 +36,24 @@ def render_search_page(outcome: Outcome, study: optuna.Study, title: str) -> str
 
 
 def _pictures(outcome: Outcome, study: optuna.Study) -> list[tuple[str, str]]:
-    """What each shows, and its ``data:`` address."""
+    """Return the caption and the ``data:`` URI of each plot."""
     from optuna.visualization import matplotlib as draw
 
     accuracy: dict[str, Any] = {"target_name": "validation accuracy"}
     if outcome.cost:
         accuracy["target"] = lambda trial: trial.values[0]
     pictures: list[tuple[str, Callable[[], Any]]] = [
-        ("Accuracy, trial by trial", lambda: draw.plot_optimization_history(study, **accuracy)),
-        ("Each setting against accuracy", lambda: draw.plot_slice(study, **accuracy)),
+        ("Optimization history", lambda: draw.plot_optimization_history(study, **accuracy)),
+        ("Accuracy by setting", lambda: draw.plot_slice(study, **accuracy)),
     ]
     if outcome.cost:
         names = ["validation accuracy", _COST_NAMES[outcome.cost]]
-        pictures.insert(0, ("What no other trial beats", lambda: draw.plot_pareto_front(study, target_names=names)))
+        pictures.insert(0, ("Pareto front", lambda: draw.plot_pareto_front(study, target_names=names)))
     else:
-        pictures.append(("Accuracy after each epoch", lambda: draw.plot_intermediate_values(study)))
+        pictures.append(("Validation accuracy per epoch", lambda: draw.plot_intermediate_values(study)))
     complete = [trial for trial in outcome.trials if trial.state == "complete"]
-    if len({trial.accuracy for trial in complete}) > 1:  # else there is nothing to explain
-        pictures.append(("What mattered (an estimate)", lambda: draw.plot_param_importances(study, **accuracy)))
+    if len({trial.accuracy for trial in complete}) > 1:  # else no variance to explain
+        pictures.append(("Hyperparameter importance", lambda: draw.plot_param_importances(study, **accuracy)))
     return [(caption, _data_uri(plot)) for caption, plot in pictures]
 
 

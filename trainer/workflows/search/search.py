@@ -1,4 +1,4 @@
-"""Searches for better settings: trials on the validation split, the test split is never looked at."""
+"""Search for better settings: trials are compared on the validation set; the test set is never used."""
 
 from __future__ import annotations
 
@@ -48,23 +48,26 @@ def search_recipe(
     space: Mapping[str, Any] | None = None,
     announce: Callable[[str], None] | None = None,
 ) -> Outcome:
-    """Tries settings around a recipe and writes the best ones down as ``best.toml``; the same call goes on.
+    """Try settings around a recipe and write the best ones to ``best.toml``.
 
-    Its own settings are the first trial, so that the best one is never worse than they are.
+    The recipe's own settings are the first trial, so the result is never worse. Call it again with the same arguments
+    to continue a search that was stopped.
 
     Args:
-        photos: The data set's folder, as for `trainer.train`.
-        to: The search's folder, new or of this very search.
-        recipe: The settings to begin with.
-        config: How to search.
-        space: What varies, as `trainer.workflows.search.space.Space.from_dict` takes it; None: what is worth varying.
-        announce: Called with a line after each trial; default: printed on stderr.
+        photos: Folder, list or export with the photos; see `trainer.train`.
+        to: Folder of the search: new, or of an earlier call with the same arguments.
+        recipe: Settings to start from. Default: `Recipe()`.
+        config: Search settings: number of trials, objective, sampler, pruner. Default: `SearchConfig()`.
+        space: Values to try, by setting name: a list, or a dict with ``low``, ``high`` and optionally ``log``, for
+            example ``{"head.learning_rate": {"low": 1e-3, "high": 1e-2, "log": True}, "width": [0.35, 1.0]}``.
+            Default: learning rate, batch size, dropout, width and input size around the recipe.
+        announce: Called with a line after each trial. Default: print to stderr.
 
     Returns:
-        The trials of all machines that have ended.
+        The trials of all machines that have ended, and the best of them.
 
     Raises:
-        TrainerError: Photos, settings, space, weights, database or folder can't be used; said before the first trial.
+        TrainerError: Photos, settings, space, weights, database or folder can't be used. Raised before the first trial.
     """
     check_packages()
     check_optuna()
@@ -75,22 +78,22 @@ def search_recipe(
     announce = announce or (lambda line: print(line, file=sys.stderr))
     if recipe.extend.run:
         raise SearchError(
-            f"Expected the recipe of a network that is trained, got one that extends {recipe.extend.run}, "
-            "whose network stays as it is. Search with that run's own recipe, without extend.run."
+            f"Cannot search around a recipe that extends {recipe.extend.run}: its network is not trained. "
+            "Search with the recipe of that run, without extend.run."
         )
     dataset = scan(photos, data=recipe.data, seed=recipe.seed)
     _check(recipe, dataset)
     weights = Weights()
     if weights.of(recipe) is None and not config.finetune_epochs:
         raise SearchError(
-            "Expected pretrained weights, whose features the trials' heads are trained on, got none. "
-            "Let trials train the whole network with --finetune."
+            "No pretrained weights, and the trials train heads on pretrained features. "
+            "Let trials train the whole network with --finetune, or name weights with --weights."
         )
     finetune = config.finetune_epochs > 0
-    if finetune:  # a set is decided for before its changes are made weaker or stronger
+    if finetune:  # decide on a set first; trials then scale its strength
         count = len(dataset.split("train"))
         recipe = replace(recipe, augment=augment_for_photos(recipe.augment, recipe.finetune, count))
-    else:  # its trials tell of their epochs, which a regression has none of
+    else:  # trials report each epoch, and a regression has none
         recipe = replace(recipe, head=replace(recipe.head, solver=recipe.head.solver or "adam"))
     varied = (
         Space.from_dict(space)
@@ -115,7 +118,7 @@ def search_recipe(
         try:
             study = open_study(storage, config.study or photos.name, config, recipe, asked, epochs=epochs)
         except SearchError:
-            if not any(folder.iterdir()):  # nothing was begun
+            if not any(folder.iterdir()):  # nothing was written yet
                 folder.rmdir()
             raise
         _write_space(folder, varied)
@@ -123,7 +126,7 @@ def search_recipe(
         with marked_if_broken([follower] if follower else []):
             try:
                 Trials(study, recipe, config, varied, dataset, weights, announce, follower).run()
-            finally:  # also of a search that is stopped
+            finally:  # also when the search is stopped
                 if any(trial.state.name == "COMPLETE" for trial in ended_trials(study)):
                     outcome = _write(folder, study, recipe, config, dataset)
     if follower:
@@ -132,7 +135,7 @@ def search_recipe(
 
 
 def _check(recipe: Recipe, dataset: Dataset) -> None:
-    """Refuses settings that can't work on these photos."""
+    """Check that settings work with these photos."""
     decided = recipe.for_photos(len(dataset.split("train")), multi_label=dataset.multi_label)
     check_plan(decided, dataset.labels, multi_label=dataset.multi_label)
 
@@ -140,7 +143,7 @@ def _check(recipe: Recipe, dataset: Dataset) -> None:
 def _follower(
     folder: Path, name: str, recipe: Recipe, asked: dict[str, Any], warn: Callable[[str], None]
 ) -> MlflowFollower | None:
-    """What sends the trials to MLflow, where the recipe asks for it."""
+    """Return the follower that sends the trials to MLflow, if the recipe asks for it."""
     if not recipe.track.uri:
         return None
     settings = {"objective": asked["objective"], **asked["recipe"]}
@@ -148,7 +151,7 @@ def _follower(
 
 
 def _write(folder: Path, study: optuna.Study, recipe: Recipe, config: SearchConfig, dataset: Dataset) -> Outcome:
-    """The best trial as a recipe, with those of the front beside it, and what was found for programs and people."""
+    """Write the best trial as a recipe, the Pareto front's trials next to it, ``search.json`` and ``search.html``."""
     from trainer.workflows.search.page import render_search_page
 
     best, record, page = (folder / name for name in ("best.toml", "search.json", "search.html"))
@@ -172,12 +175,12 @@ def _write(folder: Path, study: optuna.Study, recipe: Recipe, config: SearchConf
 def _take_folder(folder: Path) -> None:
     found = {path.name for path in folder.iterdir()} if folder.is_dir() else {"a file"} if folder.exists() else set()
     if found and not found & {"space.toml", "study.db"}:
-        raise OutputFolderError(f"Expected {folder} to be a new folder or one of a search. Choose another with --to.")
+        raise OutputFolderError(f"{folder} contains other files. Choose a new or an earlier search's folder with --to.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputFolderError(
-            f"Expected to write into {folder}, got: {error.strerror or error}. Choose another folder with --to."
+            f"Cannot write to {folder}: {error.strerror or error}. Choose another folder with --to."
         ) from error
 
 
@@ -188,6 +191,6 @@ def _write_space(folder: Path, space: Space) -> None:
 
 
 def _hash_of(dataset: Dataset) -> str:
-    """The same on each machine that has the same photos."""
+    """Return a hash of the photos that is the same on every machine."""
     photos = [(photo.path, photo.sha256, photo.classes, photo.split) for photo in dataset.photos]
     return hashlib.sha256(json.dumps(photos).encode()).hexdigest()

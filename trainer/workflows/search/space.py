@@ -1,4 +1,4 @@
-"""What a search may vary: a recipe's settings by name, each with the values that it may take."""
+"""Search space: settings of a recipe by name, each with the values to try."""
 
 from __future__ import annotations
 
@@ -23,50 +23,50 @@ _LATER = (
     *("data", "distill", "prune", "sparsify", "cluster", "keep", "extend", "quantize", "qat", "gate"),
     *("scores", "robustness", "track"),
 )
-"""Tables of a recipe that no trial depends on: its photos are the same, and it ends before these."""
+"""Tables of a recipe that don't affect a trial: it uses the same photos and ends before these stages."""
 
 _HEADS = ("head", "model", "loss", "width")
-"""Tables and names that the head's training on cached features depends on."""
+"""Tables and names that affect the training of a head on cached features."""
 
 _TOGETHER = (("loss.kind", "loss.alpha"), ("finetune.start_size", "finetune.train_size"))
-"""Settings whose values have to fit each other."""
+"""Settings whose values must fit together."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One of some values.
+    """A choice between values.
 
     Attributes:
-        values: Numbers, strings or truth values.
+        values: Numbers, strings or booleans.
     """
 
     values: tuple[Any, ...]
 
     def suggest(self, trial: optuna.Trial, name: str) -> Any:
-        """The sampler's value."""
+        """Draw a value with the trial's sampler."""
         return trial.suggest_categorical(name, self.values)
 
     def grid(self) -> tuple[Any, ...]:
-        """All of them."""
+        """Return all values."""
         return self.values
 
     def holds(self, value: Any) -> bool:
-        """Whether a value is one of them."""
+        """Whether a value is one of the choices."""
         return value in self.values
 
     def to_toml(self) -> Any:
-        """As a space's file holds it."""
+        """Return the TOML value."""
         return list(self.values)
 
 
 @dataclass(frozen=True)
 class Between:
-    """A number between two.
+    """A range of numbers.
 
     Attributes:
-        low: The least.
-        high: The greatest.
-        log: Whether each order of magnitude is as likely as the next.
+        low: Lower bound.
+        high: Upper bound.
+        log: Whether to sample on a logarithmic scale.
     """
 
     low: float
@@ -74,22 +74,22 @@ class Between:
     log: bool = False
 
     def suggest(self, trial: optuna.Trial, name: str) -> Any:
-        """The sampler's value."""
+        """Draw a value with the trial's sampler."""
         suggest = trial.suggest_int if isinstance(self.low, int) else trial.suggest_float
         return suggest(name, self.low, self.high, log=self.log)
 
     def grid(self) -> tuple[float, ...]:
-        """Both ends and the middle."""
+        """Return both ends and the middle."""
         middle = math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
         values = (self.low, middle, self.high)
         return tuple(dict.fromkeys(map(round, values))) if isinstance(self.low, int) else values
 
     def holds(self, value: Any) -> bool:
-        """Whether a value lies between them."""
+        """Whether a value lies in the range."""
         return isinstance(value, (int, float)) and self.low <= value <= self.high
 
     def to_toml(self) -> Any:
-        """As a space's file holds it."""
+        """Return the TOML value."""
         return {"low": self.low, "high": self.high, "log": self.log}
 
 
@@ -98,50 +98,49 @@ class Space:
     """The settings that vary.
 
     Attributes:
-        axes: By name: ``section.key`` of a recipe, or one of those that stand for several settings: ``width`` (the
-            width multiplier in ``model.backbone``) and ``augmentation`` (the strength of all of ``[augment]``; 1: as
-            in the recipe, 0: none).
+        axes: Values to try, by setting name: ``section.key`` of a recipe, ``width`` (the width multiplier in
+            ``model.backbone``) or ``augmentation`` (the strength of all of ``[augment]``: 1 as in the recipe, 0 none).
     """
 
     axes: dict[str, Choice | Between]
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Space:
-        """From a table of ``name = [values]`` or ``name = {low, high, log}``, names with dots nested or not.
+        """Build a space from ``name = [values]`` or ``name = {low, high, log}``; dotted names may be nested tables.
 
         Raises:
-            SearchError: Something is neither, or there is nothing.
+            SearchError: A value has neither form, or the space is empty.
         """
         axes = {name: _axis(name, value) for name, value in _flat(values).items()}
         if not axes:
             raise SearchError(
-                "Expected a space with at least one setting to vary, got an empty one. "
+                "The search space is empty. "
                 'Add a line such as "head.learning_rate" = { low = 1e-3, high = 1e-2, log = true }.'
             )
         return cls(axes)
 
     def to_dict(self) -> dict[str, Any]:
-        """What `from_dict` takes."""
+        """Return the dict that `from_dict` reads."""
         return {name: axis.to_toml() for name, axis in self.axes.items()}
 
     def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
-        """A trial's values."""
+        """Draw the values of a trial."""
         return {name: axis.suggest(trial, name) for name, axis in self.axes.items()}
 
     def grid(self) -> dict[str, tuple[Any, ...]]:
-        """The values of an exhaustive search."""
+        """Return the values of an exhaustive search, by setting name."""
         return {name: axis.grid() for name, axis in self.axes.items()}
 
     def own_values(self, recipe: Recipe) -> dict[str, Any] | None:
-        """The values that a recipe has itself; None where the space doesn't hold them all."""
+        """Return the recipe's own values; None if the space doesn't contain all of them."""
         values = {name: current_value(recipe, name) for name in self.axes}
         held = all(axis.holds(values[name]) for name, axis in self.axes.items())
-        # The name of a ready-made set doesn't tell what was changed in it.
+        # Compare whole recipes: the name of an augmentation set doesn't show single settings that differ from it.
         same = held and _at_own_size(with_values(recipe, values)) == _at_own_size(recipe)
         return values if same else None
 
     def examples(self, recipe: Recipe) -> Iterator[Recipe]:
-        """The recipe with each value of a grid; where settings have to fit each other, with all their combinations."""
+        """Yield the recipe with each grid value; settings that must fit together in all combinations."""
         grid, bound = self.grid(), {name for names in _TOGETHER for name in names}
         together = [[name for name in names if name in grid] for names in _TOGETHER]
         for names in (*together, *([name] for name in grid if name not in bound)):
@@ -149,42 +148,42 @@ class Space:
                 yield with_values(recipe, dict(zip(names, values, strict=True)))
 
     def check(self, recipe: Recipe, *, finetune: bool) -> None:
-        """Raises an error for what a trial can't use.
+        """Check that trials can use every setting and value.
 
         Args:
-            recipe: Whose settings are varied.
-            finetune: Whether trials train the whole network; else they train the head on cached features.
+            recipe: Recipe whose settings vary.
+            finetune: Whether trials train the whole network; otherwise they train the head on cached features.
 
         Raises:
-            SearchError: A setting that no such trial depends on.
-            RecipeError: No setting of a recipe, or a value out of its range.
+            SearchError: A setting doesn't affect such trials.
+            RecipeError: A setting is unknown, or a value is out of its range.
         """
         for name in self.axes:
             section = name.partition(".")[0]
             if not finetune and section not in _HEADS:
                 raise SearchError(
-                    f"Expected settings that the head's training on cached features depends on (head.…, model.…, "
-                    f"loss.…, width), got {name}. Leave it out, or let trials train the whole network with --finetune."
+                    f"{name} does not affect heads trained on cached features; head.…, model.…, loss.… and width do. "
+                    "Leave it out, or let trials train the whole network with --finetune."
                 )
             if section in _LATER or ("." not in name and name not in _DERIVED):
                 raise SearchError(
-                    f"Expected settings that a network's training depends on (as head.learning_rate, width or "
-                    f"augmentation), got {name}, on which no trial depends. Leave it out."
+                    f"{name} does not affect the training of a network, so no trial depends on it. Leave it out, or "
+                    "vary settings such as head.learning_rate, width or augmentation."
                 )
         for example in self.examples(recipe):
             get_backbone(example.model.backbone)
             if not finetune and example.head.solver == "lbfgs":
                 raise SearchError(
-                    "Expected head.solver adam, whose epochs trials tell of, got lbfgs, which has none. "
+                    "Trials report each epoch, and head.solver lbfgs has none. "
                     "Use --set head.solver=adam, or let trials train the whole network with --finetune."
                 )
 
 
 def read_space(file: str | None, settings: Sequence[str]) -> dict[str, Any] | None:
-    """A space from a TOML file, ``name=values`` each, or both; None where nothing is given.
+    """Read a space from a TOML file, from ``name=values`` settings, or both; None if neither is given.
 
     Raises:
-        RecipeError: The file can't be read, or something isn't of that form.
+        RecipeError: The file can't be read, or a setting has another form.
     """
     if file is None and not settings:
         return None
@@ -195,29 +194,29 @@ def read_space(file: str | None, settings: Sequence[str]) -> dict[str, Any] | No
 
 
 def with_values(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
-    """A recipe with the values of a trial.
+    """Return a recipe with the values of a trial.
 
     Raises:
-        RecipeError: No setting of a recipe, or a value out of its range.
+        RecipeError: A setting is unknown, or a value is out of its range.
     """
     tables: dict[str, dict[str, Any]] = {}
     for name, value in values.items():
         if name not in _DERIVED:
             section, _, key = name.partition(".")
             tables.setdefault(section, {})[key] = value
-    recipe = recipe.updated(tables)  # at once, as they have to fit each other
+    recipe = recipe.updated(tables)  # all at once, because they must fit together
     for name in _DERIVED.keys() & values.keys():
         recipe = _DERIVED[name][1](recipe, values[name])
     return recipe
 
 
 def until_trained(recipe: Recipe) -> Recipe:
-    """The settings that a trial depends on; the others have their defaults."""
+    """Return the recipe with every setting that doesn't affect a trial at its default."""
     return replace(recipe, **{name: type(getattr(recipe, name))() for name in _LATER})
 
 
 def current_value(recipe: Recipe, name: str) -> Any:
-    """The value that a recipe has, by a name of a space."""
+    """Return the value that a recipe has for a name in a space."""
     if name in _DERIVED:
         return _DERIVED[name][0](recipe)
     if name == "model.input_size":
@@ -227,20 +226,20 @@ def current_value(recipe: Recipe, name: str) -> Any:
 
 
 def networks_in(space: Space, recipe: Recipe) -> tuple[Recipe, ...]:
-    """The recipe with each network that a space holds."""
+    """Return the recipe with each network in a space."""
     grid = {name: values for name, values in space.grid().items() if name == "width" or name.startswith("model.")}
     grid.pop("model.dropout", None)
     return tuple(with_values(recipe, dict(zip(grid, values, strict=True))) for values in product(*grid.values()))
 
 
 def default_space(recipe: Recipe, *, finetune: bool, has_weights: Callable[[Recipe], bool]) -> Space:
-    """What is worth varying around a recipe.
+    """Return the default space around a recipe.
 
     Args:
-        recipe: Its own values lie inside.
+        recipe: Recipe whose own values the space contains.
         finetune: Whether trials train the whole network.
-        has_weights: Whether the weights that a recipe begins with can be had: another width or input size has others,
-            and is left out where they can't.
+        has_weights: Whether the initial weights of a recipe are available. Widths and input sizes without weights are
+            left out.
     """
     name, stage = ("finetune", recipe.finetune) if finetune else ("head", recipe.head)
     axes: dict[str, Choice | Between] = {
@@ -281,13 +280,13 @@ def _axis(name: str, value: Any) -> Choice | Between:
             both = int if isinstance(low, int) and isinstance(high, int) else float
             return Between(both(low), both(high), bool(log))
     raise SearchError(
-        f"Expected {name} to be a list of values, as [16, 32], or {{ low = 1e-3, high = 1e-2, log = true }}, "
-        f"got {value!r}."
+        f"Cannot vary {name} over {value!r}. "
+        "Give a list of values such as [16, 32], or a range such as { low = 1e-3, high = 1e-2, log = true }."
     )
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables by names with dots; a table with ``low`` is a value."""
+    """Flatten nested tables to dotted names; a table with ``low`` or ``high`` is a value."""
     found: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, dict) and "low" not in value and "high" not in value:
@@ -298,7 +297,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _widths(backbone: str) -> dict[float, str]:
-    """The width multipliers of a backbone's family, by which its members are named; empty where it has none."""
+    """Return the backbones of a family by width multiplier; empty if the family has none."""
     family, _, last = backbone.rpartition("_")
     if not last.replace(".", "", 1).isdigit():
         return {}
@@ -316,14 +315,14 @@ def _at_width(recipe: Recipe, width: float | None) -> Recipe:
     known = _widths(recipe.model.backbone)
     if width not in known:
         raise RecipeError(
-            f"Expected width to be one of {', '.join(map(str, known)) or 'none'} for {recipe.model.backbone}, "
-            f"got {width!r}. Choose one of them, or another model.backbone."
+            f"{recipe.model.backbone} has no width {width!r}; its widths are {', '.join(map(str, known)) or 'fixed'}. "
+            "Choose one of them, or another model.backbone."
         )
     return recipe.updated({"model": {"backbone": known[width]}})
 
 
 def _at_own_size(recipe: Recipe) -> Recipe:
-    """With the input size named, which may be left to the backbone."""
+    """Return the recipe with its input size made explicit."""
     return recipe.updated({"model": {"input_size": input_size(recipe)}})
 
 
@@ -331,4 +330,4 @@ _DERIVED: dict[str, tuple[Callable[[Recipe], Any], Callable[[Recipe, Any], Recip
     "width": (_width, _at_width),
     "augmentation": (lambda recipe: 1.0, lambda recipe, s: replace(recipe, augment=recipe.augment.at_strength(s))),
 }
-"""Names that stand for several settings: what a recipe has, and a recipe with another value."""
+"""Names that stand for several settings: how to read the value from a recipe, and how to set it."""

@@ -1,4 +1,4 @@
-"""The study: Optuna's record of a search in a database, which outlives it and which several machines may share."""
+"""The study: Optuna's record of a search in a database, which survives restarts and can be shared by machines."""
 
 from __future__ import annotations
 
@@ -22,18 +22,22 @@ if TYPE_CHECKING:
 INSTALL = "pip install 'edge-image-sdk[search]'"
 
 _HEARTBEAT_S, _GRACE_S = 15, 60
-"""A trial whose process was killed counts as failed when other machines haven't heard of it for so long."""
+"""A trial counts as failed when its process hasn't sent a heartbeat for this many seconds."""
 
 
 def check_optuna() -> None:
-    """Raises a PackagesError that names the command where Optuna is missing."""
+    """Check that Optuna is installed.
+
+    Raises:
+        PackagesError: It isn't; the message names the command that installs it.
+    """
     if find_spec("optuna") is None:
-        raise PackagesError(f"Expected Optuna for a search, but it is missing. Run: {INSTALL}")
+        raise PackagesError(f"Optuna is not installed, and a search needs it. Run: {INSTALL}")
 
 
 @contextmanager
 def quiet_optuna() -> Iterator[None]:
-    """Without its log and its warnings on what is experimental in it."""
+    """Silence Optuna's log and its warnings about experimental features."""
     import optuna
 
     verbosity = optuna.logging.get_verbosity()
@@ -48,7 +52,11 @@ def quiet_optuna() -> Iterator[None]:
 
 @contextmanager
 def storage_errors(storage: str) -> Iterator[None]:
-    """What a database answers, in one sentence."""
+    """Turn database errors into one sentence.
+
+    Raises:
+        SearchError: The database can't be reached or refuses the request.
+    """
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -61,18 +69,18 @@ def storage_errors(storage: str) -> Iterator[None]:
 def open_study(
     storage: str, name: str, config: SearchConfig, recipe: Recipe, asked: dict[str, Any], *, epochs: int
 ) -> optuna.Study:
-    """Begins a study, or goes on with it: trials that were killed on the way have failed.
+    """Create a study or continue it; trials that were killed meanwhile are marked as failed.
 
     Args:
-        storage: Its database's URL.
-        name: Of the study.
-        config: How it searches; sampler and pruner may change between two runs.
-        recipe: Its seed.
-        asked: What the study is about: ``"photos"``, ``"recipe"``, ``"space"`` and ``"objective"``.
-        epochs: Of a trial.
+        storage: URL of the database.
+        name: Name of the study.
+        config: Search settings; sampler and pruner may change between two runs.
+        recipe: Recipe whose seed is used.
+        asked: What identifies the study: ``"photos"``, ``"recipe"``, ``"space"`` and ``"objective"``.
+        epochs: Number of epochs of a trial.
 
     Raises:
-        SearchError: The database can't be reached, or the study is about something else.
+        SearchError: The database can't be reached, or the study has other photos, recipe, space or objective.
     """
     import optuna
 
@@ -95,14 +103,13 @@ def open_study(
         changed = [what for what in asked if not _same(what, begun.get(what), asked[what])]
         if changed:
             raise SearchError(
-                f"Expected the study {name!r} in {without_password(storage)} to be of the same photos, recipe, space "
-                f"and objective, but it was begun with another {' and '.join(changed)}. Choose another --to or "
-                "--study, or repeat the command that it was begun with."
+                f"The study {name!r} in {without_password(storage)} was started with another "
+                f"{' and '.join(changed)}. Choose another --to or --study, or repeat the original command."
             )
-        if not config.storage:  # nobody else is at work on it
+        if not config.storage:  # no other machine works on it
             for killed in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
                 study.tell(killed.number, state=optuna.trial.TrialState.FAIL)
-        # The same seed after a restart would draw the same values again, and so would the machines beside this one.
+        # After a restart the same seed would draw the same values again, and so would the other machines.
         seed = None if config.storage else recipe.seed + len(study.get_trials(deepcopy=False))
     study.pruner = _pruner(config, epochs)
     study.sampler = _sampler(config, seed)
@@ -110,14 +117,14 @@ def open_study(
 
 
 def grid_sampler(space: Space, seed: int) -> optuna.samplers.GridSampler:
-    """The sampler of an exhaustive search, which ends when each combination was tried."""
+    """Return the sampler of an exhaustive search, which ends when every combination was tried."""
     import optuna
 
     return optuna.samplers.GridSampler(space.grid(), seed=seed)
 
 
 def ended_trials(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    """Those that were completed or pruned."""
+    """Return the trials that were completed or pruned."""
     from optuna.trial import TrialState
 
     ended: list[optuna.trial.FrozenTrial] = study.get_trials(
@@ -127,12 +134,12 @@ def ended_trials(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
 
 
 def default_storage(folder: Path) -> str:
-    """SQLite in a search's folder."""
+    """Return the URL of an SQLite database in the search's folder."""
     return f"sqlite:///{folder.resolve() / 'study.db'}"
 
 
 def without_password(storage: str) -> str:
-    """A database's URL for people."""
+    """Return a database URL with its password hidden."""
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
@@ -145,13 +152,14 @@ def without_password(storage: str) -> str:
 def _unreachable(storage: str, error: Exception) -> SearchError:
     reason = str(error.__cause__ or error).splitlines()[0].rstrip(".")
     return SearchError(
-        f"Expected to reach the study's database at {without_password(storage)}, got: {reason}. "
-        "Check --storage (as postgresql://user@host/name), the database and its driver; what was finished is kept."
+        f"Cannot reach the study's database at {without_password(storage)}: {reason}. "
+        "Check --storage (for example postgresql://user@host/name), the database and its driver. "
+        "Finished trials are kept."
     )
 
 
 def _same(what: str, begun: Any, asked: Any) -> bool:
-    if what == "recipe" and isinstance(begun, dict):  # a setting that is newer than the study had its default then
+    if what == "recipe" and isinstance(begun, dict):  # a setting added after the study began had its default
         try:
             return Recipe.from_dict(begun) == Recipe.from_dict(asked)
         except ValueError:

@@ -1,4 +1,4 @@
-"""The weights that the networks of a search begin with."""
+"""Initial weights of the networks in a search."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class Weights:
-    """The backbones' weights, each looked for once."""
+    """Weights files of the backbones, each resolved once."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, int, str], Path | None] = {}
 
     def of(self, recipe: Recipe) -> Path | None:
-        """The file; None: from scratch."""
+        """Return the weights file for a recipe; None if it trains from scratch."""
         key = (recipe.model.backbone, input_size(recipe), recipe.model.weights)
         if key not in self._found:
             backbone = get_backbone(recipe.model.backbone)
@@ -29,7 +29,7 @@ class Weights:
         return self._found[key]
 
     def can_be_had(self, recipe: Recipe) -> bool:
-        """Whether a network has what the recipe asks for; a file fits one network."""
+        """Whether the weights that a recipe asks for exist; a file of the user's own fits one network only."""
         if recipe.model.weights not in ("imagenet", "auto"):
             return recipe.model.weights == "none"
         try:

@@ -149,7 +149,7 @@ def test_a_search_that_was_killed_goes_on(photos: Path, recipe: Recipe, tmp_path
 
 
 def test_two_searches_do_not_share_a_folder(photos: Path, recipe: Recipe, outcome: Outcome) -> None:
-    with locked(outcome.recipe.parent), pytest.raises(OutputFolderError, match="another process does"):
+    with locked(outcome.recipe.parent), pytest.raises(OutputFolderError, match="Another process is using"):
         search_recipe(photos, outcome.recipe.parent, recipe, CONFIG, space=SPACE)
 
 
@@ -280,7 +280,7 @@ def test_photos_that_show_several_classes_have_the_accuracy_of_all_answers(
     assert all((answers * trial.accuracy) == pytest.approx(round(answers * trial.accuracy)) for trial in found.trials)
     by_loss = {trial.values["loss.kind"]: trial.epochs for trial in found.trials}
     assert by_loss["auto"] != by_loss["focal"]
-    assert "of the answers, class by class, on" in format_outcome(found)
+    assert "of the labels of" in format_outcome(found)
     space = {"loss.kind": ["auto", "categorical_crossentropy"]}
     with pytest.raises(RecipeError, match=r"loss\.kind"):
         search_recipe(tmp_path / "list.jsonl", tmp_path / "wrong", recipe, config, space=space)

@@ -113,11 +113,11 @@ def test_is_read_from_a_file_and_from_the_command_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "finetune", "words"),
     [
-        ({}, False, "an empty one"),
-        ({"head.batch_size": []}, False, "head.batch_size to be a list"),
-        ({"head.batch_size": 16}, False, "head.batch_size to be a list"),
-        ({"head.learning_rate": {"low": 1.0, "high": 0.5}}, False, "head.learning_rate to be a list"),
-        ({"head.learning_rate": {"low": 0.0, "high": 0.5, "log": True}}, False, "head.learning_rate to be a list"),
+        ({}, False, "space is empty"),
+        ({"head.batch_size": []}, False, "Cannot vary head.batch_size over"),
+        ({"head.batch_size": 16}, False, "Cannot vary head.batch_size over"),
+        ({"head.learning_rate": {"low": 1.0, "high": 0.5}}, False, "Cannot vary head.learning_rate over"),
+        ({"head.learning_rate": {"low": 0.0, "high": 0.5, "log": True}}, False, "Cannot vary head.learning_rate over"),
         ({"head.learning_rate": {"low": 0.0, "high": 0.5}}, False, "greater than 0"),
         ({"head.nothing": [1, 2]}, False, "head.nothing"),
         ({"model.backbone": ["resnet", "basic_cnn"]}, False, "resnet"),
@@ -129,7 +129,7 @@ def test_is_read_from_a_file_and_from_the_command_line(tmp_path: Path) -> None:
         ({"robustness.photos": [0, 64]}, True, "no trial depends"),
         ({"head.solver": ["adam", "lbfgs"]}, False, "head.solver=adam"),
         ({"finetune.start_size": [0.3, 0.8], "finetune.train_size": [0.5, 1.0]}, True, "finetune.start_size"),
-        ({"width": [0.35, 0.4]}, False, "width to be one of 0.35, 0.5, 0.75, 1.0"),
+        ({"width": [0.35, 0.4]}, False, "its widths are 0.35, 0.5, 0.75, 1.0"),
     ],
 )
 def test_what_no_trial_can_use_is_refused(values: dict[str, Any], finetune: bool, words: str) -> None:

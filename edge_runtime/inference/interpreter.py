@@ -62,8 +62,7 @@ class Interpreter:
         if num_threads is not None and (not isinstance(num_threads, int) or num_threads < 1):
             raise BackendError(f"num_threads must be an integer of at least 1, got {num_threads!r}.")
         if int8_kernels not in get_args(Int8Kernels):
-            choices = ", ".join(get_args(Int8Kernels))
-            raise BackendError(f"int8_kernels must be one of {choices}, got {int8_kernels!r}.")
+            raise BackendError(f"int8_kernels must be one of {', '.join(get_args(Int8Kernels))}, got {int8_kernels!r}.")
         name, notes = choose_backend(backend)
         module, version = import_module(f"{name}.interpreter"), _version_of(name)
         threads_from = "caller"
@@ -131,8 +130,7 @@ class Interpreter:
 def default_num_threads() -> int:
     """Return one less than the number of cores that this process may use, 1 to 4.
 
-    Kernel threads wait for each other by spinning, so if capture takes one of the cores, an inference on all cores can
-    take many times as long.
+    Kernel threads spin while they wait: if capture takes one of the cores, inference on all takes many times longer.
     """
     return max(1, min(4, usable_cores() - 1))
 

@@ -5,10 +5,9 @@ XNNPACK includes fast ones that are merely off by default. Its extension module 
 (``tensorflow/lite/delegates/xnnpack/xnnpack_delegate.h``), so `ctypes` can create a delegate with the flags QS8 and
 QU8 for the interpreter.
 
-This bypasses the documented API. It is therefore done only for the one version whose struct layout is known, if the
-symbols exist, the default options match that version, and a tiny INT8 model gives the known result in a child process
-(once per machine and wheel; the result is remembered in the user's cache folder). If any check fails, the interpreter
-runs without these kernels and reports the reason.
+This bypasses the documented API, so it requires the one version whose struct layout is known, its symbols and default
+options, and a tiny INT8 model that gives the known result in a child process (once per machine and wheel; remembered in
+the user's cache folder). If a check fails, the interpreter runs without these kernels and reports the reason.
 """
 
 from __future__ import annotations

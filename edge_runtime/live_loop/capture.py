@@ -1,7 +1,7 @@
 """The live loop's capture thread, with a mailbox for one frame.
 
-With a slow model, frames are dropped but never delayed: a newer frame replaces the waiting one. A file played as fast
-as possible loses no frame: there the capture thread waits instead.
+With a slow model, frames are dropped, never delayed: a newer frame replaces the waiting one. A file that is played as
+fast as possible loses no frame: there the capture thread waits.
 
 A broken live source is reopened, indefinitely or up to ``CaptureRules.retries`` times: at once if it fails, after
 ``stall_timeout_s`` if it is silent, after ``freeze_timeout_s`` if its picture is frozen. Until it delivers again, no

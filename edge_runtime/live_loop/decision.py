@@ -186,14 +186,6 @@ class Decider:
         return None if index is None else self._labels[index]
 
 
-class _Unsmoothed:
-    def __init__(self, seconds: float) -> None:
-        pass
-
-    def __call__(self, scores: NDArray[np.float32], at: float) -> NDArray[np.float32]:
-        return scores
-
-
 class _Exponential:
     """Exponential moving average over time, independent of the frame rate."""
 
@@ -232,7 +224,7 @@ class _Majority:
 
 
 _SMOOTHERS: dict[str, Callable[[float], Callable[[NDArray[np.float32], float], NDArray[np.float32]]]] = {
-    "none": _Unsmoothed,
+    "none": lambda seconds: lambda scores, at: scores,
     "exponential": _Exponential,
     "majority": _Majority,
 }

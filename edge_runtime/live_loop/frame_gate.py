@@ -26,8 +26,8 @@ class GateRules:
         max_fps: Maximum number of classified frames per second; None for no limit.
         idle_after_s: Seconds without motion after which the loop idles; None to never idle.
         idle_interval_s: Seconds between classified frames while the loop idles.
-        idle_change: Change of a cell's mean that counts as motion, in pixel units above 0, compared with the last
-            classified frame. A cell is a 32nd of the frame's width by a 24th of its height.
+        idle_change: Change of a cell's mean since the last classified frame that counts as motion, above 0, in pixel
+            units. A cell is a 32nd of the frame's width by a 24th of its height.
 
     Raises:
         RulesError: A value is out of range.

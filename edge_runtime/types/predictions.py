@@ -39,8 +39,7 @@ class Prediction:
         inference_ms: Time in the network.
         postprocess_ms: Time from network output to categories.
         scores: Scores of all classes, float32 (classes,), 0–1; None unless requested with ``all_scores``.
-        certainty: Distance of the scores from a uniform distribution, 0–1 (`inference.postprocess.certainty`); None
-            without an unknown threshold.
+        certainty: Certainty of the scores, 0–1 (`inference.postprocess.certainty`); None without an unknown threshold.
         is_unknown: Whether ``certainty`` is below the unknown threshold, so that the picture may show none of the
             classes; ``categories`` still holds the best guesses. None without an unknown threshold.
     """

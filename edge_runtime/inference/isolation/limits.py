@@ -16,8 +16,8 @@ class IsolationLimits:
 
     Attributes:
         memory_mib: Address space for weights, tensors and threads, in MiB, in addition to Python and the interpreter.
-        load_s: Seconds from the start of the process until the model is loaded. A small board needs seconds to import
-            the interpreter, and the first model on a machine waits for the self-test of the INT8 kernels.
+        load_s: Seconds until the model is loaded, including the start of Python and, once per machine, the self-test of
+            the INT8 kernels.
         invoke_s: Seconds per inference.
 
     Raises:

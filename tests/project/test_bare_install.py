@@ -99,5 +99,5 @@ def test_numpy_2_with_tflite_runtime_is_told_before_it_fails(tiny_int8: Path, tm
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, env=CLEAN)
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
-    assert "Expected numpy 1 for tflite-runtime, got numpy 2" in line
+    assert "tflite_runtime: it needs NumPy 1, and NumPy 2" in line
     assert "pip install 'numpy<2'" in line

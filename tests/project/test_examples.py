@@ -72,7 +72,7 @@ def test_act_on_label(tiny_int8: Path, scene: Path) -> None:
 def test_act_on_label_knows_its_labels(tiny_int8: Path, scene: Path) -> None:
     done = run("act_on_label.py", tiny_int8, "rot", scene)
     assert done.returncode == 1
-    assert done.stderr.endswith("Expected classes of the model (blue, green, red) to allow or deny, got rot.\n")
+    assert done.stderr.endswith("The model has no class rot to allow or deny. Its classes: blue, green, red.\n")
 
 
 def test_counter(tiny_int8: Path, scene: Path) -> None:

@@ -58,13 +58,9 @@ class MultiLabelEvaluation(Evaluation):
         """Score threshold of each class."""
         return tuple(metrics.threshold for metrics in self.classes)
 
-    def by_picture(self, answers: Sequence[Any]) -> NDArray[Any]:
-        """Reshape ``labels``, ``predicted`` or ``scores``.
-
-        Returns:
-            int64 or float64 (pictures, classes).
-        """
-        return np.asarray(answers).reshape(self.pictures, len(self.classes))
+    def by_picture(self, values: Sequence[Any]) -> NDArray[Any]:
+        """Reshape ``labels``, ``predicted`` or ``scores`` to (pictures, classes), int64 or float64."""
+        return np.asarray(values).reshape(self.pictures, len(self.classes))
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serializable dict."""

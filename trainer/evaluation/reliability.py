@@ -76,12 +76,9 @@ def calibration_errors(right: NDArray[np.float64], scores: NDArray[np.float64]) 
 
 
 def right_and_scores(evaluation: Evaluation) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return whether each prediction is correct, and its score.
+    """Return whether each prediction is correct, float64 (N,) of 0 and 1, and its score, float64 (N,), 0–1.
 
     In a multi-label evaluation a score predicts that a class is present, for each class of each picture.
-
-    Returns:
-        float64 (N,), 1 if correct (multi-label: present), else 0; and float64 (N,), the scores, 0–1.
     """
     if isinstance(evaluation, MultiLabelEvaluation):
         return np.asarray(evaluation.labels, np.float64), np.asarray(evaluation.scores, np.float64)
@@ -90,13 +87,6 @@ def right_and_scores(evaluation: Evaluation) -> tuple[NDArray[np.float64], NDArr
 
 
 def score_bins(scores: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the bin of each score; a bin includes its upper bound.
-
-    Args:
-        scores: Scores of any shape, float64, 0–1.
-
-    Returns:
-        int64 of the same shape, 0 to ``BINS - 1``.
-    """
+    """Return the bin of each score, int64 of any shape, from float64 0–1; a bin includes its upper bound."""
     bins: NDArray[np.int64] = np.clip(np.ceil(scores * BINS) - 1, 0, BINS - 1).astype(np.int64)
     return bins

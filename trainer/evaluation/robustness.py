@@ -55,16 +55,13 @@ def measure_robustness(
 
 
 def corrupt(image: NDArray[np.uint8], kind: str, severity: int, *, seed: int = 0) -> NDArray[np.uint8]:
-    """Return a corrupted copy of a picture.
+    """Return a corrupted copy of a picture, of the same shape and dtype.
 
     Args:
         image: uint8 (H, W, 3) RGB, 0–255.
         kind: Corruption, one of `Robustness.kind`.
         severity: 1 to 3; 0 for ``"none"``.
         seed: Random seed of the noise and of the direction of rotation.
-
-    Returns:
-        uint8 (H, W, 3) RGB, 0–255.
     """
     change, amounts, _ = _CORRUPTIONS[kind]
     corrupted: NDArray[np.uint8] = change(image, amounts[severity - (kind != "none")], np.random.default_rng(seed))

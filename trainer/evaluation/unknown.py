@@ -41,11 +41,7 @@ def fit_unknown(evaluation: Evaluation, keep: float) -> UnknownThreshold | None:
 
 
 def unknown_shares(evaluation: Evaluation, threshold: UnknownThreshold) -> tuple[float | None, float | None]:
-    """Return the shares of the correct and of the wrong predictions that a threshold turns into "unknown".
-
-    Returns:
-        Two shares, 0–1; None for a share of no predictions.
-    """
+    """Return the shares, 0–1, of correct and of wrong predictions below a threshold; None without any."""
     from edge_runtime.inference.postprocess import certainty
 
     if evaluation.all_scores is None:

@@ -43,9 +43,9 @@ def few_notes(
         )
     if len(by_photos) > 1:
         (fewest, lowest), (most, highest) = by_photos[0], by_photos[-1]
-        told = ", ".join(f"{accuracy:.0%} with {photos:.0f}" for photos, accuracy in by_photos)
+        listed = ", ".join(f"{accuracy:.0%} with {photos:.0f}" for photos, accuracy in by_photos)
         notes.append(
-            f"More photos may help. A head on ImageNet features is correct on {told} photos per class (held-out "
+            f"More photos may help. A head on ImageNet features is correct on {listed} photos per class (held-out "
             f"accuracy). Each doubling has brought {100 * (highest - lowest) / log2(most / fewest):.0f} points so far."
         )
     return tuple(notes)

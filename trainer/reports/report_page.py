@@ -39,6 +39,7 @@ def render_page(content: ReportContent) -> str:
     """Render the page: styles, figures and thumbnails are inside, it fetches nothing and has no script."""
     main = content.evaluations[content.main_kind][content.main_split]
     beside = content.evaluations.get("fp32", {}).get(content.main_split) if content.main_kind == "int8" else None
+    quantity = "frequency" if isinstance(main, MultiLabelEvaluation) else "accuracy"
     shared = {
         "content": content,
         "most_classes": MATRIX_CLASSES,
@@ -58,7 +59,7 @@ def render_page(content: ReportContent) -> str:
         "settings": _flattened(content.recipe),
         "file": content.files.get(content.main_kind),
         "baseline": content.files.get("fp32") if content.main_kind == "int8" else None,
-        "reliability": inline_svg(reliability_svg(_reliability(content))),
+        "reliability": inline_svg(reliability_svg(_reliability(content), quantity)),
     }
     if isinstance(main, MultiLabelEvaluation):
         curves = inline_svg(precision_recall_svg(main))
@@ -187,7 +188,7 @@ def _score_rows(content: ReportContent) -> list[Row]:
     briers = {kind: (f"{q.brier:.3f}", "") for kind, q in here.items() if q.brier is not None}
     certainties = {kind: (f"{least.certainty:.3f}", "") for kind, least in thresholds.items()}
     of_correct, of_wrong = (
-        {kind: (percent(pair[i]), "") for kind, pair in shares.items() if pair[i] is not None} for i in (0, 1)
+        {kind: (percent(share), "") for kind, pair in shares.items() if (share := pair[i]) is not None} for i in (0, 1)
     )
     top_k = {kind: (percent(q.top_k_accuracy), "") for kind, q in here.items() if q.top_k_accuracy is not None}
     calibration, unknown, further = "Calibration", "Unknown detection", "Further metrics"
@@ -262,11 +263,11 @@ def _class_rows(main: Evaluation, beside: Evaluation | None) -> list[dict[str, A
 
 def frequent_confusions(main: Evaluation, limit: int = 5) -> list[tuple[str, str, int, int]]:
     """Return the most frequent confusions: true class, predicted class, count, support."""
-    mistakes = [(-count, true, answer) for (true, answer), count in main.confusion.items() if true != answer]
+    mistakes = [(-count, true, said) for (true, said), count in main.confusion.items() if true != said]
     classes = main.classes
     return [
-        (classes[true].label, classes[answer].label, -count, classes[true].support)
-        for count, true, answer in sorted(mistakes)[:limit]
+        (classes[true].label, classes[said].label, -count, classes[true].support)
+        for count, true, said in sorted(mistakes)[:limit]
     ]
 
 

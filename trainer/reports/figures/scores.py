@@ -17,12 +17,12 @@ _LOOKS: dict[str, dict[str, Any]] = {
 }
 
 
-def reliability_svg(bins: Mapping[str, Sequence[ReliabilityBin]], name: str = "reliability") -> str:
+def reliability_svg(bins: Mapping[str, Sequence[ReliabilityBin]], quantity: str) -> str:
     """Draw a reliability diagram (Guo et al., 2017): accuracy by score, above a histogram of the scores.
 
     Args:
         bins: Reliability bins by precision, ``"fp32"``, ``"int8"``; the histogram shows the last one.
-        name: Prefix of every id in the SVG; unique in the page.
+        quantity: Label of the vertical axis, such as ``"accuracy"``.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -41,7 +41,7 @@ def reliability_svg(bins: Mapping[str, Sequence[ReliabilityBin]], name: str = "r
             # A dot's area shows its share of the predictions.
             axes.scatter(x, y, s=[6 + 60 * b.count / most for b in filled], color=look["color"], zorder=look["zorder"])
         axes.set_ylim(-3, 103)
-        axes.set_ylabel("accuracy", fontsize=8)
+        axes.set_ylabel(quantity, fontsize=8)
         axes.tick_params(labelbottom=False)
         last = list(bins.values())[-1]
         lows, width = [100 * b.low for b in last], 100 * (last[0].high - last[0].low)
@@ -57,7 +57,7 @@ def reliability_svg(bins: Mapping[str, Sequence[ReliabilityBin]], name: str = "r
             one.set_axisbelow(True)
             one.spines["left"].set_visible(False)
             one.tick_params(length=0)
-        return page_svg(figure, name)
+        return page_svg(figure, "reliability")
 
 
 def robustness_svg(measured: Mapping[str, Sequence[Robustness]], name: str = "robustness") -> str:

@@ -75,13 +75,13 @@ def confusion_svg(evaluation: Evaluation, name: str = "confusion") -> str:
         width, height = margin + side + 0.05, margin + side + 0.05
         figure = Figure(figsize=(width, height))
         axes = figure.add_axes((margin / width, 0.05 / height, side / width, side / height))
-        for (true, answer), count in sorted(evaluation.confusion.items()):
+        for (true, predicted), count in sorted(evaluation.confusion.items()):
             strength = math.sqrt(count / evaluation.classes[true].support)
-            color = RIGHT if true == answer else WRONG
-            axes.add_patch(Rectangle((answer - 0.5, true - 0.5), 1, 1, color=color, alpha=strength, linewidth=0))
+            color = RIGHT if true == predicted else WRONG
+            axes.add_patch(Rectangle((predicted - 0.5, true - 0.5), 1, 1, color=color, alpha=strength, linewidth=0))
             dark = strength > 0.75
             axes.text(
-                answer,
+                predicted,
                 true,
                 str(count),
                 ha="center",

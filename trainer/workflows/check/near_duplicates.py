@@ -1,7 +1,7 @@
 """Finds pictures that differ only in size, compression, brightness or a few pixels.
 
 Candidates are pairs whose 64-bit dHashes differ in few bits. Their gray thumbnails are then compared by detail only:
-neither the hash nor the whole thumbnail tells apart shirts photographed on the same bed, where both are mostly bed.
+neither hashes nor whole thumbnails distinguish shirts on the same bed, since both show mostly the bed.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A logistic regression on the frozen backbone's features predicts the likelihood of each class for each photo, in a
 cross-validation that keeps near-duplicates in one fold. A class's threshold is the mean likelihood of its own photos,
-so that classes which are hard to tell apart are judged by what is achievable. A photo is suspect if another class is
+so that hard classes are judged by what is achievable. A photo is suspect if another class is
 likelier than its own by 80% of that class's threshold. (The paper only requires the other class to pass its
 threshold, which half of its own photos don't; on labels corrupted on purpose, that finds fewer errors.)
 """

@@ -83,7 +83,7 @@ def _unreadable(report: CheckReport) -> Iterator[Finding]:
         total = report.photos + len(bad)
         yield Finding(
             "unreadable",
-            f"{len(bad)} of {total} files can't be read and are left out.",
+            f"{len(bad)} of {total} files can't be read and will be left out.",
             tuple(f"{path}: {reason}" for path, reason in bad),
         )
 
@@ -187,8 +187,8 @@ def _few(report: CheckReport) -> Iterator[Finding]:
     if text := few_photos(report.class_counts):
         yield Finding(
             "few_photos",
-            f"{text}. Train with --recipe {RECIPE}, and read the accuracy with its confidence interval, which few test "
-            "photos widen.",
+            f"{text}. Train with --recipe {RECIPE}. Few test photos make the accuracy uncertain; read its "
+            "confidence interval.",
         )
 
 

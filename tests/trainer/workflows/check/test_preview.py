@@ -106,6 +106,6 @@ def test_the_command_writes_the_sheet(folder: Path, tmp_path: Path, capsys: pyte
     assert capsys.readouterr().out == f"{sheet}\n"
     with Image.open(sheet) as image:
         assert image.width > 7 * 64
-    for wrong, words in ((tmp_path / "no" / "sheet.png", "a folder that exists"), (tmp_path / "a.gif", ".png")):
+    for wrong, words in ((tmp_path / "no" / "sheet.png", "its folder doesn't exist"), (tmp_path / "a.gif", ".png")):
         assert main([*command, "--to", str(wrong)]) == 1
         assert words in capsys.readouterr().err

@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 
 from trainer.config import Recipe
-from trainer.errors import DatasetError, OutputFolderError
-from trainer.storage import put_in_place, read_json, write_bytes, write_json
-from trainer.storage import locked
 from trainer.config.recipe_file import read_recipe
+from trainer.errors import DatasetError, OutputFolderError
 from trainer.runs.run import Run, Stage, open_run, run_stages, stage_records
+from trainer.storage import locked, put_in_place, read_json, write_bytes, write_json
 
 
 @pytest.fixture
@@ -86,7 +85,7 @@ class TestOpening:
         assert open_run(run.folder, photos, run.recipe, None) == run
         request["recipe"]["data"]["no_more"] = 1
         (run.folder / "run.json").write_text(json.dumps(request))
-        with pytest.raises(OutputFolderError, match="other photos or settings"):
+        with pytest.raises(OutputFolderError, match="different photos or settings"):
             open_run(run.folder, photos, run.recipe, None)
 
     def test_a_run_that_was_killed_as_it_was_opened_is_opened_again(self, run: Run, photos: Path) -> None:
@@ -102,21 +101,21 @@ class TestOpening:
 
     def test_other_settings_or_photos_are_refused(self, run: Run, photos: Path, tmp_path: Path) -> None:
         before = (run.folder / "recipe.toml").read_bytes()
-        with pytest.raises(OutputFolderError, match="other photos or settings"):
+        with pytest.raises(OutputFolderError, match="different photos or settings"):
             open_run(run.folder, photos, Recipe(seed=1), None)
-        with pytest.raises(OutputFolderError, match="other photos or settings"):
+        with pytest.raises(OutputFolderError, match="different photos or settings"):
             open_run(run.folder, tmp_path, Recipe(), None)
         assert (run.folder / "recipe.toml").read_bytes() == before
 
     def test_somebody_elses_folder_is_left_alone(self, photos: Path) -> None:
         (photos / "cat.jpg").write_bytes(b"mine")
-        with pytest.raises(OutputFolderError, match="new or empty folder"):
+        with pytest.raises(OutputFolderError, match="is not an empty folder"):
             open_run(photos, photos, Recipe(), None)
         assert names_in(photos) == ["cat.jpg"]
 
     def test_a_file_is_no_folder(self, tmp_path: Path, photos: Path) -> None:
         (tmp_path / "file").write_text("in the way")
-        with pytest.raises(OutputFolderError, match="new or empty folder"):
+        with pytest.raises(OutputFolderError, match="is not an empty folder"):
             open_run(tmp_path / "file", photos, Recipe(), None)
         with pytest.raises(OutputFolderError, match="Not a directory"):
             open_run(tmp_path / "file" / "run", photos, Recipe(), None)
@@ -130,12 +129,12 @@ class TestOpening:
 
     @pytest.mark.skipif(not Path("/proc/version").exists(), reason="needs a file system that can't be written")
     def test_a_folder_that_cannot_be_written_is_refused(self, photos: Path) -> None:
-        with pytest.raises(OutputFolderError, match="Expected to write into /proc/run"):
+        with pytest.raises(OutputFolderError, match="Cannot write to /proc/run"):
             open_run(Path("/proc/run"), photos, Recipe(), None)
 
     def test_a_damaged_record_is_told(self, run: Run, photos: Path) -> None:
         (run.folder / "run.json").write_text("{")
-        with pytest.raises(OutputFolderError, match=r"run\.json.*can't be read"):
+        with pytest.raises(OutputFolderError, match=r"Cannot read .*run\.json"):
             open_run(run.folder, photos, Recipe(), None)
 
 
@@ -158,7 +157,7 @@ class TestStages:
         run_stages(run, [writing(log, "a")], told.append)
         run_stages(run, [writing(log, "a"), writing(log, "b")], told.append)
         assert log == ["a", "b"]
-        assert told[1] == "[1/2] Doing a: done before"
+        assert told[1] == "[1/2] Doing a: already done"
 
     @pytest.mark.parametrize("error", [DatasetError("no photos"), KeyboardInterrupt(), RuntimeError("bug")])
     def test_that_fail_leave_nothing_and_start_again(self, run: Run, error: BaseException) -> None:
@@ -176,7 +175,7 @@ class TestStages:
             (folder / "large.bin").write_bytes(bytes(100_000))
 
         stages = (writing([], "a"), Stage("b", "Doing b", fill))
-        with files_limited_to(50_000), pytest.raises(OutputFolderError, match="stage b, got: File too large") as raised:
+        with files_limited_to(50_000), pytest.raises(OutputFolderError, match="stage b: File too large") as raised:
             run_stages(run, stages, lambda line: None)
         assert "what was finished is kept" in str(raised.value)
         assert names_in(run.folder / "stages") == ["a/result.txt", "a/stage.json"]
@@ -185,7 +184,7 @@ class TestStages:
 
     def test_keep_the_folder_to_themselves(self, run: Run) -> None:
         log: list[str] = []
-        with locked(run.folder), pytest.raises(OutputFolderError, match="another process"):
+        with locked(run.folder), pytest.raises(OutputFolderError, match="Another process is using"):
             run_stages(run, [writing(log, "a")], log.append)
         assert log == []
         run_stages(run, [writing(log, "a")], lambda line: None)
@@ -194,7 +193,7 @@ class TestStages:
     def test_of_another_run_that_was_opened_at_the_same_moment_are_refused(self, run: Run, photos: Path) -> None:
         log: list[str] = []
         other = Run(run.folder, photos, Recipe(seed=1), None)
-        with pytest.raises(OutputFolderError, match="other photos or settings"):
+        with pytest.raises(OutputFolderError, match="different photos or settings"):
             run_stages(other, [writing(log, "a")], log.append)
         assert log == []
 

@@ -109,7 +109,7 @@ class Postprocessor:
             self._terms = _entropy_terms(np.maximum(to_scores(stored, tensor, activation), 0))
 
     def __call__(self, output: NDArray[Any], top_k: int, score_threshold: float) -> tuple[Category, ...]:
-        """Return the categories of a raw output, shape (classes,); see `top_categories`."""
+        """Return the best classes of a raw output, shape (classes,) in the output tensor's dtype, best first."""
         if self._thresholds is not None:
             scores = to_scores(output, self._tensor, self._activation)
             there = np.flatnonzero(scores >= self._thresholds)

@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from edge_runtime.cli.main import MESSAGE, is_out_of_memory
+from edge_runtime.cli.memory import OUT_OF_MEMORY, is_out_of_memory
 
 MIB = 1 << 20
 
@@ -37,14 +37,14 @@ def test_a_command_says_so_in_one_sentence(tiny_int8: Path, mebibytes: int) -> N
         assert done.returncode == 0, done.stderr
     elif mebibytes <= 200 or done.returncode:
         assert done.returncode == 1, done.stderr
-        assert done.stderr.splitlines()[-1] == f"edge-runtime: {MESSAGE}"
+        assert done.stderr.splitlines()[-1] == f"edge-runtime: {OUT_OF_MEMORY}"
 
 
 def test_where_there_is_next_to_nothing_for_libraries(tiny_int8: Path) -> None:
     done = run_within(100, "classify", tiny_int8, "picture.jpg")
     assert (done.returncode, done.stdout) == (1, "")
     assert "Traceback" not in done.stderr
-    assert done.stderr.splitlines()[-1] == f"edge-runtime: {MESSAGE}"
+    assert done.stderr.splitlines()[-1] == f"edge-runtime: {OUT_OF_MEMORY}"
 
 
 class TestIsOutOfMemory:

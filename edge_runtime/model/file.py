@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edge_runtime.errors import ModelError
-from edge_runtime.model.archive import AppendedZip, find_zip
+from edge_runtime.model.archive import find_zip
 from edge_runtime.model.flatbuffer import FlatBuffer, damaged
 from edge_runtime.model.graph import IDENTIFIER, Graph, GraphTensor, Operation, walk_graph
 from edge_runtime.model.manifest import FILE_NAME as MANIFEST_NAME
@@ -204,32 +204,22 @@ def _parts_of(data: bytes | mmap.mmap, file: FileIO | BytesIO, path: str) -> _Pa
     if not data:
         raise ModelError(f"The model file {path} is empty. Copy it again.")
     archive = find_zip(data, path)
-    graph = _read_graph(data, archive, path)
-    metadata = read_metadata(graph.metadata, path) if graph.metadata else None
-    labels = _labels_files(metadata, archive, data, path)
-    sha256, manifest = _sha256(file, archive.start), None
-    if MANIFEST_NAME in archive.files:
-        manifest = Manifest.from_json(archive.read(MANIFEST_NAME, data, path))
-        if manifest.model_sha256 != sha256:
-            raise damaged(path)
-    return _Parts(len(data), archive.start, sha256, graph, metadata, manifest, labels)
-
-
-def _read_graph(data: bytes | mmap.mmap, archive: AppendedZip, path: str) -> Graph:
     buffer = FlatBuffer(data, archive.start, path)
     if buffer.identifier() != IDENTIFIER:
         raise ModelError(
             f"{path} is not a TensorFlow Lite model: it lacks the identifier TFL3. Pass a .tflite file; convert other "
             "formats first, for example with tf.lite.TFLiteConverter."
         )
-    return walk_graph(buffer)
-
-
-def _labels_files(
-    metadata: StandardMetadata | None, archive: AppendedZip, data: bytes | mmap.mmap, path: str
-) -> dict[str, bytes]:
+    graph = walk_graph(buffer)
+    metadata = read_metadata(graph.metadata, path) if graph.metadata else None
     names = {name for name in (metadata.labels_file if metadata else ()) if name in archive.files}
-    return {name: archive.read(name, data, path) for name in names}
+    labels = {name: archive.read(name, data, path) for name in names}
+    sha256, manifest = _sha256(file, archive.start), None
+    if MANIFEST_NAME in archive.files:
+        manifest = Manifest.from_json(archive.read(MANIFEST_NAME, data, path))
+        if manifest.model_sha256 != sha256:
+            raise damaged(path)
+    return _Parts(len(data), archive.start, sha256, graph, metadata, manifest, labels)
 
 
 def _sha256(file: FileIO | BytesIO, length: int) -> str:
@@ -286,12 +276,12 @@ def _contract(metadata: StandardMetadata | None, tensor: TensorSpec, path: str) 
     mean = metadata.mean if metadata else ()
     std = metadata.std if metadata else ()
     if tensor.dtype == "uint8" and metadata is not None and (mean or metadata.is_image):
-        # By the metadata standard such a network takes pixels as they are.
+        # By the metadata standard, a uint8 network takes unmodified pixels.
         mean, std = (float(tensor.zero_point),), (1.0 / tensor.scale,)
     if not mean or not std:
         raise ModelError(
-            f"{path} has no metadata that says how to normalize its input. Pass contract=InputContract("
-            f"height={height}, width={width}, mean=(...), std=(...)) {_CONTRACT_CURE}"
+            f"{path} does not say how to normalize its input. Pass the mean and std used in training: contract="
+            f"InputContract(height={height}, width={width}, mean=(...), std=(...)) {_CONTRACT_CURE}"
         )
     color: str = "gray" if channels == 1 or (metadata is not None and metadata.is_gray) else "rgb"
     try:
@@ -322,7 +312,7 @@ def _thresholds(manifest: Manifest | None, activation: Activation, count: int, p
 
 def _labels(labels: Sequence[str] | None, parts: _Parts, output: int, count: int, path: str) -> tuple[str, ...]:
     if labels is not None:
-        found, source, cure = tuple(labels), f"for {path}", f"Pass {count} labels."
+        found, source, cure = tuple(labels), "", f"Pass one label for each class of {path}."
     else:
         cure = f"Pass labels= with {count} names in Python, or --labels FILE on the command line (one name per line)."
         named = parts.metadata.labels_file if parts.metadata else ()
@@ -334,9 +324,9 @@ def _labels(labels: Sequence[str] | None, parts: _Parts, output: int, count: int
                 f"{path} names {name} as its labels file but does not contain it, so it is probably truncated. "
                 f"Copy it again. Or: {cure}"
             )
-        found, source = _split_labels(parts.labels[name]), f"in {name} of {path}"
+        found, source = _split_labels(parts.labels[name]), f" in {name} inside {path}"
     if len(found) != count:
-        raise ModelError(f"Expected {count} labels for {count} outputs, got {len(found)} {source}. {cure}")
+        raise ModelError(f"Expected {count} labels for {count} outputs, got {len(found)}{source}. {cure}")
     return found
 
 

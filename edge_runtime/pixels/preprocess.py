@@ -177,13 +177,8 @@ class Preprocessor:
 _SIGN_BIT = np.uint8(0x80)
 
 
-def center_window(frame: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Return a view of the largest centered window with the aspect height:width of a uint8 (H, W, …) frame."""
-    return frame[center_slices(frame.shape, height, width)]
-
-
 def center_slices(shape: tuple[int, ...], height: int, width: int) -> tuple[slice, slice]:
-    """Return the rows and columns of `center_window` for a frame of shape ``shape``."""
+    """Return rows and columns of the largest centered window with the aspect height:width in a frame of this shape."""
     rows, columns = shape[:2]
     if rows * width > columns * height:
         keep = max(1, columns * height // width)

@@ -120,7 +120,7 @@ class CameraSource(CaptureSource):
         if capture is None:
             raise CameraError(
                 f"Cannot open the camera {self.path}. Another program may be using it ('fuser -v {self.path}' shows "
-                f"which), or it is not a camera ({_present()}; 'v4l2-ctl --list-devices' shows their names)."
+                f"which), or it is not a camera ('v4l2-ctl --list-devices' lists cameras; {_present()})."
             )
         with quiet_opencv():
             # The format must come first: a size applies to the current pixel format.

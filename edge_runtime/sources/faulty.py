@@ -242,8 +242,8 @@ def open_faulty(spec: str, source: Source) -> FaultySource:
         return FaultySource(source, random_faults(**settings))
     except ValueError as error:
         raise SourceError(
-            f"Invalid faults in {spec!r}: {error} Write 'faulty:rate=0.02,seconds=1,seed=0' or KIND@FRAME:SECONDS, as "
-            f"in 'faulty:stall@50:2.5,garbage@120', with kinds {', '.join(KINDS)}."
+            f"The source {spec!r} is invalid ({str(error).rstrip('.')}). Write KIND@FRAME:SECONDS as in "
+            "'faulty:stall@50:2.5,garbage@120', or 'faulty:rate=0.02,seconds=1,seed=0' for random faults."
         ) from error
 
 

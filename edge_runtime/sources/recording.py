@@ -7,15 +7,15 @@ import os
 import time
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from edge_runtime.errors import OutputError, SourceError
 from edge_runtime.sources.base import Pace
 from edge_runtime.sources.pictures import Picture, PictureSource
 from edge_runtime.types import Frame
 
-if TYPE_CHECKING:
-    from types import TracebackType
+PictureFormat = Literal["jpg", "png"]
+"""``"jpg"``: small files; ``"png"``: lossless."""
 
 INDEX_NAME = "recording.jsonl"
 """Index file of a recording: one JSON object per line, first a header, then the file name and time of each picture."""
@@ -36,7 +36,7 @@ class Recorder:
     """
 
     def __init__(
-        self, folder: str | os.PathLike[str], *, picture_format: Literal["jpg", "png"] = "jpg", origin: str = ""
+        self, folder: str | os.PathLike[str], *, picture_format: PictureFormat = "jpg", origin: str = ""
     ) -> None:
         self.path = Path(folder)
         self.count = 0
@@ -81,9 +81,7 @@ class Recorder:
     def __enter__(self) -> Recorder:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _write_line(self, content: dict[str, Any]) -> None:

@@ -123,7 +123,7 @@ def test_missing_labels_are_asked_for(bare_int8: Path) -> None:
 
 
 def test_a_wrong_count_of_labels_is_named(tiny_int8: Path) -> None:
-    with pytest.raises(ModelError, match=r"Expected 3 labels for 3 outputs, got 2 for .* Pass 3 labels"):
+    with pytest.raises(ModelError, match=r"Expected 3 labels for 3 outputs, got 2\. Pass one label"):
         read_model_file(tiny_int8, labels=["a", "b"])
 
 
@@ -168,7 +168,7 @@ def test_a_uint8_model_from_elsewhere_gets_pixels_as_they_are(shared_data: Path)
 
 def test_a_float_model_without_metadata_asks_for_what_is_missing(shared_data: Path) -> None:
     path = shared_data / "models" / "mobilenet_v1_0.25_224_float.tflite"
-    with pytest.raises(ModelError, match=r"Pass contract=InputContract\(height=224, width=224"):
+    with pytest.raises(ModelError, match=r"contract=InputContract\(height=224, width=224"):
         read_model_file(path)
     contract = InputContract(224, 224, crop="stretch", interpolation="linear", mean=(127.5,), std=(127.5,))
     with pytest.raises(ModelError, match="Pass labels= with 1001 names"):

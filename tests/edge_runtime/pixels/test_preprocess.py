@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_runtime.errors import FrameError
-from edge_runtime.pixels.preprocess import Preprocessor, Resizer, center_window, pixel_table, resize_frame
+from edge_runtime.pixels.preprocess import Preprocessor, Resizer, center_slices, pixel_table, resize_frame
 from edge_runtime.types import InputContract, TensorSpec
 
 OURS = InputContract(8, 8, mean=(128.0,), std=(127.5,))
@@ -201,7 +201,7 @@ class TestCenterWindow:
         self, rows: int, columns: int, height: int, width: int
     ) -> None:
         coordinates = np.stack(np.mgrid[0:rows, 0:columns], axis=2)
-        window = center_window(coordinates, height, width)
+        window = coordinates[center_slices(coordinates.shape, height, width)]
         kept_rows, kept_columns = window.shape[:2]
         assert kept_rows == rows or kept_columns == columns
         # The other side is the exact one, rounded down, and at least one pixel.

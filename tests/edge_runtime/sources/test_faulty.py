@@ -145,5 +145,5 @@ class TestSpec:
         "spec", ["rate", "rate=x", "rate=7", "fire@3", "stall@x", "stall@3:-1", "sed=3", "stall@3,rate=1", "@"]
     )
     def test_what_is_no_schedule_is_refused(self, spec: str) -> None:
-        with pytest.raises(SourceError, match=r"Invalid faults in .* Write 'faulty:rate=0\.02"):
+        with pytest.raises(SourceError, match=r"is invalid .*'faulty:rate=0\.02"):
             open_source(f"faulty:{spec}")

@@ -172,19 +172,13 @@ class TestFolder:
     def test_a_damaged_picture_alone_is_an_error(self, tmp_path: Path) -> None:
         path = tmp_path / "broken.jpg"
         path.write_bytes(b"\xff\xd8 and no more")
-        with (
-            open_source(path) as source,
-            pytest.raises(SourceError, match=r"broken\.jpg is not a JPEG, PNG, WebP or BMP picture"),
-        ):
+        with open_source(path) as source, pytest.raises(SourceError, match=r"broken\.jpg is not a JPEG, PNG, WebP"):
             source.read()
 
     def test_a_folder_of_damaged_pictures_alone_is_an_error(self, tmp_path: Path) -> None:
         for name in ("a.png", "b.png"):
             (tmp_path / name).write_bytes(b"x")
-        with (
-            open_source(tmp_path, loop=True) as source,
-            pytest.raises(SourceError, match="None of the 2 pictures in"),
-        ):
+        with open_source(tmp_path, loop=True) as source, pytest.raises(SourceError, match="None of the 2 pictures"):
             source.read()
 
     def test_a_folder_without_pictures_is_an_error(self, tmp_path: Path) -> None:

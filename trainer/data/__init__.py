@@ -1,1 +1,1 @@
-"""From photos to pixels: which there are, how they are split, and the arrays that training reads."""
+"""From photos to pixels: finding photos, splitting them, and the arrays that training reads."""

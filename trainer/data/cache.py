@@ -1,4 +1,4 @@
-"""The folder of caches, which all runs of a user share: what works there, what was left there, what it holds."""
+"""The cache folder that all runs of a user share: locking, listing and clearing it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from trainer.storage import PARTIAL, locked, shared
 
 @dataclass(frozen=True)
 class Cache:
-    """One of them: the pixels of a split in a folder, or its features in a file.
+    """One cache: a folder with the pixels of a split, or a file with its features.
 
     Attributes:
-        path: Where it is.
-        size_bytes: Of its files.
-        made: When.
+        path: The folder or file.
+        size_bytes: Size of all its files.
+        made: Time of creation (UTC).
     """
 
     path: Path
@@ -29,19 +29,18 @@ class Cache:
 
 
 def cache_folder() -> Path:
-    """Of the pixel caches, which may be deleted at any time."""
+    """Return the user's cache folder; its contents can be deleted at any time."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge_trainer"
 
 
 @contextmanager
 def at_work(folder: Path) -> Iterator[None]:
-    """For whoever writes a cache: nobody clears the folder meanwhile.
+    """Lock the folder against clearing while a cache is written.
 
-    Processes that were killed leave unfinished caches behind, which nothing else would ever remove; whoever comes and
-    is alone does.
+    Killed processes leave unfinished caches behind. The first process that finds itself alone removes them.
 
     Args:
-        folder: Of the caches; made where it is missing.
+        folder: Cache folder; created if missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with shared(folder, lambda: _remove(folder.glob(PARTIAL))):
@@ -49,7 +48,7 @@ def at_work(folder: Path) -> Iterator[None]:
 
 
 def list_caches(folder: Path) -> tuple[Cache, ...]:
-    """What is there, the oldest first, unfinished ones included."""
+    """Return all caches in a folder, oldest first, including unfinished ones."""
     found = []
     for path in folder.iterdir() if folder.is_dir() else ():
         files = [file.stat() for file in (path, *path.rglob("*")) if file.is_file()]
@@ -59,10 +58,10 @@ def list_caches(folder: Path) -> tuple[Cache, ...]:
 
 
 def clear(folder: Path) -> tuple[Cache, ...]:
-    """Removes all of them and returns what was there. A run that reads one keeps what it has opened.
+    """Delete all caches and return them. A run that has one open can still read it.
 
     Raises:
-        OutputFolderError: A process is writing one.
+        OutputFolderError: Another process is writing a cache.
     """
     if not folder.is_dir():
         return ()

@@ -1,9 +1,9 @@
-"""From photos to a data set: which of them can be read, and where each belongs.
+"""From photos to a data set: which photos are readable, and which split each belongs to.
 
-Which photos there are is read by `trainer.data.formats`: from class folders, lists, or other programs' exports. Where
-no split is given, they are split here: 7:2:1, or 6:2:2 under 1,000 photos. Where only ``train`` and ``test`` are given,
-val is carved from train; where only ``train`` and ``val`` are given, val keeps deciding, as its name says, and test is
-carved from train, because a split that decides can't measure. Where ``train`` stands alone, it is split as a whole.
+`trainer.data.formats` finds the photos in class folders, lists, or other programs' exports. Photos without a given
+split are split here: 7:2:1, or 6:2:2 with fewer than 1,000. If only ``train`` and ``test`` are given, val is taken from
+train. If only ``train`` and ``val`` are given, test is taken from train, because a split that decides can't measure.
+If only ``train`` is given, all of it is split.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from trainer.data.split import assign_multi_label_splits, assign_splits
 from trainer.errors import DatasetError, RecipeError
 from trainer.types import Dataset, Photo, Split
 
-_SMALL = 1000  # photos; below this, a tenth is too few to measure with
-_CARVED = 0.15  # of train, for a split that isn't given
+_SMALL = 1000  # photos; with fewer, a tenth is too small a test set
+_CARVED = 0.15  # share of train for a split that isn't given
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class FoundPhoto:
     """A file that should be a picture.
 
     Attributes:
-        path: Relative to the root, with forward slashes.
+        path: Path relative to the root, with forward slashes.
         labels: Names of its classes; several in a multi-label list.
-        given: The split that its folder or list names, or None.
-        facts: What is in it.
-        group: What it must not be parted from, as the list says; empty: nothing.
+        given: Split given by its folder or list, or None.
+        facts: What inspecting the file found.
+        group: Name of the group that the list keeps together; empty: no group.
     """
 
     path: str
@@ -48,20 +48,20 @@ class FoundPhoto:
 
     @property
     def label(self) -> str:
-        """Name of its class; of several, one text for all of them."""
+        """Name of its class; several names are joined by " + "."""
         return " + ".join(self.labels)
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What there is, before anything is decided.
+    """The photos of a source, before they are split.
 
     Attributes:
-        root: The folder that paths are relative to.
-        kind: What was read, for people: ``"class folders"``.
-        classes: Names of the classes for each given split; for ``None`` where no split is given.
+        root: Folder that paths are relative to.
+        kind: Kind of source for display, such as ``"class folders"``.
+        classes: Class names of each given split; the key is None if no split is given.
         photos: All files that should be pictures, sorted by path.
-        multi_label: Whether photos may show several classes.
+        multi_label: Whether photos can have several labels.
     """
 
     root: Path
@@ -72,25 +72,25 @@ class Survey:
 
     @property
     def readable(self) -> tuple[FoundPhoto, ...]:
-        """Those that can be decoded."""
+        """Photos that can be decoded."""
         return tuple(photo for photo in self.photos if not photo.facts.unreadable)
 
     @property
     def unreadable(self) -> tuple[tuple[str, str], ...]:
-        """Path and reason."""
+        """Path and reason of each unreadable file."""
         return tuple((photo.path, photo.facts.unreadable) for photo in self.photos if photo.facts.unreadable)
 
 
 def scan(source: str | Path, *, data: DataConfig, seed: int, least_classes: int = 2) -> Dataset:
-    """Reads photos and splits them.
+    """Find, inspect and split photos.
 
-    Each file is hashed and checked for its header and its end; damage in its middle is found by `load_pixels`.
+    Each file is hashed, and its header and end are checked; `load_pixels` finds damage in between.
 
     Args:
-        source: A folder or a list, as `trainer.data.formats` reads them.
-        data: Shares of the splits, groups, and how many files may be unreadable.
-        seed: Of the split.
-        least_classes: That there must be: photos that are added to others may be of one class.
+        source: Folder or list, in any format of `trainer.data.formats`.
+        data: Shares of the splits, grouping, and the share of files that may be unreadable.
+        seed: Seed of the split.
+        least_classes: Minimum number of classes; photos added to an existing model may be of one class.
 
     Raises:
         DatasetError: The photos can't be trained on as they are.
@@ -99,21 +99,21 @@ def scan(source: str | Path, *, data: DataConfig, seed: int, least_classes: int 
 
 
 def count_to_train_on(listing: Listing, data: DataConfig) -> int:
-    """How many of the listed photos `scan` would split off to train on, within one of each class."""
+    """Estimate the number of training photos that `scan` would return, within one per class."""
     given = _as_whole(listing)
     count = sum(entry.given in (None, "train") for entry in listing.entries)
     return round(count * (1 - sum(_shares(data, given, count).values())))
 
 
 def survey(source: str | Path, *, decode: bool = False) -> Survey:
-    """Finds the pictures and looks at each, in parallel, with a progress bar.
+    """Find photos and inspect them in parallel, with a progress bar.
 
     Args:
-        source: A folder or a list.
-        decode: Decode each picture as well, and measure it.
+        source: Folder or list, in any format of `trainer.data.formats`.
+        decode: If True, also decode and measure each picture.
 
     Raises:
-        DatasetError: There is no such source, or no picture in it.
+        DatasetError: The source doesn't exist or holds no pictures.
     """
     from tqdm import tqdm
 
@@ -143,10 +143,16 @@ def survey(source: str | Path, *, decode: bool = False) -> Survey:
 
 
 def split_photos(found: Survey, *, data: DataConfig, seed: int, least_classes: int = 2) -> Dataset:
-    """Decides whether photos can be trained on, and where each belongs.
+    """Check that photos can be trained on, and assign each to a split.
+
+    Args:
+        found: The photos.
+        data: Shares of the splits, grouping, and the share of files that may be unreadable.
+        seed: Seed of the split.
+        least_classes: Minimum number of classes.
 
     Raises:
-        DatasetError: They can't: too many are unreadable, there are too few classes, photos or groups.
+        DatasetError: Too many photos are unreadable, or there are too few classes, photos or groups.
     """
     _check_unreadable(found, data.max_unreadable)
     labels = _common_classes(found, least_classes)
@@ -189,8 +195,8 @@ def _check_unreadable(found: Survey, allowed: float) -> None:
         named = "; ".join(f"{path}: {reason}" for path, reason in unreadable[:10])
         more = f"; and {len(unreadable) - 10} more" if len(unreadable) > 10 else ""
         raise DatasetError(
-            f"Expected at most {allowed:.0%} unreadable files in {found.root}, got {len(unreadable)} of {total} "
-            f"({named}{more}). Replace them or take them out."
+            f"{len(unreadable)} of {total} files in {found.root} are unreadable (at most {allowed:.0%} may be): "
+            f"{named}{more}. Replace or delete them, or raise data.max_unreadable."
         )
 
 
@@ -203,25 +209,25 @@ def _common_classes(found: Survey, least: int) -> tuple[str, ...]:
             lacks = [f"{split} lacks {', '.join(missing)}"] if missing else []
             lacks += [f"{first[0]} lacks {', '.join(extra)}"] if extra else []
             raise DatasetError(
-                f"Expected the same classes in each split of {found.root}, but {' and '.join(lacks)}. "
-                "Add photos of them there, or take the others out."
+                f"The splits of {found.root} have different classes: {' and '.join(lacks)}. "
+                "Add photos of the missing classes, or remove these classes from the other splits."
             )
     if len(first[1]) < least:
         raise DatasetError(
-            f"Expected at least two classes in {found.root}, got one ({', '.join(first[1])}). "
-            "Add photos of something else, for example of the background."
+            f"At least two classes are needed, but {found.root} has only {', '.join(first[1]) or 'unlabeled photos'}. "
+            "Add photos of another class, for example of the background."
         )
     return first[1]
 
 
 def _as_whole(found: Survey | Listing) -> tuple[Split, ...]:
-    """The given splits; none where ``train`` stands alone."""
+    """Return the given splits; none if ``train`` is the only one."""
     given = tuple(split for split in found.classes if split)
     return () if given == ("train",) else given
 
 
 def _shares(data: DataConfig, given: Sequence[Split], count: int) -> dict[Split, float]:
-    """Shares to be carved: of all photos, or of the given train."""
+    """Return the shares of the splits to make: of all photos, or of the given train split."""
     if given:
         shares: dict[Split, float] = {"val": data.val_fraction or _CARVED, "test": data.test_fraction or _CARVED}
         shares = {split: share for split, share in shares.items() if split not in given}
@@ -232,8 +238,8 @@ def _shares(data: DataConfig, given: Sequence[Split], count: int) -> dict[Split,
         }
     if sum(shares.values()) >= 1:
         raise RecipeError(
-            f"Expected data.val_fraction and data.test_fraction to leave something for train, got "
-            f"{' and '.join(str(share) for share in shares.values())}."
+            f"data.val_fraction and data.test_fraction ({' + '.join(map(str, shares.values()))}) leave no photos for "
+            "training. Lower them."
         )
     return shares
 
@@ -247,26 +253,26 @@ def _check_enough(
     *,
     splits: int,
 ) -> None:
-    """Sees to it that each class reaches each split."""
-    # A copy of a photo counts once: where copies have other labels, for those that it is dealt with.
+    """Check that each class has enough photos for each split."""
+    # Copies of a photo go to the same split, so they count once, for the labels of the first one.
     distinct: dict[str, tuple[str, ...]] = {}
     for photo in sorted(pool, key=lambda photo: photo.label):
         distinct.setdefault(photo.facts.sha256, photo.labels)
     counts = Counter(label for found in distinct.values() for label in found)
     for label in labels:
         if counts[label] < splits:
-            parts = {1: "train", 2: "train and one carved from it", 3: "train, val and test"}[splits]
+            parts = {1: "for train", 2: "for train and a split taken from it", 3: "for train, val and test"}[splits]
             raise DatasetError(
-                f"Expected at least {splits} distinct readable photos of class {label} in {root} (for {parts}), got "
-                f"{counts[label]}. Add photos, or take the class out."
+                f"Class {label} has too few photos in {root}: {counts[label]} readable and distinct, but at least "
+                f"{splits} are needed, {parts}. Add photos, or remove the class."
             )
     present = {(photo.given, label) for photo in photos for label in photo.labels}
     for split in given:
         for label in labels:
             if (split, label) not in present:
                 raise DatasetError(
-                    f"Expected photos of class {label} in {split} of {root}, found none that can be read. "
-                    "Add some, or take the class out."
+                    f"Class {label} has no readable photos in the {split} split of {root}. "
+                    "Add some, or remove the class from all splits."
                 )
 
 
@@ -277,7 +283,7 @@ def _check_reached(
     groups: Sequence[str] | None,
     splits: Sequence[Split],
 ) -> None:
-    """Sees to it that each class reached each split although groups, or photos of several classes, were kept whole."""
+    """Check that each class reached each split; large groups or photos of several classes can prevent it."""
     reached = {(label, split) for photo, split in zip(pool, dealt, strict=True) for label in photo.labels}
     parts: dict[str, set[str]] = defaultdict(set)
     for photo, group in zip(pool, groups or [""] * len(pool), strict=True):
@@ -289,11 +295,10 @@ def _check_reached(
                 continue
             if groups:
                 raise DatasetError(
-                    f"Expected photos of class {label} in each of {', '.join(splits)} with groups kept whole, but its "
-                    f"groups ({len(parts[label])} in {root}) leave none for {split}. "
-                    "Add photos of other sessions, or group by something finer with data.group."
+                    f"Class {label} has too few groups in {root} ({len(parts[label])}) for {', '.join(splits)}: none "
+                    f"is left for {split}. Add photos from other sessions, or use smaller groups with data.group."
                 )
             raise DatasetError(
-                f"Expected photos of class {label} in each of {', '.join(splits)}, but its {len(parts[label])} in "
-                f"{root} leave none for {split}, as they show other classes too. Add some, or name each photo's split."
+                f"Class {label} has too few photos in {root} ({len(parts[label])}) for {', '.join(splits)}: they show "
+                f"other classes too, and none is left for {split}. Add photos, or give each photo's split in the list."
             )

@@ -1,23 +1,23 @@
-"""When photos are few, and what is to be known about it before training."""
+"""The warning about classes with few photos."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 FEW = 50
-"""Of a class, over all splits: below this many photos, training and measuring are short of them."""
+"""Photos per class, over all splits; with fewer, both training and its measurement are unreliable."""
 
 RECIPE = "few"
-"""The built-in recipe for it."""
+"""Name of the built-in recipe for few photos."""
 
 _NAMED = 5
 
 
 def few_photos(counts: Mapping[str, int]) -> str:
-    """A sentence about the classes of few photos; empty where there are none.
+    """Return a phrase about the classes with few photos; empty if there are none.
 
     Args:
-        counts: Photos of each class, over all splits.
+        counts: Number of photos per class, over all splits.
     """
     few = {label: count for label, count in sorted(counts.items(), key=lambda item: item[1]) if count < FEW}
     if not few:

@@ -1,4 +1,4 @@
-"""Which photos belong together, so that a split must not part them: those of one session, burst or object."""
+"""Groups of photos that a split keeps together: photos of one session, burst or object."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from trainer.data.images import ImageFacts
 from trainer.errors import DatasetError
 
 BURST_GAP = timedelta(seconds=60)
-"""A longer pause between two exposures ends a burst: time enough to turn to another thing."""
+"""Longest pause between two photos of a burst; in a longer one, the camera can turn to another object."""
 
 
 class Groupable(Protocol):
-    """What is asked of a photo."""
+    """What grouping needs to know of a photo."""
 
     @property
     def path(self) -> str:
-        """Relative to the root."""
+        """Path relative to the root."""
 
     @property
     def group(self) -> str:
-        """As a list says, or empty."""
+        """Group given by the list, or empty."""
 
     @property
     def facts(self) -> ImageFacts:
-        """When it was taken."""
+        """Facts with the time it was taken."""
 
 
 def group_photos(root: Path, photos: Sequence[Groupable], group: str) -> list[str] | None:
-    """Names the group of each photo.
+    """Return the group of each photo.
 
     Args:
-        root: For error messages.
+        root: Folder of the photos, for error messages.
         photos: The photos.
-        group: As ``data.group`` of a recipe.
+        group: Value of ``data.group`` in the recipe.
 
     Returns:
-        A name for each, empty where a photo belongs to none; None where no groups are asked for.
+        A group name for each photo, empty if it has no group; None if there are no groups at all.
 
     Raises:
-        DatasetError: Groups are asked for, and not one photo has one.
+        DatasetError: ``group`` is set, but no photo has a group.
     """
     if not group:
         names = [photo.group for photo in photos]
@@ -52,22 +52,22 @@ def group_photos(root: Path, photos: Sequence[Groupable], group: str) -> list[st
         names = bursts([photo.facts.taken_at for photo in photos])
         if not any(names):
             raise DatasetError(
-                f"Expected EXIF times in the photos of {root}, for data.group = exif_time, found none. "
-                "Group by their names with a regular expression instead."
+                f"data.group is exif_time, but no photo in {root} has an EXIF time. "
+                "Group by file name with a regular expression instead."
             )
         return names
     matches = [re.search(group, photo.path) for photo in photos]
     names = [match[1] or "" if match else "" for match in matches]
     if not any(names):
         raise DatasetError(
-            f"Expected data.group = {group!r} to match paths in {root}, it matches none, for example not "
-            f"{photos[0].path if photos else 'any'}. Change it."
+            f"data.group = {group!r} matches no photo in {root}, for example not "
+            f"{photos[0].path if photos else 'any'}. Adapt the regular expression to your paths."
         )
     return names
 
 
 def bursts(times: Sequence[datetime | None]) -> list[str]:
-    """Names each time by the first of its burst; empty where there is no time."""
+    """Name each photo by the first time of its burst (ISO 8601); empty if it has no time."""
     names = [""] * len(times)
     known = sorted((time, index) for index, time in enumerate(times) if time is not None)
     first = previous = None

@@ -1,9 +1,8 @@
-"""From a picture file to pixels: JPEG, PNG, WebP and BMP in all their colour modes.
+"""From a picture file to pixels: JPEG, PNG, WebP and BMP in all color modes.
 
-OpenCV decodes, because it is the device's decoder; Pillow reads the header and decodes what OpenCV gets wrong:
-CMYK (it takes every file for Adobe's inverted kind) and transparency (it drops it). EXIF rotation is applied in one
-place, for both. OpenCV fills the missing part of a truncated JPEG with grey and says nothing, so files are checked
-for their end before they are decoded.
+OpenCV decodes, because the device uses it too. Pillow reads the header and decodes what OpenCV gets wrong: CMYK
+(OpenCV assumes Adobe's inverted values) and transparency (OpenCV drops it). EXIF rotation is applied in one place for
+both. OpenCV silently fills the missing part of a truncated JPEG with gray, so the end of a file is checked first.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-"""Suffixes of the files that are taken for pictures, in lower case."""
+"""Suffixes of picture files, in lower case."""
 
 MAX_PIXELS = 89_478_485
-"""Larger pictures are refused: a small file can hold terabytes of one colour. Pillow's own limit."""
+"""Most pixels of a picture (Pillow's own limit), because a small file can expand to terabytes of one color."""
 
 _JPEG = ("JPEG", "MPO")
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
@@ -41,20 +40,23 @@ _EXIF_TAKEN = 0x9003
 
 
 class _UnreadableError(Exception):
-    """Why a file gives no picture, as a noun phrase: "an empty file"."""
+    """Why a file is unreadable, as a noun phrase such as "an empty file".
+
+    Runs store these texts and compare them when they resume, so don't reword them.
+    """
 
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What is known of a picture file.
+    """What inspecting a picture file found.
 
     Attributes:
-        sha256: Of its bytes; empty where it can't be opened.
-        height: In pixels, as it is shown (after EXIF rotation); 0 where it is unreadable.
-        width: The same.
-        unreadable: Why it gives no picture, as a noun phrase; empty where it does.
-        taken_at: When it was taken, by the camera's clock (EXIF); None where nobody says.
-        measures: What its pixels are like; None where they weren't decoded.
+        sha256: SHA-256 of the file's bytes; empty if it can't be opened.
+        height: Height in pixels after EXIF rotation; 0 if the file is unreadable.
+        width: Width in pixels after EXIF rotation; 0 if the file is unreadable.
+        unreadable: Why the file is unreadable, as a noun phrase; empty if it is readable.
+        taken_at: Time of the exposure by the camera's clock (EXIF), or None.
+        measures: Measures of the pixels; None if they weren't decoded.
     """
 
     sha256: str
@@ -66,15 +68,15 @@ class ImageFacts:
 
 
 def read_image(path: str | Path) -> NDArray[np.uint8]:
-    """Decodes a picture file.
+    """Decode a picture file.
 
-    Transparent pictures are laid on white; of more than 8 bits a channel, the upper 8 are taken.
+    Transparent pictures are placed on white. Channels of more than 8 bits are cut to their upper 8.
 
     Returns:
-        uint8 (H, W, 3) RGB, 0–255, turned as its EXIF orientation says.
+        uint8 (H, W, 3) RGB, 0–255, with EXIF rotation applied.
 
     Raises:
-        DatasetError: The file is no picture, or a damaged one.
+        DatasetError: The file isn't a supported picture, or is damaged.
     """
     try:
         return decode_image(_read(path), str(path))
@@ -83,7 +85,18 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
 
 
 def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
-    """Decodes the bytes of a picture file, as `read_image` does; ``name`` is for people."""
+    """Decode the bytes of a picture file.
+
+    Args:
+        data: The file's bytes.
+        name: Name of the picture for error messages.
+
+    Returns:
+        uint8 (H, W, 3) RGB, 0–255, as from `read_image`.
+
+    Raises:
+        DatasetError: The bytes aren't a supported picture, or are damaged.
+    """
     try:
         return _decode(data)
     except _UnreadableError as error:
@@ -91,11 +104,11 @@ def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
 
 
 def inspect_image(path: str | Path, *, decode: bool = False) -> ImageFacts:
-    """Looks at a picture file: its hash, its size, and whether it is whole. Never raises for a bad file.
+    """Inspect a picture file: hash, size, and whether it is complete. Bad files are reported, not raised.
 
     Args:
         path: The file.
-        decode: Decode and measure it as well, which finds damage in the middle of a file too, and takes longer.
+        decode: If True, also decode and measure it, which takes longer and finds damage in the middle of a file.
     """
     try:
         data = _read(path)
@@ -105,7 +118,7 @@ def inspect_image(path: str | Path, *, decode: bool = False) -> ImageFacts:
 
 
 def inspect_bytes(data: bytes, *, decode: bool = False) -> ImageFacts:
-    """Looks at the bytes of a picture file, as `inspect_image` does."""
+    """Inspect the bytes of a picture file, like `inspect_image`."""
     sha256 = hashlib.sha256(data).hexdigest()
     try:
         image = _open(data)
@@ -127,7 +140,7 @@ def inspect_bytes(data: bytes, *, decode: bool = False) -> ImageFacts:
 
 
 def _no_picture(name: str, error: _UnreadableError) -> DatasetError:
-    return DatasetError(f"Expected a picture in {name}, got {error}. Replace the file or take it out.")
+    return DatasetError(f"Cannot read {name}: {error}. Replace or delete it.")
 
 
 def _read(path: str | Path) -> bytes:
@@ -138,7 +151,7 @@ def _read(path: str | Path) -> bytes:
 
 
 def _open(data: bytes) -> Image:
-    """Reads the header alone."""
+    """Read only the header."""
     from PIL import Image
 
     if not data:
@@ -147,7 +160,7 @@ def _open(data: bytes) -> Image:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _UnreadableError(f"a picture of more than {MAX_PIXELS:,} pixels") from error
-    except Exception as error:  # Pillow's plugins raise whatever a damaged header leads to
+    except Exception as error:  # Pillow's plugins raise any error for a damaged header
         begins = [kind for magic, kind in _MAGIC if data.startswith(magic)]
         got = f"a truncated or damaged {begins[0]}" if begins else "a file that is no JPEG, PNG, WebP or BMP"
         raise _UnreadableError(got) from error
@@ -160,12 +173,12 @@ def _open(data: bytes) -> Image:
 
 
 def _is_whole(data: bytes, image: Image) -> bool:
-    """Whether the file has its end; False also where only decoding can tell."""
+    """Return True if the file has its end; False also if only decoding can tell."""
     if image.format in _JPEG:
         return read_header(data).is_whole
     if image.format == "PNG":
         return _png_is_whole(data)
-    if image.format == "WEBP":  # RIFF: the size of what follows the first eight bytes
+    if image.format == "WEBP":  # RIFF stores the size of all but its first eight bytes
         return len(data) >= 8 + int.from_bytes(data[4:8], "little")
     return False
 
@@ -173,12 +186,12 @@ def _is_whole(data: bytes, image: Image) -> bool:
 def _jpeg_scans(data: bytes) -> int:
     try:
         return read_header(data).scans
-    except PictureError as error:  # Pillow is content with less of a header
+    except PictureError as error:  # Pillow accepts headers that are incomplete
         raise _UnreadableError("a truncated or damaged JPEG") from error
 
 
 def _png_is_whole(data: bytes) -> bool:
-    """Walks the chunks, checking each one's CRC, to the last."""
+    """Walk the chunks up to the last one, checking each CRC."""
     at = 8
     while at + 12 <= len(data):
         end = at + 8 + int.from_bytes(data[at : at + 4], "big")
@@ -194,7 +207,7 @@ def _decode(data: bytes) -> NDArray[np.uint8]:
     image = _open(data)
     try:
         pixels = _pixels(data, image)
-    except Exception as error:  # as above
+    except Exception as error:  # Pillow, as in _open
         kind = {"MPO": "JPEG", "WEBP": "WebP"}.get(image.format or "", image.format)
         raise _UnreadableError(f"a truncated or damaged {kind}") from error
     return _upright(pixels, _orientation(image))
@@ -218,36 +231,36 @@ def _decode_with_pillow(image: Image) -> NDArray[np.uint8]:
         picture = image.convert("RGBA")
         white = Image.new("RGBA", picture.size, "white")
         return np.array(Image.alpha_composite(white, picture).convert("RGB"))
-    if image.mode.startswith("I"):  # 16-bit grey; convert("RGB") would clip it at 255
-        grey = (np.array(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
+    if image.mode.startswith("I"):  # 16-bit gray; convert("RGB") would clip it at 255
+        gray = (np.array(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+        return np.repeat(gray[:, :, None], 3, axis=2)
     return np.array(image.convert("RGB"))
 
 
 def _orientation(image: Image) -> int:
-    """The EXIF orientation, 1–8; 1 where there is none, or a damaged one."""
-    if "exif" not in image.info:  # else Pillow decodes a whole PNG in search of it
+    """Return the EXIF orientation, 1–8; 1 if it is missing or damaged."""
+    if "exif" not in image.info:  # else Pillow decodes a whole PNG to look for it
         return 1
     try:
         orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
-    except Exception:  # damaged EXIF leads Pillow to any error; the picture itself is good
+    except Exception:  # Pillow raises any error for damaged EXIF; the picture itself is fine
         return 1
     return orientation if orientation in range(1, 9) else 1
 
 
 def _taken_at(image: Image) -> datetime | None:
-    """EXIF's time of the exposure (2.3, tags 0x8769 and 0x9003)."""
+    """Return the time of the exposure (EXIF 2.3, tags 0x8769 and 0x9003)."""
     if "exif" not in image.info:
         return None
     try:
         text = str(image.getexif().get_ifd(_EXIF_IFD).get(_EXIF_TAKEN, ""))
         return datetime.strptime(text.strip("\0 "), "%Y:%m:%d %H:%M:%S")
-    except Exception:  # damaged EXIF leads Pillow to any error; a clock that was never set writes anything, too
+    except Exception:  # Pillow raises any error for damaged EXIF, and an unset clock writes any text
         return None
 
 
 def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Undoes the turn that the EXIF orientation tells (EXIF 2.3, tag 0x0112)."""
+    """Undo the rotation given by the EXIF orientation (EXIF 2.3, tag 0x0112)."""
     import numpy as np
 
     if orientation >= 5:

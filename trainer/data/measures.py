@@ -1,6 +1,6 @@
-"""What a picture's pixels tell without a network: a fingerprint, how sharp it is, and how light.
+"""Measures of a picture without a network: a fingerprint, sharpness, contrast and brightness.
 
-All of it is measured on a small grey copy, so that a photo of 12 megapixels and its copy of 200 pixels come out alike.
+They are taken on a small gray copy, so that a 12-megapixel photo and a 200-pixel copy of it give similar values.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_SIDE = 256  # pixels, the longer side of the copy
-_THUMB = 32  # pixels, either side of the one that decides whether two pictures are the same
-_REACH = 9  # pixels across which an edge's whole step is looked for
+_SIDE = 256  # longer side of the copy, in pixels
+_THUMB = 32  # side of the thumbnail that tells near-duplicates, in pixels
+_REACH = 9  # window for the full step of an edge, in pixels
 
 
 @dataclass(frozen=True)
 class Measures:
-    """Figures of one picture.
+    """Measures of one picture.
 
     Attributes:
-        dhash: 64 bits, of neighbouring pixels the lighter one (the "dHash" of image search).
-        thumb: uint8 (32, 32) grey, the whole picture, aspect ignored.
-        sharpness: Of the sharpest edges, the Laplacian over the step between light and dark, 0.4 and more where they
-            are a pixel wide, 0.1 where blur has spread them over five.
-        contrast: Standard deviation of the grey levels, 0–127.
-        darkest: Grey level that 95% of the pixels exceed, 0–255.
-        lightest: Grey level that 95% of the pixels don't reach, 0–255.
+        dhash: 64-bit perceptual hash that compares neighboring pixels ("dHash").
+        thumb: uint8 (32, 32) gray, 0–255: the whole picture, stretched to a square.
+        sharpness: Ratio of the Laplacian to the step between light and dark at the sharpest edges: 0.4 and more if
+            they are a pixel wide, 0.1 if blur spreads them over five.
+        contrast: Standard deviation of the gray levels, 0–127.
+        darkest: 5th percentile of the gray levels, 0–255.
+        lightest: 95th percentile of the gray levels, 0–255.
     """
 
     dhash: int
@@ -40,7 +40,7 @@ class Measures:
 
 
 def measure(pixels: NDArray[np.uint8]) -> Measures:
-    """Measures a picture.
+    """Measure a picture.
 
     Args:
         pixels: uint8 (H, W, 3) RGB, 0–255.
@@ -48,40 +48,40 @@ def measure(pixels: NDArray[np.uint8]) -> Measures:
     import cv2
     import numpy as np
 
-    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    height, width = grey.shape
+    gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    height, width = gray.shape
     if max(height, width) > _SIDE:
         factor = _SIDE / max(height, width)
-        grey = cv2.resize(
-            grey, (max(1, round(width * factor)), max(1, round(height * factor))), interpolation=cv2.INTER_AREA
+        gray = cv2.resize(
+            gray, (max(1, round(width * factor)), max(1, round(height * factor))), interpolation=cv2.INTER_AREA
         )
-    low, high = np.percentile(grey, (5, 95))
+    low, high = np.percentile(gray, (5, 95))
     return Measures(
-        dhash=_dhash(grey),
-        thumb=cv2.resize(grey, (_THUMB, _THUMB), interpolation=cv2.INTER_AREA),
-        sharpness=_sharpness(grey),
-        contrast=float(grey.std()),
+        dhash=_dhash(gray),
+        thumb=cv2.resize(gray, (_THUMB, _THUMB), interpolation=cv2.INTER_AREA),
+        sharpness=_sharpness(gray),
+        contrast=float(gray.std()),
         darkest=float(low),
         lightest=float(high),
     )
 
 
-def _dhash(grey: NDArray[np.uint8]) -> int:
+def _dhash(gray: NDArray[np.uint8]) -> int:
     import cv2
     import numpy as np
 
-    small = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(gray, (9, 8), interpolation=cv2.INTER_AREA)
     bits = (small[:, 1:] > small[:, :-1]).ravel()
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
-def _sharpness(grey: NDArray[np.uint8]) -> float:
-    """The usual variance of the Laplacian tells a sharp photo of a sheet of paper from a blurred one of a bush no
-    better than chance: it depends on how much there is to see. This compares edges with themselves."""
+def _sharpness(gray: NDArray[np.uint8]) -> float:
+    """Compare edges with their own steps. The usual variance of the Laplacian depends on the amount of detail, so it
+    can't tell a sharp photo of a sheet of paper from a blurred photo of a bush."""
     import cv2
     import numpy as np
 
-    edges = np.abs(cv2.Laplacian(grey, cv2.CV_32F))
+    edges = np.abs(cv2.Laplacian(gray, cv2.CV_32F))
     around = np.ones((_REACH, _REACH), np.uint8)
-    steps = cv2.dilate(grey, around) - cv2.erode(grey, around)
+    steps = cv2.dilate(gray, around) - cv2.erode(gray, around)
     return float(np.percentile(edges, 99.5) / max(float(np.percentile(steps, 99.5)), 1.0))

@@ -1,4 +1,4 @@
-"""Packs photos into shards, for data sets that one disk doesn't hold or that lie far away."""
+"""Packing of photos into shards, for data sets that outgrow a disk or are stored remotely."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 _SHARD_BYTES = 128 << 20
-_AT_ONCE = 256  # photos that are held in memory
+_AT_ONCE = 256  # photos in memory at a time
 _QUALITY = 95
 _UNFINISHED = f".{INDEX}.partial"
 
@@ -32,31 +32,32 @@ _UNFINISHED = f".{INDEX}.partial"
 def pack(
     photos: str | Path, to: str | Path, *, shards: int = 0, size: int = 0
 ) -> tuple[Index, tuple[tuple[str, str], ...]]:
-    """Writes photos into TFRecord shards, each a fair sample of all of them.
+    """Write photos into TFRecord shards, each a random sample of all photos.
 
     Args:
-        photos: A folder or a list, as `trainer.data.formats` reads them.
-        to: A new or empty folder, or an address that `tf.io.gfile` can write.
-        shards: Number of files; 0: one for each 128 MiB of photos.
-        size: Larger photos are made smaller, to a shorter side of so many pixels, as JPEG of quality 95; 0: each
-            file's bytes are kept as they are, and training sees the very pixels that it sees without packing.
+        photos: Folder or list, in any format of `trainer.data.formats`.
+        to: New or empty folder, or a URL that `tf.io.gfile` can write.
+        shards: Number of files; 0: one per 128 MiB of photos.
+        size: Shorter side in pixels, at least 32, to which larger photos are shrunk, as JPEG of quality 95. 0: the
+            files' bytes are kept, so training sees the same pixels as without packing.
 
     Returns:
-        What was written, and path and reason of the photos that can't be read, which are left out.
+        The index that was written, and path and reason of each unreadable photo, which are skipped.
 
     Raises:
-        DatasetError: There are no such photos.
+        DatasetError: There are no photos, or none is readable.
         RecipeError: A number is out of range.
-        OutputFolderError: The folder holds something, or can't be written.
+        OutputFolderError: The folder isn't empty or can't be written.
     """
-    for name, number, least in (("--shards", shards, 1), ("--size", size, 32)):
+    for name, number, least in (("shards", shards, 1), ("size", size, 32)):
         if number and number < least:
-            raise RecipeError(f"Expected {name} to be at least {least}, got {number}.")
+            raise RecipeError(f"{name} must be 0 or at least {least}, got {number}.")
     require_files(photos, "pack")
     found = survey(photos)
     if not found.readable:
-        raise DatasetError(f"Expected photos in {found.root} that can be read, found none. Replace them.")
-    # By hash, so that each shard is a fair sample: a class's photos, and bursts, lie side by side in folders.
+        path, reason = found.unreadable[0]
+        raise DatasetError(f"No photo in {found.root} is readable; {path}, for one, is {reason}. Replace the files.")
+    # By hash, so that each shard is a random sample: in folders, a class's photos and bursts are next to each other.
     chosen = sorted(found.readable, key=lambda photo: (photo.given or "", photo.facts.sha256, photo.path))
     total_bytes = sum((found.root / photo.path).stat().st_size for photo in chosen)
     shards = min(shards or -(-total_bytes // _SHARD_BYTES), len(chosen))
@@ -73,7 +74,7 @@ def pack(
             index = replace(index, shards=_described(folder, names, packed), photos=packed)
             with tf.io.gfile.GFile(address(folder / _UNFINISHED), "w") as file:
                 file.write(json.dumps(index.to_dict(), indent=1) + "\n")
-            tf.io.gfile.rename(address(folder / _UNFINISHED), address(folder / INDEX))  # without it, nothing is packed
+            tf.io.gfile.rename(address(folder / _UNFINISHED), address(folder / INDEX))  # marks the folder as complete
         except BaseException:
             for name in (_UNFINISHED, *names):
                 if tf.io.gfile.exists(address(folder / name)):
@@ -83,8 +84,7 @@ def pack(
         if isinstance(error, OutputFolderError):
             raise
         raise OutputFolderError(
-            f"Expected to write shards to {address(folder)}, got: {error}. "
-            "Make room or choose another folder with --to."
+            f"Cannot write shards to {address(folder)}: {error}. Free some space, or choose another folder."
         ) from error
     return index, found.unreadable
 
@@ -94,14 +94,14 @@ def _make_empty(folder: Path) -> None:
 
     place = address(folder)
     if tf.io.gfile.exists(place) and (not tf.io.gfile.isdir(place) or tf.io.gfile.listdir(place)):
-        raise OutputFolderError(f"Expected {place} to be a new or empty folder. Choose another one with --to.")
+        raise OutputFolderError(f"{place} isn't a new or empty folder. Choose another one.")
     tf.io.gfile.makedirs(place)
 
 
 def _write(
     folder: Path, names: list[str], root: Path, photos: list[FoundPhoto], labels: tuple[str, ...], size: int
 ) -> tuple[PackedPhoto, ...]:
-    """Deals photos out to the shards, in turn; returns them sorted by path."""
+    """Write the photos to the shards in turn; return them sorted by path."""
     import tensorflow as tf
     from tqdm import tqdm
 
@@ -130,7 +130,7 @@ def _write(
 
 
 def _read(root: Path, photos: list[FoundPhoto], size: int) -> Iterator[tuple[FoundPhoto, bytes]]:
-    """The photos with the bytes to pack, read in parallel, a few hundred at a time."""
+    """Yield each photo with the bytes to pack; photos are read in parallel, a few hundred at a time."""
 
     def read(photo: FoundPhoto) -> tuple[FoundPhoto, bytes]:
         file = root / photo.path
@@ -143,7 +143,7 @@ def _read(root: Path, photos: list[FoundPhoto], size: int) -> Iterator[tuple[Fou
 
 
 def _shrunk(file: Path, size: int) -> bytes:
-    """The picture upright, with a shorter side of so many pixels, as JPEG."""
+    """Return the picture upright, with a shorter side of ``size`` pixels, as JPEG."""
     import cv2
 
     pixels = read_image(file)
@@ -151,7 +151,7 @@ def _shrunk(file: Path, size: int) -> bytes:
     scale = size / min(height, width)
     target = (max(size, round(width * scale)), max(size, round(height * scale)))
     smaller = cv2.resize(pixels, target, interpolation=cv2.INTER_AREA)
-    # Colour at full resolution: halved, it would be halved a second time when the network's input is made.
+    # Full color resolution (4:4:4), because resizing to the network's input reduces it again.
     options = [
         cv2.IMWRITE_JPEG_QUALITY,
         _QUALITY,

@@ -1,9 +1,8 @@
-"""The pixels of a split: decoded and resized once, by the function that the device uses, and kept in a file.
+"""The pixels of a split: decoded and resized once, by the same function as on the device, and cached in a file.
 
-A cache is a folder named after all that its bytes depend on: the photos' hashes in order, the geometry of the input
-contract, and the decoders' versions. It is renamed into place when it is whole, and carries a CRC-32 of its bytes, so
-that damage is found, and the cache made anew: a changed byte, or several within four in a row, for certain, any other
-but for one case in 2^32. It takes about a second for each GiB, once in each process; damage after that isn't noticed.
+A cache is a folder named after everything its bytes depend on: the photos' hashes in order, the geometry of the input
+contract, and the versions of the decoders. It is renamed into place when complete. A CRC-32 of its bytes is checked
+once per process, at about one second per GiB; a damaged cache is rebuilt. Later damage isn't noticed.
 """
 
 from __future__ import annotations
@@ -34,55 +33,55 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_FORMAT = 2  # of the cache; raise it when the same photos should give other bytes
+_FORMAT = 2  # of the cache; increase it when the same photos should give other bytes
 _IMAGES = "images.npy"
 _KEPT = "kept.json"
 _CHUNK_BYTES = 1 << 20
-_crc32s: dict[tuple[int, int, int], int] = {}  # by device, inode and time: of the files that this process has read
+_crc32s: dict[tuple[int, int, int], int] = {}  # of files read by this process, by device, inode and time
 
 logger = logging.getLogger(__name__)
 
 
 def load_pixels(dataset: Dataset, split: Split, contract: InputContract, cache_dir: str | Path) -> Pixels:
-    """Returns a split's pictures as the network is to see them, from the cache or by making it.
+    """Return a split's pictures at the network's input size, from the cache if possible.
 
-    A photo that turns out to be undecodable (damage that `scan` doesn't see) is named in a warning and left out.
+    Photos that can't be decoded after all (damage that `scan` doesn't see) are skipped with a warning.
 
     Args:
         dataset: The photos.
-        split: Which of them.
-        contract: Of the network's input; mean and std play no part.
-        cache_dir: Folder of the caches; made where it is missing.
+        split: Split to load.
+        contract: Input contract of the network; mean and std aren't used.
+        cache_dir: Cache folder; created if missing.
 
     Returns:
-        The pixels, in the order of ``dataset.split(split)``, as a read-only memory map.
+        The pixels in the order of ``dataset.split(split)``, as a read-only memory map.
 
     Raises:
-        DatasetError: More than one photo in twenty can't be decoded.
+        DatasetError: The split is empty, or more than 5% of its photos can't be decoded.
         OutputFolderError: The cache can't be written.
     """
     import numpy as np
 
     photos = dataset.split(split)
     if not photos:
-        raise DatasetError(f"Expected photos in the {split} split of {dataset.root}, got none. Scan the folder again.")
+        raise DatasetError(f"The {split} split of {dataset.root} has no photos. Add some, and start again.")
     cache = Path(cache_dir) / f"{split}-{_key(photos, contract)}"
     try:
         indices = _read_kept(cache)
         if indices is None:
             if cache.exists():
-                logger.warning("Damaged pixels in %s: decoding the photos again.", cache)
+                logger.warning("The cache %s is damaged; decoding the photos again.", cache)
             _make(cache, dataset.root, photos, contract)
             indices = _read_kept(cache)
     except OSError as error:
         raise OutputFolderError(
-            f"Expected to write pixels to {cache_dir}, got: {error.strerror or error}. "
-            "Make room, or name another folder in XDG_CACHE_HOME."
+            f"Cannot write decoded photos to {cache_dir}: {error.strerror or error}. "
+            "Free some space, or set XDG_CACHE_HOME to another folder."
         ) from error
     if indices is None:
         raise OutputFolderError(
-            f"Expected to read the pixels in {cache} as they were just written, but they have changed. "
-            "Check the disk, or name another folder in XDG_CACHE_HOME."
+            f"The decoded photos in {cache} have changed since they were written a moment ago. "
+            "Check the disk, or set XDG_CACHE_HOME to another folder."
         )
     kept = [photos[index] for index in indices]
     return Pixels(
@@ -113,7 +112,7 @@ def _key(photos: Sequence[Photo], contract: InputContract) -> str:
 
 
 def _read_kept(cache: Path) -> list[int] | None:
-    """The indices of the photos that a cache holds; None where there is none, or a damaged one."""
+    """Return the indices of the photos in a cache; None if it is missing or damaged."""
     try:
         told = json.loads((cache / _KEPT).read_bytes())
         kept: list[int] = told["kept"]
@@ -127,7 +126,7 @@ def _crc32(images: Path, kept: list[int]) -> int:
     state = (stat.st_dev, stat.st_ino, stat.st_mtime_ns)
     if state not in _crc32s:
         crc32 = 0
-        with images.open("rb", buffering=0) as file:  # a mapping's pages would count as this process's memory
+        with images.open("rb", buffering=0) as file:  # unbuffered, as mapped pages would count as this process's memory
             while chunk := file.read(_CHUNK_BYTES):
                 crc32 = zlib.crc32(chunk, crc32)
         _crc32s[state] = crc32
@@ -135,14 +134,14 @@ def _crc32(images: Path, kept: list[int]) -> int:
 
 
 def _make(cache: Path, root: Path, photos: Sequence[Photo], contract: InputContract) -> None:
-    """Writes a cache, whole or not at all, in place of a damaged one."""
+    """Write a complete cache or none; a damaged one is replaced."""
     with at_work(cache.parent):
         temporary = Path(tempfile.mkdtemp(prefix=f".{cache.name}-", suffix=".partial", dir=cache.parent))
         try:
             kept = _write_images(temporary / _IMAGES, root, photos, contract, name=cache.name.split("-")[0])
             write_json(temporary / _KEPT, {"kept": kept, "crc32": _crc32(temporary / _IMAGES, kept)})
             try:
-                if _read_kept(cache) is None:  # else another process was faster, with the same bytes
+                if _read_kept(cache) is None:  # else another process has written the same bytes
                     shutil.rmtree(cache, ignore_errors=True)
                     put_in_place(temporary, cache)
             except OSError:
@@ -153,7 +152,7 @@ def _make(cache: Path, root: Path, photos: Sequence[Photo], contract: InputContr
 
 
 def _write_images(file: Path, root: Path, photos: Sequence[Photo], contract: InputContract, *, name: str) -> list[int]:
-    """Decodes and resizes in parallel, into a memory map. Returns the indices of the photos that it holds."""
+    """Decode and resize in parallel into a memory map; return the indices of the photos it holds."""
     from tqdm import tqdm
 
     shape = (contract.height, contract.width, contract.channels)
@@ -166,7 +165,7 @@ def _write_images(file: Path, root: Path, photos: Sequence[Photo], contract: Inp
         except DatasetError as error:
             errors[index] = str(error)
 
-    # OpenCV lets other threads run while it works.
+    # Threads are enough, because OpenCV releases the GIL.
     work = _fill_from_shards if is_packed(root) else _fill_from_files
     bar = tqdm(
         work(root, photos, fill), desc=f"Decoding {name}", total=len(photos), unit=" photos", delay=0.5, leave=False
@@ -176,10 +175,10 @@ def _write_images(file: Path, root: Path, photos: Sequence[Photo], contract: Inp
     kept = [index for index, error in enumerate(errors) if not error]
     bad = [error for error in errors if error]
     if len(bad) > 0.05 * len(photos):
-        raise DatasetError(f"{len(bad)} of the {len(photos)} {name} photos can't be decoded. The first: {bad[0]}")
+        raise DatasetError(f"{len(bad)} of the {len(photos)} {name} photos can't be decoded. First error: {bad[0]}")
     for error in bad:
-        logger.warning("Left out: %s", error)
-    if bad:  # rare: move the others up, in a file of the right length
+        logger.warning("Skipped a photo. %s", error)
+    if bad:  # rare: copy the others to a file of the right length
         whole = _create(file.with_suffix(".kept"), (len(kept), *shape))
         for target, index in enumerate(kept):
             whole[target] = images[index]
@@ -200,7 +199,7 @@ def _fill_from_shards(root: Path, photos: Sequence[Photo], fill: Callable[..., N
 
 
 def _create(file: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
-    """Makes an .npy file of the full length; writing to a sparse one on a full disk would end the process (SIGBUS)."""
+    """Allocate an .npy file in full, because writing to a sparse one on a full disk kills the process (SIGBUS)."""
     import numpy as np
 
     images: np.memmap[Any, np.dtype[np.uint8]] = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]

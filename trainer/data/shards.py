@@ -1,9 +1,9 @@
-"""Photos in a few large files: TFRecord shards beside an index, wherever `tf.io.gfile` reads (``gs://``, ``hdfs://``).
+"""Packed photos: TFRecord shards and an index, anywhere that `tf.io.gfile` can read (``gs://``, ``hdfs://``).
 
-FOLDER/shards.json                           what lies where: read first, and alone, to split the photos
-FOLDER/shard-00000-of-00004.tfrecord         a `tf.train.Example` a photo, checked by TFRecord's own CRC-32C
+FOLDER/shards.json                           the index, which is enough to split the photos
+FOLDER/shard-00000-of-00004.tfrecord         one `tf.train.Example` per photo, protected by TFRecord's CRC-32C
 
-The keys of an Example are those of TensorFlow's own image sets: ``image/encoded`` (the file's bytes),
+The keys of an Example are those of TensorFlow's image data sets: ``image/encoded`` (the file's bytes),
 ``image/filename``, ``image/class/label``, ``image/class/text``, ``image/height``, ``image/width``, and ``image/split``.
 """
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 INDEX = "shards.json"
 _FORMAT = "edge-trainer shards 1"
-_AGAIN = "Copy it again, or pack the photos again."
+_AGAIN = "Copy the shards again, or pack the photos again."
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Shard:
     """One file of records.
 
     Attributes:
-        file: Its name.
-        count: Number of photos in it.
-        size_bytes: Of the file.
-        sha256: Of the file, for those who copy it.
+        file: File name.
+        count: Number of photos.
+        size_bytes: Size of the file.
+        sha256: SHA-256 of the file, to verify copies.
     """
 
     file: str
@@ -51,17 +51,17 @@ class Shard:
 
 @dataclass(frozen=True)
 class PackedPhoto:
-    """One photo, as the index lists it.
+    """One photo in the index.
 
     Attributes:
-        path: As in the source that was packed; unique.
+        path: Path in the source that was packed; unique.
         labels: Names of its classes.
-        split: As the source gave it, or None.
-        group: What it must not be parted from; empty: nothing.
-        sha256: Of the bytes that are packed.
-        height: In pixels, as it is shown.
-        width: The same.
-        taken_at: EXIF's time, ISO 8601; None where nobody says.
+        split: Split given by the source, or None.
+        group: Name of a group that a split keeps together; empty: no group.
+        sha256: SHA-256 of the packed bytes.
+        height: Height in pixels after EXIF rotation.
+        width: Width in pixels after EXIF rotation.
+        taken_at: EXIF time of the exposure (ISO 8601), or None.
         shard: Index of its shard.
     """
 
@@ -77,19 +77,19 @@ class PackedPhoto:
 
     @property
     def facts(self) -> ImageFacts:
-        """What looking at the file would tell."""
+        """What inspecting the file would find."""
         taken_at = datetime.fromisoformat(self.taken_at) if self.taken_at else None
         return ImageFacts(self.sha256, self.height, self.width, taken_at=taken_at)
 
 
 @dataclass(frozen=True)
 class Index:
-    """What a packed folder holds.
+    """The index of a folder of packed photos.
 
     Attributes:
-        classes: Names of the classes for each given split; for ``None`` where no split is given.
-        multi_label: Whether photos may show several classes.
-        shards: The files.
+        classes: Class names of each given split; the key is None if no split is given.
+        multi_label: Whether photos can have several labels.
+        shards: The shards.
         photos: All photos, sorted by path.
     """
 
@@ -100,18 +100,18 @@ class Index:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Names of all classes, sorted; an Example's label indexes it."""
+        """Names of all classes, sorted; the labels of an Example are indices into them."""
         return tuple(sorted({label for classes in self.classes.values() for label in classes}))
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON, with each class's number of photos for people."""
+        """Return a JSON-serializable dict; the number of photos per class in it is for information."""
         counts = {label: sum(label in photo.labels for photo in self.photos) for label in self.labels}
         classes = {split or "": names for split, names in self.classes.items()}
         return {"format": _FORMAT, "counts": counts, **asdict(self), "classes": classes}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Index:
-        """From what `to_dict` gave."""
+        """Return the index from the result of `to_dict`."""
         return cls(
             classes={split or None: tuple(names) for split, names in values["classes"].items()},
             multi_label=values["multi_label"],
@@ -121,7 +121,7 @@ class Index:
 
 
 def is_packed(folder: Path) -> bool:
-    """Whether a folder holds shards; TensorFlow is needed only to look at an address."""
+    """Return True if a folder holds packed photos; TensorFlow is loaded only for a URL."""
     if not is_remote(folder):
         return (folder / INDEX).is_file()
     load_tensorflow()
@@ -131,10 +131,10 @@ def is_packed(folder: Path) -> bool:
 
 
 def read_index(folder: Path) -> Index:
-    """Reads the index, and sees to it that each shard is there and as long as it should be.
+    """Read the index, and check that each shard exists and has the right size.
 
     Raises:
-        DatasetError: A file is missing, or isn't what the index says.
+        DatasetError: A file is missing or doesn't match the index.
     """
     load_tensorflow()
     import tensorflow as tf
@@ -147,52 +147,52 @@ def read_index(folder: Path) -> Index:
             raise ValueError(f"format {values['format']!r}")
         index = Index.from_dict(values)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, tf.errors.OpError) as error:
-        raise DatasetError(f"Expected the index of packed photos in {address(file)}, got: {error}. {_AGAIN}") from error
+        raise DatasetError(f"Cannot read the index of packed photos {address(file)}: {error}. {_AGAIN}") from error
     for shard in index.shards:
         name = address(folder / shard.file)
         try:
             length = tf.io.gfile.stat(name).length
         except tf.errors.OpError as error:
-            raise DatasetError(f"Expected the shard {name}, which {INDEX} lists, there is none. {_AGAIN}") from error
+            raise DatasetError(f"Shard {name} is listed in {INDEX} but missing. {_AGAIN}") from error
         if length != shard.size_bytes:
             raise DatasetError(
-                f"Expected {shard.size_bytes:,} bytes in the shard {name}, got {length:,}: it is truncated or another "
-                f"one. {_AGAIN}"
+                f"Shard {name} has {length:,} bytes instead of {shard.size_bytes:,}: it is truncated or another file. "
+                f"{_AGAIN}"
             )
     return index
 
 
 def deal(dataset: Dataset, worker: int, *, of: int) -> Dataset:
-    """The photos of one worker: every ``of``-th shard is its.
+    """Return the photos of one worker, which gets every ``of``-th shard.
 
     Raises:
-        DatasetError: There are fewer shards than workers, or none with training photos for one.
+        DatasetError: There are too few shards with training photos for all workers.
     """
     index = read_index(dataset.root)
     shard_of = {photo.path: photo.shard for photo in index.photos}
     hands = {shard_of[photo.path] % of for photo in dataset.split("train")}
     if len(hands) < of:
         raise DatasetError(
-            f"Expected training photos in a shard for each of {of} workers in {address(dataset.root)}, got "
-            f"{len(index.shards)} shards, enough for {len(hands)}. Pack them again with --shards {of} or more."
+            f"The {len(index.shards)} shards in {address(dataset.root)} have training photos for {len(hands)} workers, "
+            f"but there are {of}. Pack the photos again with --shards {of} or more."
         )
     mine = tuple(photo for photo in dataset.photos if shard_of[photo.path] % of == worker)
     return replace(dataset, photos=mine)
 
 
 def visit_photos(folder: Path, paths: Collection[str], work: Callable[[str, bytes], None]) -> Iterator[str]:
-    """Streams shards through `tf.data` and works on their photos in parallel.
+    """Stream shards through `tf.data` and process their photos in parallel.
 
     Args:
-        folder: Of the shards.
-        paths: The photos that are wanted; shards that hold none of them aren't opened.
-        work: Called in any of several threads with a photo's path and its file's bytes.
+        folder: Folder of the shards.
+        paths: Photos to process; shards without any of them aren't opened.
+        work: Called from several threads, with a photo's path and its file's bytes.
 
     Yields:
-        The path of each photo that is done, in any order.
+        The path of each finished photo, in any order.
 
     Raises:
-        DatasetError: A shard is missing or damaged, or lacks a photo.
+        DatasetError: A shard is missing, damaged or incomplete.
     """
     import tensorflow as tf
 
@@ -222,9 +222,7 @@ def visit_photos(folder: Path, paths: Collection[str], work: Callable[[str, byte
                     lacking.remove(path)
                     yield path
         except tf.errors.OpError as error:
-            reason = re.sub(r"\{\{.*?\}\} |\s*\[Op:.*", "", error.message)  # without TensorFlow's own places
-            raise DatasetError(f"Expected whole records in the shard {file}, got: {reason}. {_AGAIN}") from error
+            reason = re.sub(r"\{\{.*?\}\} |\s*\[Op:.*", "", error.message)  # without TensorFlow's locations
+            raise DatasetError(f"Shard {file} is damaged: {reason}. {_AGAIN}") from error
         if lacking:
-            raise DatasetError(
-                f"Expected {min(lacking)} in the shard {file}, as {INDEX} says, but it isn't there. {_AGAIN}"
-            )
+            raise DatasetError(f"Shard {file} lacks {min(lacking)}, which {INDEX} lists. {_AGAIN}")

@@ -1,8 +1,10 @@
-"""Deals photos out to train, val and test: stratified, seeded, exact duplicates and groups together.
+"""Assigns photos to train, val and test: seeded, stratified by class, with copies and groups kept together.
 
-The order in which photos are dealt is given by a hash of the seed and of their bytes, not by a random generator
-over a list: so the split is the same on every machine, whatever the files are called and however they are listed,
-and adding a few photos moves few of the others. A group's place in the order comes from its name instead.
+1. `_units` joins copies of a photo, and the photos of a group, into units that are assigned as a whole.
+2. It orders the units by size, then by a hash of the seed and of their bytes (for a group, of its name). So the split
+   is the same on every machine, whatever the files' names and order, and a few more photos move few of the others.
+3. `assign_splits` (one label per photo) or `assign_multi_label_splits` (any number of labels) assigns the units, so
+   that each class comes as close as possible to the sizes of `_sizes`.
 """
 
 from __future__ import annotations
@@ -14,15 +16,17 @@ from dataclasses import dataclass
 
 from trainer.types import SPLITS, Split
 
+_UNLABELED = -1  # class index of photos without labels, which are split in the same shares
+
 
 @dataclass(frozen=True)
-class Unit:
-    """Photos that are dealt as one.
+class _Unit:
+    """Photos that are assigned to a split together.
 
     Attributes:
-        name: What its lot is drawn by.
-        indices: Of the photos.
-        labels: How many of them are of each class.
+        name: Hash of the photo, or name of the group.
+        indices: Indices of the photos.
+        labels: Number of photos per class.
     """
 
     name: str
@@ -38,48 +42,44 @@ def assign_splits(
     seed: int,
     groups: Sequence[str] | None = None,
 ) -> list[Split]:
-    """Deals photos out, class by class.
+    """Assign photos with one label each to splits.
 
-    Of a class with n photos, val and test get ``n * share`` each, rounded to the nearest and at least 1, and train
-    the rest. Copies of one photo are dealt as one, so that a class that has them may be off by their number; so are
-    groups. What lies in several classes is dealt before the rest, where it is lacking most in all of them together. A
-    class needs as many distinct photos or groups as there are splits.
+    Of a class with n photos, val and test get ``n * share`` each, rounded and at least 1, and train gets the rest.
+    Copies and groups can shift these numbers. Units of several classes are assigned first, to the split that lacks most
+    over all their classes. A class needs at least as many distinct photos or groups as there are splits.
 
     Args:
         sha256s: Hash of each photo's bytes.
         labels: Class index of each photo.
-        shares: Of val and test, 0–1; one that is missing gets nothing.
-        seed: Another seed, another split.
-        groups: Name of each photo's group, empty where it is in none; None: there are no groups. Groups that share a
-            copy of a photo are one.
+        shares: Shares of val and test, 0–1; a missing split gets no photos.
+        seed: Seed; another one gives another split.
+        groups: Group name of each photo, empty for none; None: no groups. Groups that share a copy of a photo are one.
 
     Returns:
-        The split of each photo, in the order given.
+        The split of each photo, in the given order.
     """
-    units = join_units(sha256s, [(label,) for label in labels], groups)
-    # Large ones first: the single photos behind them even the numbers out.
-    units.sort(key=lambda unit: (-len(unit.indices), lot(unit.name, seed)))
-    lacking = {label: sizes_of(total, shares) for label, total in Counter(labels).items()}
+    units = _units(sha256s, [(label,) for label in labels], groups, seed)
+    lacking = {label: _sizes(total, shares) for label, total in Counter(labels).items()}
     totals = {label: sum(sizes.values()) for label, sizes in lacking.items()}
     empty = {label: set(sizes) for label, sizes in lacking.items()}
     left = Counter(label for unit in units for label in unit.labels)
 
     splits: list[Split] = ["train"] * len(sha256s)
-    for unit in sorted(units, key=lambda unit: len(unit.labels) == 1):  # stable: those in several classes first
-        # As many units left as empty splits: they go there and nowhere else.
+    for unit in sorted(units, key=lambda unit: len(unit.labels) == 1):  # stable sort: units of several classes first
+        # A class with as many units left as empty splits fills those splits first.
         bound = [empty[label] for label in unit.labels if left[label] <= len(empty[label])]
-        wanted = Counter(split for splits_of_class in bound for split in splits_of_class)
+        wanted = Counter(split for empty_splits in bound for split in empty_splits)
         most = max(wanted.values(), default=0)
         order = list(next(iter(lacking.values())))
         open_to = [split for split in order if wanted[split] == most]
-        if len(unit.indices) > 1:  # least squared error of the classes' shares
+        if len(unit.indices) > 1:  # the split with the least squared error of the classes' shares
             chosen = max(
                 open_to,
                 key=lambda split: sum(
                     n * lacking[label][split] / totals[label] ** 2 for label, n in unit.labels.items()
                 ),
             )
-        else:  # one split after the other, train last: then new photos shift only the borders between them
+        else:  # fill one split after the other, train last, so that new photos only shift the borders
             (label,) = unit.labels
             chosen = next((split for split in open_to if lacking[label][split] > 0), open_to[-1])
         for label, count in unit.labels.items():
@@ -91,44 +91,6 @@ def assign_splits(
     return splits
 
 
-def join_units(sha256s: Sequence[str], labels: Sequence[Sequence[int]], groups: Sequence[str] | None) -> list[Unit]:
-    """Joins the copies of a photo, and what is in one group (union–find)."""
-    parent: dict[str, str] = {}
-
-    def root(key: str) -> str:
-        while parent.setdefault(key, key) != key:
-            parent[key] = key = parent[parent[key]]
-        return key
-
-    names = groups if groups is not None else [""] * len(sha256s)
-    keys = [f"group {name}" if name else sha256 for sha256, name in zip(sha256s, names, strict=True)]
-    for key, sha256 in zip(keys, sha256s, strict=True):
-        low, high = sorted((root(key), root(sha256)))
-        parent[low] = high  # "group …" sorts behind hashes: a group's name stands for all
-    members: dict[str, list[int]] = defaultdict(list)
-    for index, key in enumerate(keys):
-        members[root(key)].append(index)
-    return [
-        Unit(name, tuple(found), Counter(label for index in found for label in labels[index]))
-        for name, found in members.items()
-    ]
-
-
-def lot(name: str, seed: int) -> bytes:
-    """By which units are ordered."""
-    return hashlib.sha256(f"{seed}:{name}".encode()).digest()
-
-
-def sizes_of(total: int, shares: Mapping[Split, float]) -> dict[Split, int]:
-    """How many photos of a class each split should get, train last."""
-    sizes = {split: max(1, int(total * share + 0.5)) for split in SPLITS if (share := shares.get(split))}
-    sizes["train"] = max(1, total - sum(sizes.values()))
-    return sizes
-
-
-_NONE = -1  # stands for the class of the photos that show none: they are dealt in the same shares
-
-
 def assign_multi_label_splits(
     sha256s: Sequence[str],
     labels: Sequence[Sequence[int]],
@@ -137,25 +99,25 @@ def assign_multi_label_splits(
     seed: int,
     groups: Sequence[str] | None = None,
 ) -> list[Split]:
-    """Deals photos out; arguments and result are those of `trainer.data.split.assign_splits`, but for the labels.
+    """Assign photos with any number of labels to splits, rarest class first.
 
-    A class may miss a split where its photos are few and show other classes too: the caller has to look.
+    A class can miss a split if its photos are few and show other classes too, so the caller has to check.
 
     Args:
         sha256s: Hash of each photo's bytes.
         labels: Class indices of each photo; none, one or several.
-        shares: Of val and test, 0–1; one that is missing gets nothing.
-        seed: Another seed, another split.
-        groups: Name of each photo's group, empty where it is in none; None: there are no groups.
+        shares: As for `assign_splits`, like the other arguments.
+        seed: Seed; another one gives another split.
+        groups: Group name of each photo, empty for none; None: no groups.
 
     Returns:
-        The split of each photo, in the order given.
+        The split of each photo, in the given order.
     """
-    labels = [found or (_NONE,) for found in labels]
+    labels = [found or (_UNLABELED,) for found in labels]
     totals = Counter(label for found in labels for label in found)
-    lacking = {label: Counter(sizes_of(total, shares)) for label, total in totals.items()}
-    room = Counter(sizes_of(len(sha256s), shares))  # of any class
-    units = sorted(join_units(sha256s, labels, groups), key=lambda unit: (-len(unit.indices), lot(unit.name, seed)))
+    lacking = {label: Counter(_sizes(total, shares)) for label, total in totals.items()}
+    room = Counter(_sizes(len(sha256s), shares))  # photos that each split still takes
+    units = _units(sha256s, labels, groups, seed)
 
     splits: list[Split] = ["train"] * len(sha256s)
     pending = dict.fromkeys(range(len(units)))
@@ -172,3 +134,37 @@ def assign_multi_label_splits(
                 splits[index] = chosen
             del pending[number]
     return splits
+
+
+def _units(
+    sha256s: Sequence[str], labels: Sequence[Sequence[int]], groups: Sequence[str] | None, seed: int
+) -> list[_Unit]:
+    """Join copies of a photo, and photos of one group, into units (union–find), and put them in order."""
+    parent: dict[str, str] = {}
+
+    def root(key: str) -> str:
+        while parent.setdefault(key, key) != key:
+            parent[key] = key = parent[parent[key]]
+        return key
+
+    names = groups if groups is not None else [""] * len(sha256s)
+    keys = [f"group {name}" if name else sha256 for sha256, name in zip(sha256s, names, strict=True)]
+    for key, sha256 in zip(keys, sha256s, strict=True):
+        low, high = sorted((root(key), root(sha256)))
+        parent[low] = high  # "group …" sorts after hashes, so a group names its unit
+    members: dict[str, list[int]] = defaultdict(list)
+    for index, key in enumerate(keys):
+        members[root(key)].append(index)
+    units = [
+        _Unit(name, tuple(found), Counter(label for index in found for label in labels[index]))
+        for name, found in members.items()
+    ]
+    # Large units first, so that the single photos after them even out the numbers.
+    return sorted(units, key=lambda unit: (-len(unit.indices), hashlib.sha256(f"{seed}:{unit.name}".encode()).digest()))
+
+
+def _sizes(total: int, shares: Mapping[Split, float]) -> dict[Split, int]:
+    """Return the number of photos that each split should get, train last."""
+    sizes = {split: max(1, int(total * share + 0.5)) for split in SPLITS if (share := shares.get(split))}
+    sizes["train"] = max(1, total - sum(sizes.values()))
+    return sizes

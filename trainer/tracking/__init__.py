@@ -1,1 +1,1 @@
-"""Follows a run: what it was asked, how it learns and what it made, in MLflow or for TensorBoard."""
+"""Experiment tracking: a run's settings, learning curves and results in MLflow or TensorBoard."""

@@ -1,4 +1,4 @@
-"""What follows a run."""
+"""The interface of experiment trackers."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from trainer.types import Epoch
 
 
 class Follower(Protocol):
-    """Is told what happens in a run; where it can't keep up, it says so once and stops, and the run goes on."""
+    """Receives what happens in a run. If a follower fails, it warns once and stops; the run continues."""
 
     def epoch_ended(self, curve: str, epoch: Epoch) -> None:
-        """One more line of a learning curve, whose name is unique in the run."""
+        """Record one epoch of a learning curve; the curve's name is unique in the run."""
 
     def run_ended(self, figures: Mapping[str, float], files: Sequence[Path]) -> None:
-        """The run has made its figures and files."""
+        """Record the metrics and files of the finished run."""
 
     def run_broken(self, *, stopped: bool) -> None:
-        """The run was stopped by its user, or failed."""
+        """Record that the run was stopped by its user, or failed."""
 
 
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
-"""What of an epoch makes a curve."""
+"""Metrics of an epoch that are recorded."""

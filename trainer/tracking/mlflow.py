@@ -1,7 +1,7 @@
-"""A run in MLflow: its settings as parameters, its curves and figures as metrics, its models and reports as artifacts.
+"""A run in MLflow: settings as parameters, curves and results as metrics, models and reports as artifacts.
 
-The store is spoken to through MLflow's client alone, so that no global state of MLflow's is touched. Which run of the
-store it is stands in the followed run's folder, and one that goes on later goes on in the same.
+Only MLflow's client is used, so MLflow's global state isn't touched. The ID of the MLflow run is stored in the run's
+folder, so that a resumed run continues in the same one.
 """
 
 from __future__ import annotations
@@ -26,25 +26,29 @@ from trainer.types import Epoch
 INSTALL = "pip install 'edge-image-sdk[track]'"
 
 _STATE = "mlflow.json"
-_AT_ONCE = 100  # parameters in a request, the store's limit
-_PARENT = "mlflow.parentRunId"  # MLflow's own tag, by which its page nests runs
+_AT_ONCE = 100  # parameters per request, the store's limit
+_PARENT = "mlflow.parentRunId"  # MLflow's tag for nested runs
 _ENVIRONMENT = {
-    # By default it tries seven times and waits two minutes each time, while the training waits.
+    # By default MLflow tries seven times, two minutes each, while the training waits.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    # Nothing is sent anywhere but to the store that was named.
+    # Send nothing anywhere but to the given store.
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 
 
 def check_mlflow() -> None:
-    """Raises a PackagesError that names the command where MLflow is missing."""
+    """Check that MLflow is installed.
+
+    Raises:
+        PackagesError: MLflow is missing; the message contains the install command.
+    """
     if find_spec("mlflow") is None:
-        raise PackagesError(f"Expected MLflow to track a run with, but it is missing. Run: {INSTALL}")
+        raise PackagesError(f"Tracking needs MLflow, which isn't installed. Run: {INSTALL}")
 
 
 def _spared(method: Callable[..., None]) -> Callable[..., None]:
-    """The training goes on whatever a store answers: after the first error a follower does nothing any more."""
+    """Keep training even if the store fails: after the first error, a follower warns and does nothing more."""
 
     @wraps(method)
     def call(self: MlflowFollower, *arguments: Any, **options: Any) -> None:
@@ -52,26 +56,26 @@ def _spared(method: Callable[..., None]) -> Callable[..., None]:
             return
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # MLflow's, on what its own packages will drop
+                warnings.simplefilter("ignore")  # MLflow's own deprecation warnings
                 method(self, *arguments, **options)
-        except Exception as error:  # a server may answer anything, and none of it is worth a night's work
+        except Exception as error:  # no error of a server may end a training
             self.given_up = True
             reason = (str(error) or type(error).__name__).splitlines()[0]
-            told = f"Warning: tracking stops, the training goes on: {self.uri} gave: {reason}"
-            self.warn(re.sub(r"//[^/@ ]*@", "//", told))  # without the name and password that may stand in a URL
+            text = f"Warning: tracking stopped, training continues. Error from {self.uri}: {reason}"
+            self.warn(re.sub(r"//[^/@ ]*@", "//", text))  # without credentials in the URL
 
     return call
 
 
 class MlflowFollower:
-    """Sends what happens to an MLflow store. A store that fails is given up with one warning.
+    """Sends a run to an MLflow store. If the store fails, tracking stops with one warning.
 
     Args:
-        folder: Of the run; ``mlflow.json`` in it remembers the run of the store.
-        config: Where the store is.
-        experiment: Name of the experiment, unless the settings name one.
-        settings: Nested tables, which become parameters ``section.key``.
-        warn: Takes the warning.
+        folder: Folder of the run, in which ``mlflow.json`` stores the ID of the MLflow run.
+        config: Address of the store.
+        experiment: Name of the experiment, unless ``config`` gives one.
+        settings: Nested tables, which become parameters named ``section.key``.
+        warn: Called with the warning.
     """
 
     def __init__(
@@ -86,7 +90,7 @@ class MlflowFollower:
         self.warn, self.given_up = warn, False
         self._file = folder / _STATE
         known: dict[str, Any] = read_json(self._file) if self._file.exists() else {}
-        # Where it was begun in the local store, it goes on there, whatever the working folder is now.
+        # A run started in the local store continues there, even from another working folder.
         same = known.get("local") if config.uri == LOCAL else known.get("uri") == config.uri
         begun: dict[str, Any] = {"uri": _address(config), "local": config.uri == LOCAL}
         self._state = known if same else begun
@@ -96,14 +100,14 @@ class MlflowFollower:
 
     @_spared
     def epoch_ended(self, curve: str, epoch: Epoch) -> None:
-        """Sends one line of a learning curve, unless it was sent before the run was stopped."""
+        """Send one epoch of a learning curve, unless it was sent before the run was interrupted."""
         if epoch.epoch > self._sent_before.get(curve, -1):
             self._send(self._run, {f"{curve}/{name}": getattr(epoch, name) for name in CURVES}, step=epoch.epoch)
             self._remember(epochs={**self._state.get("epochs", {}), curve: epoch.epoch})
 
     @_spared
     def run_ended(self, figures: Mapping[str, float], files: Sequence[Path]) -> None:
-        """Sends figures and files, unless these very figures were sent before."""
+        """Send metrics and files, unless the same metrics were sent before."""
         if self._state.get("figures") != dict(figures):
             self._send(self._run, figures)
             for file in files:
@@ -113,14 +117,21 @@ class MlflowFollower:
 
     @_spared
     def run_broken(self, *, stopped: bool) -> None:
-        """Marks the run; what goes on later goes on in the same one."""
+        """Mark the run as stopped or failed; a resumed run continues in it."""
         self._client.set_terminated(self._run, "KILLED" if stopped else "FAILED")
 
     @_spared
     def add_nested(
         self, name: str, settings: Mapping[str, Any], figures: Mapping[str, float], accuracies: Sequence[float]
     ) -> None:
-        """A run inside this one that is over already, such as a search's trial."""
+        """Add a finished run nested in this one, such as a trial of a search.
+
+        Args:
+            name: Name of the nested run.
+            settings: Nested tables, which become parameters.
+            figures: Metrics by name.
+            accuracies: Validation accuracy (0–1) of each epoch.
+        """
         experiment = self._client.get_run(self._run).info.experiment_id
         run = self._client.create_run(experiment, run_name=name, tags={_PARENT: self._run}).info.run_id
         self._set(run, settings)
@@ -131,7 +142,7 @@ class MlflowFollower:
 
     @property
     def _run(self) -> str:
-        """The run's name in the store."""
+        """ID of the run in the store."""
         return str(self._state["run"])
 
     @_spared
@@ -141,7 +152,7 @@ class MlflowFollower:
         from mlflow import MlflowClient
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)
-        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # a server that is down is told once
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # an unreachable server is reported once
         self._client = MlflowClient(self.uri)
         if "run" in self._state:
             self._client.update_run(self._run, status="RUNNING")
@@ -177,7 +188,7 @@ def _address(config: TrackConfig) -> str:
 
 
 def _artifacts(uri: str) -> str | None:
-    """Files lie beside a store that is a file; a server has a place of its own."""
+    """Return the artifact folder next to a file store; None for a server, which has its own."""
     path = uri.removeprefix("sqlite:///")
     return (Path(path).resolve().parent / "mlruns").as_uri() if path != uri else None
 

@@ -1,4 +1,4 @@
-"""Event files for TensorBoard, one folder a learning curve."""
+"""Event files for TensorBoard, in one folder per learning curve."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from trainer.types import Epoch
 
 
 class TensorBoardFollower:
-    """Writes scalars: the curves by epoch, and the run's figures in the end.
+    """Writes scalars: the learning curves by epoch, and the run's metrics at the end.
 
     Args:
-        folder: Of the event files; TensorBoard shows each folder inside as a run.
+        folder: Folder for the event files; TensorBoard shows each folder in it as a run.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -22,17 +22,17 @@ class TensorBoardFollower:
         self._writers: dict[str, Any] = {}
 
     def epoch_ended(self, curve: str, epoch: Epoch) -> None:
-        """Writes one line of a learning curve."""
+        """Write one epoch of a learning curve."""
         self._write(curve, {name: getattr(epoch, name) for name in CURVES}, epoch.epoch)
 
     def run_ended(self, figures: Mapping[str, float], files: Sequence[Path]) -> None:
-        """Writes the figures, once."""
+        """Write the metrics, once."""
         if not (self._folder / "result").exists():
             self._write("result", figures, 0)
         self._close()
 
     def run_broken(self, *, stopped: bool) -> None:
-        """Closes the files; a curve that begins anew later is written beside them."""
+        """Close the files; a resumed run writes new ones next to them."""
         self._close()
 
     def _write(self, curve: str, values: Mapping[str, float], step: int) -> None:

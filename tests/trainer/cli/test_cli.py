@@ -72,7 +72,7 @@ class TestTrain:
                 assert classifier.labels == LABELS
         assert json.loads((run / "report.json").read_text())
         assert main(arguments) == 0
-        assert "done before" in capsys.readouterr().err
+        assert "already done" in capsys.readouterr().err
 
     def test_wrong_settings_write_nothing(
         self, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -101,7 +101,7 @@ class TestTrain:
 
         (tmp_path / "empty").mkdir()
         assert "empty" in told(tmp_path / "empty")
-        assert "no folder" in told(tmp_path / "nothing")
+        assert "doesn't exist" in told(tmp_path / "nothing")
         one = tmp_path / "one"
         shutil.copytree(photos / "red", one / "red")
         assert "red" in told(one)
@@ -118,9 +118,9 @@ class TestTrain:
         self, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         (tmp_path / "file").write_text("in the way")
-        assert "new or empty folder" in error_of(capsys, "train", photos, "--to", tmp_path / "file", *QUICK)
+        assert "is not an empty folder" in error_of(capsys, "train", photos, "--to", tmp_path / "file", *QUICK)
         assert "Not a directory" in error_of(capsys, "train", photos, "--to", tmp_path / "file" / "run", *QUICK)
-        assert "new or empty folder" in error_of(capsys, "train", photos, "--to", photos, *QUICK)
+        assert "is not an empty folder" in error_of(capsys, "train", photos, "--to", photos, *QUICK)
 
 
 class TestCheck:

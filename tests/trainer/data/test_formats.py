@@ -78,24 +78,24 @@ def test_photos_of_multi_label_lists_keep_all_their_labels(tmp_path):
     assert [photo.labels for photo in dataset.photos] == [(1,), (0, 1)] * 4 + [()]
     assert Dataset.from_dict(json.loads(json.dumps(dataset.to_dict()))) == dataset
     (tmp_path / "a.csv").write_text("\n".join(lines[:3]))
-    with pytest.raises(DatasetError, match="at least 3 distinct readable photos of class cat"):
+    with pytest.raises(DatasetError, match=r"Class cat has too few photos .* at least 3 are needed"):
         scan(tmp_path / "a.csv", data=DataConfig(), seed=0)
 
 
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.csv", "", "found none"),
-        ("a.csv", "path,label\n", "found none. A line is: path,label"),
-        ("a.csv", "name,label\n1,cat\n", "a column of paths .* got name, label"),
-        ("a.csv", "path,weight\n1.jpg,3.5\n", "a column of labels .* or a column of 0 and 1"),
-        ("a.csv", "path,label\n1.jpg\n", "2 fields on line 2 .* got 1"),
-        ("a.csv", "path,label,split\n1.jpg,cat,somewhere\n", "train, val or test as split on line 2 .* 'somewhere'"),
-        ("a.csv", "path,label,split\n1.jpg,cat,train\n2.jpg,cat,\n", "a split for each .* none for 2.jpg"),
-        ("a.csv", "path,label\n1.jpg,cat\n1.jpg,dog\n", r"each photo once .* line 2 \(cat\) .* line 3 \(dog\)"),
-        ("a.csv", "path,label\n,cat\n", "a path on line 2"),
-        ("a.jsonl", "[1]\n", "Expected an object as"),
-        ("a.jsonl", '{"path": "1.jpg"\n', "JSON object on line 1"),
+        ("a.csv", "", "contains no photos"),
+        ("a.csv", "path,label\n", "contains no photos. Add lines of the form path,label"),
+        ("a.csv", "name,label\n1,cat\n", r"no column of paths \(its columns: name, label\)"),
+        ("a.csv", "path,weight\n1.jpg,3.5\n", "no column of labels .* or add a column of 0 and 1"),
+        ("a.csv", "path,label\n1.jpg\n", "Line 2 of .* has 1 of at least 2 fields"),
+        ("a.csv", "path,label,split\n1.jpg,cat,somewhere\n", "Line 2 of .* has the unknown split 'somewhere'"),
+        ("a.csv", "path,label,split\n1.jpg,cat,train\n2.jpg,cat,\n", "a split for some photos, but not for 2.jpg"),
+        ("a.csv", "path,label\n1.jpg,cat\n1.jpg,dog\n", r"lists 1.jpg twice .* line 2 \(cat\) .* line 3 \(dog\)"),
+        ("a.csv", "path,label\n,cat\n", "Line 2 of .* has no path"),
+        ("a.jsonl", "[1]\n", "Line 1 of .* has no path and label"),
+        ("a.jsonl", '{"path": "1.jpg"\n', "Line 1 of .* isn't valid JSON"),
     ],
 )
 def test_a_bad_list_is_told_by_its_line(tmp_path, name, text, message):
@@ -105,7 +105,7 @@ def test_a_bad_list_is_told_by_its_line(tmp_path, name, text, message):
 
 def test_a_list_that_is_no_text(tmp_path):
     (tmp_path / "a.csv").write_bytes(b"\xff\xfe\x00path")
-    with pytest.raises(DatasetError, match="a list of photos in UTF-8"):
+    with pytest.raises(DatasetError, match=r"Cannot read the list .*UTF-8"):
         find_photos(tmp_path / "a.csv")
 
 
@@ -192,7 +192,7 @@ def test_edge_impulse_by_names(tmp_path):
     "text", ["{", "{}", '{"files": [{"path": 3}]}', '{"files": [{"path": "a.jpg", "label": "cat"}]}']
 )
 def test_edge_impulse_with_a_damaged_list(tmp_path, text):
-    with pytest.raises(DatasetError, match="Edge Impulse's list of files"):
+    with pytest.raises(DatasetError, match="isn't a valid Edge Impulse file list"):
         find_photos(_write(tmp_path / "info.labels", text).parent)
 
 
@@ -203,7 +203,7 @@ def test_class_folders_called_training_stay_class_folders(tmp_path):
 
 
 def test_a_file_that_is_no_list(tmp_path):
-    with pytest.raises(DatasetError, match=r"got the file .*a.jpg. Name the folder"):
+    with pytest.raises(DatasetError, match=r"a\.jpg is neither a folder of photos nor a list"):
         find_photos(save(tmp_path / "a.jpg", scene(1)))
-    with pytest.raises(DatasetError, match=r"which is packed. Unzip it"):
+    with pytest.raises(DatasetError, match=r"is a ZIP archive\. Unzip it"):
         find_photos(_write(tmp_path / "project.tm", ""))

@@ -122,7 +122,7 @@ def test_a_truncated_file_is_refused(tmp_path, picture, suffix, share):
     noisy.save(path)
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     assert "truncated" in inspect_image(path).unreadable
-    with pytest.raises(DatasetError, match=r"truncated or damaged .* Replace the file"):
+    with pytest.raises(DatasetError, match=r"Cannot read .*: a truncated or damaged .* Replace or delete it"):
         read_image(path)
 
 
@@ -205,7 +205,7 @@ class TestPicturesFromStrangers:
         for name in write_bad(tmp_path):
             reason = inspect_image(tmp_path / name, decode=True).unreadable
             assert reason, name
-            with pytest.raises(DatasetError, match=f"Expected a picture in .*{name}, got {reason}") as refusal:
+            with pytest.raises(DatasetError, match=f"Cannot read .*{name}: {reason}") as refusal:
                 read_image(tmp_path / name)
             assert "\n" not in str(refusal.value)
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024

@@ -99,7 +99,7 @@ def test_too_many_of_them_stop_the_run_and_leave_nothing(dataset, tmp_path):
     for photo in dataset.split("train")[:5]:
         _spoil(dataset.root / photo.path)
     with pytest.raises(
-        DatasetError, match=r"5 of the 48 train photos can't be decoded. The first: .*truncated or damaged"
+        DatasetError, match=r"5 of the 48 train photos can't be decoded. First error: .*truncated or damaged"
     ):
         load_pixels(dataset, "train", CONTRACT, tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
@@ -107,7 +107,7 @@ def test_too_many_of_them_stop_the_run_and_leave_nothing(dataset, tmp_path):
 
 def test_a_folder_that_can_not_be_made(dataset, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OutputFolderError, match="Expected to write pixels to"):
+    with pytest.raises(OutputFolderError, match="Cannot write decoded photos to"):
         load_pixels(dataset, "train", CONTRACT, tmp_path / "file" / "cache")
 
 
@@ -117,13 +117,13 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(dataset, tmp_path, monkeypat
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "posix_fallocate", full)  # a real full disk needs root
-    with pytest.raises(OutputFolderError, match=r"No space left on device. Make room"):
+    with pytest.raises(OutputFolderError, match=r"No space left on device. Free some space"):
         load_pixels(dataset, "train", CONTRACT, tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_an_empty_split(dataset, tmp_path):
-    with pytest.raises(DatasetError, match="photos in the val split"):
+    with pytest.raises(DatasetError, match=r"The val split of .* has no photos"):
         load_pixels(replace(dataset, photos=dataset.split("train")), "val", CONTRACT, tmp_path)
 
 
@@ -161,7 +161,7 @@ def test_damage_is_found_and_the_cache_made_anew(dataset, tmp_path, caplog, dama
         pixels = load_pixels(dataset, "train", CONTRACT, tmp_path / "cache")
         assert np.array_equal(pixels.images, good)
         assert pixels.paths == tuple(photo.path for photo in dataset.split("train"))
-    assert caplog.text.count("Damaged pixels") == 1
+    assert caplog.text.count("is damaged; decoding the photos again") == 1
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
@@ -191,7 +191,7 @@ def test_a_decoding_that_is_under_way_is_left_alone(tmp_path):
         unfinished.mkdir()
         with at_work(tmp_path):
             pass
-        with pytest.raises(OutputFolderError, match="another process"):
+        with pytest.raises(OutputFolderError, match="Another process"):
             clear(tmp_path)
         assert unfinished.is_dir()
     with at_work(tmp_path):

@@ -155,7 +155,7 @@ class TestMlflow:
         assert len(followed.client.get_metric_history(number, "gate/drop")) == 1
 
     def test_whoever_comes_while_another_process_works_changes_nothing(self, followed: Followed) -> None:
-        with locked(followed.folder), pytest.raises(OutputFolderError, match="another process"):
+        with locked(followed.folder), pytest.raises(OutputFolderError, match="Another process"):
             resume(followed.folder)
         assert _only_run(followed.client).info.status == "FINISHED"
 

@@ -1,6 +1,6 @@
-"""From a path to a listing: which reader fits is decided here, and nowhere else.
+"""From a path to a listing of photos; this is where the matching reader is chosen.
 
-| What                          | Read by             | Known by                                                  |
+| Source                        | Reader              | Known by                                                  |
 |-------------------------------|---------------------|-----------------------------------------------------------|
 | a list, `.csv` or `.jsonl`    | `lists`             | its suffix                                                |
 | an Edge Impulse export        | `edge_impulse`      | `info.labels`, or loose pictures in `training/`           |
@@ -27,30 +27,27 @@ _READERS = (LISTS, EDGE_IMPULSE, ROBOFLOW, TEACHABLE_MACHINE, FOLDERS)
 
 
 def find_photos(source: str | Path) -> Listing:
-    """Finds out which photos there are and what they show; no picture is opened.
+    """List the photos of a source with their labels, without opening any picture.
 
     Args:
-        source: A folder, or a list of photos.
+        source: Folder, or list of photos.
 
     Raises:
-        DatasetError: There is none, or it can't be read.
+        DatasetError: The source doesn't exist or can't be read.
     """
     source = Path(source)
     if source.suffix.lower() in (".zip", ".tm") and source.is_file():
-        raise DatasetError(
-            f"Expected a folder of photos, got {source}, which is packed. Unzip it, and name the folder."
-        )
-    if PACKED.fits(source):  # first: it may lie where pathlib can't look
+        raise DatasetError(f"{source} is a ZIP archive. Unzip it, and use the folder instead.")
+    if PACKED.fits(source):  # first, because the source may be a URL that pathlib can't open
         return PACKED.read(source)
     if not source.exists():
         raise DatasetError(
-            f"Expected a folder of photos or a list of them ({', '.join(SUFFIXES)}), got {source}, which is no "
-            "folder and no file. Check the path."
+            f"{source} doesn't exist. Check the path: it must be a folder of photos or a list ({', '.join(SUFFIXES)})."
         )
     for reader in _READERS:
         if reader.fits(source):
             return reader.read(source)
     raise DatasetError(
-        f"Expected a folder of photos or a list of them ({', '.join(SUFFIXES)}), got the file {source}. "
-        "Name the folder that it lies in."
+        f"{source} is neither a folder of photos nor a list of them ({', '.join(SUFFIXES)}). "
+        "Use the folder that contains the photos."
     )

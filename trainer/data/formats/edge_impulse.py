@@ -1,6 +1,6 @@
-"""Edge Impulse's export: ``training/`` and ``testing/`` with pictures, and ``info.labels`` (JSON) beside or in them.
+"""Edge Impulse exports: pictures in ``training/`` and ``testing/``, and ``info.labels`` (JSON) next to or in them.
 
-Without ``info.labels``, a picture's name tells its class, up to the first dot: ``cat.1.jpg``, as the uploader takes it.
+Without ``info.labels``, the class is the picture's name up to the first dot, as in ``cat.1.jpg`` (the uploader's rule).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _FOLDERS: dict[str, Split] = {"training": "train", "testing": "test"}
 
 
 def _fits(source: Path) -> bool:
-    """A folder with such a file, or with pictures that lie in ``training/`` itself."""
+    """Match a folder with ``info.labels``, or with pictures directly in ``training/``."""
     if not source.is_dir():
         return False
     training = source / "training"
@@ -27,15 +27,15 @@ def _fits(source: Path) -> bool:
 
 
 def _read(source: Path) -> Listing:
-    """Reads an export; a photo without a label is listed with none.
+    """Read an export; unlabeled photos are listed without labels.
 
     Raises:
-        DatasetError: ``info.labels`` isn't what it should be, or there are no pictures.
+        DatasetError: ``info.labels`` is invalid, or there are no pictures.
     """
     infos = _infos(source)
     entries = [entry for info in infos for entry in _listed(source, info)] if infos else _named(source)
     if not entries:
-        raise DatasetError(f"Expected pictures in the Edge Impulse export {source}, found none. Export it again.")
+        raise DatasetError(f"The Edge Impulse export {source} contains no pictures. Export the data again.")
     return listing_from(source, "Edge Impulse export", entries)
 
 
@@ -54,13 +54,12 @@ def _listed(source: Path, info: Path) -> Iterator[Entry]:
                 yield Entry(path, _labels(file["label"]), given)
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(
-            f"Expected Edge Impulse's list of files in {info}, got something else ({type(error).__name__}: {error}). "
-            "Export the data again."
+            f"{info} isn't a valid Edge Impulse file list ({type(error).__name__}: {error}). Export the data again."
         ) from error
 
 
 def _labels(label: Any) -> tuple[str, ...]:
-    """One, several, or none for ``{"type": "unlabeled"}``."""
+    """Return one or several labels; none for ``{"type": "unlabeled"}``."""
     if label["type"] == "multi-label":
         return tuple(dict.fromkeys(str(part["label"]) for part in label["labels"]))
     return (str(label["label"]),) if label["type"] == "label" else ()

@@ -1,7 +1,7 @@
-"""Class folders, in one of two layouts; pictures may lie deeper inside a class's folder.
+"""Class folders, in one of two layouts; a class folder may have subfolders.
 
-PHOTOS/<class>/*                            no split given
-PHOTOS/{train,val,test}/<class>/*           val may be called valid or validation
+PHOTOS/<class>/*                            without splits
+PHOTOS/{train,val,test}/<class>/*           with splits; val may be named valid or validation
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from trainer.data.images import IMAGE_SUFFIXES
 from trainer.errors import DatasetError
 from trainer.types import SPLITS, Split
 
-# Fewer names than lists may use: a class may well be called "training".
+# Fewer names than in lists, because a class may be named "training".
 _SPLIT_FOLDERS: dict[str, Split] = {
     "train": "train",
     "val": "val",
@@ -24,15 +24,15 @@ _SPLIT_FOLDERS: dict[str, Split] = {
 
 
 def _fits(source: Path) -> bool:
-    """Any folder."""
+    """Match any folder."""
     return source.is_dir()
 
 
 def read_folders(source: Path) -> Listing:
-    """Reads the folders' names.
+    """List the pictures in the class folders of a folder.
 
     Raises:
-        DatasetError: No picture lies in a folder of its class.
+        DatasetError: There are no pictures in class folders, or the split folders are incomplete.
     """
     split_folders = _split_folders(source)
     entries = sorted(
@@ -46,16 +46,16 @@ def read_folders(source: Path) -> Listing:
     )
     if not entries:
         raise DatasetError(_nothing_found(source))
-    # An empty class folder is a class too: whoever made it should hear that it is empty.
+    # Empty class folders are kept, so that a later check reports them.
     classes = {given: tuple(folders_in(folder)) for given, folder in split_folders}
     return Listing(source, "class folders", classes, tuple(entries))
 
 
 def _split_folders(root: Path) -> list[tuple[Split | None, Path]]:
-    """Returns the folders that hold class folders, each with the split that it stands for."""
+    """Return the folders that contain class folders, each with its split."""
     names = folders_in(root)
     splits = [name for name in names if name.lower() in _SPLIT_FOLDERS]
-    # A class may be called "train": then its folder holds pictures, or stands beside classes of other names.
+    # A class may be named "train": then the folder holds pictures, or has classes of other names next to it.
     if not splits or splits != names or not any(folders_in(root / name) for name in splits):
         return [(None, root)]
     by_split: dict[Split, str] = {}
@@ -63,24 +63,23 @@ def _split_folders(root: Path) -> list[tuple[Split | None, Path]]:
         split = _SPLIT_FOLDERS[name.lower()]
         if split in by_split:
             raise DatasetError(
-                f"Expected one folder for {split} in {root}, got {by_split[split]} and {name}. Put them together."
+                f"{root} has two folders for the {split} split: {by_split[split]} and {name}. Merge them."
             )
         by_split[split] = name
     if "train" not in by_split:
         raise DatasetError(
-            f"Expected a folder train in {root} beside {' and '.join(splits)}. Add it, or lay the photos out as "
-            f"{root.name}/<class>/*."
+            f"{root} has split folders ({', '.join(splits)}) but no train folder. Add one, or arrange the photos as "
+            f"{root / 'CLASS'}/*.jpg to have them split."
         )
     return [(split, root / by_split[split]) for split in SPLITS if split in by_split]
 
 
 def _nothing_found(root: Path) -> str:
     loose = sum(1 for _ in pictures_in(root))
-    layout = f"Lay them out as {root.name}/<class>/*.jpg, one folder a class."
+    layout = f"Arrange photos as {root / 'CLASS'}/*.jpg, one folder per class"
     if loose:
-        return f"Expected a folder for each class in {root}, got {loose} pictures outside of one. {layout}"
-    suffixes = ", ".join(IMAGE_SUFFIXES)
-    return f"Expected photos ({suffixes}) in {root}, found none. {layout}"
+        return f"{root} has no class folders: its pictures ({loose}) aren't sorted by class. {layout}."
+    return f"No photos ({', '.join(IMAGE_SUFFIXES)}) found in {root}. {layout}, and convert other formats first."
 
 
 FOLDERS = Reader(_fits, read_folders)

@@ -1,4 +1,4 @@
-"""What every reader gives: photos by path, with what they show and where they belong."""
+"""What every reader returns: photos by path, with their labels and splits."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _SPLIT_NAMES: dict[str, Split] = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A photo that is listed; nobody has opened it yet.
+    """A listed photo that hasn't been opened yet.
 
     Attributes:
-        path: Relative to the listing's root, with forward slashes, or absolute.
-        labels: Names of its classes: one, or several in a multi-label listing; none where nobody has labelled it.
-        given: The split that it is said to belong to, or None.
-        group: What it must not be parted from in a split, for example its capture session; empty: nothing.
-        facts: What is known of the picture without opening it, as a packed source tells; None: nothing.
+        path: Path relative to the listing's root, with forward slashes, or absolute.
+        labels: Names of its classes: one, or several in a multi-label listing; none if it is unlabeled.
+        given: Split given by the source, or None.
+        group: Name of a group that a split keeps together, such as a capture session; empty: no group.
+        facts: Facts about the picture that the source stores, as packed photos do; None: not known yet.
     """
 
     path: str
@@ -43,14 +43,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Listing:
-    """All the photos of a source.
+    """All photos of a source.
 
     Attributes:
         root: Folder that the paths are relative to.
-        kind: What was read, for people: ``"class folders"``, ``"CSV list"``.
-        classes: Names of the classes for each given split, sorted; for ``None`` where no split is given.
+        kind: Kind of source for display, such as ``"class folders"`` or ``"CSV list"``.
+        classes: Class names of each given split, sorted; the key is None if no split is given.
         entries: The photos, sorted by path.
-        multi_label: Whether photos may show several classes.
+        multi_label: Whether photos can have several labels.
     """
 
     root: Path
@@ -62,11 +62,11 @@ class Listing:
 
 @dataclass(frozen=True)
 class Reader:
-    """One kind of source.
+    """Reader of one kind of source.
 
     Attributes:
-        fits: Whether a path is of this kind; opens no more than it must.
-        read: Its photos; raises a DatasetError.
+        fits: Tells whether a path is of this kind, opening as few files as possible.
+        read: Lists the photos, or raises a DatasetError.
     """
 
     fits: Callable[[Path], bool]
@@ -74,7 +74,7 @@ class Reader:
 
 
 def listing_from(root: Path, kind: str, entries: Sequence[Entry]) -> Listing:
-    """A listing whose classes are those that its entries name."""
+    """Return a listing with the classes that its entries name."""
     classes: dict[Split | None, tuple[str, ...]] = {}
     for split in (None, *SPLITS):
         here = [entry for entry in entries if entry.given == split]
@@ -85,17 +85,17 @@ def listing_from(root: Path, kind: str, entries: Sequence[Entry]) -> Listing:
 
 
 def split_named(name: str) -> Split | None:
-    """The split that a name of common use stands for, or None."""
+    """Return the split for a common name such as ``"valid"``, or None."""
     return _SPLIT_NAMES.get(name.strip().lower())
 
 
 def folders_in(folder: Path) -> list[str]:
-    """Names of a folder's own folders, sorted, without hidden ones."""
+    """Return the names of the folders in a folder, sorted, without hidden ones."""
     return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not _is_hidden(entry.name))
 
 
 def pictures_in(folder: Path) -> Iterator[Path]:
-    """Files at any depth that are called like pictures; hidden ones are passed over."""
+    """Yield picture files at any depth, by suffix, without hidden ones."""
     for current, folders, files in os.walk(folder, followlinks=False):
         folders[:] = [name for name in folders if not _is_hidden(name)]
         for name in files:
@@ -104,12 +104,12 @@ def pictures_in(folder: Path) -> Iterator[Path]:
 
 
 def loose_pictures(folder: Path) -> list[Path]:
-    """Those that lie in the folder itself, sorted."""
+    """Return the picture files directly in a folder, sorted."""
     return sorted(entry for entry in folder.iterdir() if entry.is_file() and is_picture(entry.name))
 
 
 def is_picture(name: str) -> bool:
-    """Whether a file is called like a picture that we read."""
+    """Return True if a file name has the suffix of a supported picture and isn't hidden."""
     return not _is_hidden(name) and name.lower().endswith(IMAGE_SUFFIXES)
 
 

@@ -1,11 +1,11 @@
-"""Lists of photos: CSV with or without a header, and JSON Lines with an object a line.
+"""Lists of photos: CSV with or without a header, and JSON Lines with one object per line.
 
-    path,label,split,group          paths relative to the list; split and group may be missing
+    path,label,split,group          paths relative to the list; split and group are optional
     a/1.jpg,cat,train,monday        several labels in one field: cat|dog or cat;dog
-    {"path": "a/1.jpg", "label": "cat"}         in JSON several labels are an array
+    {"path": "a/1.jpg", "label": "cat"}         several labels in JSON: an array
 
-Columns go by many names (`_COLUMNS`), in any case and order. A CSV list with a column for each class and 0 or 1 in it
-(one-hot or multi-label, as Roboflow writes them) needs no column of labels.
+Columns have many accepted names (`_COLUMNS`), in any case and order. A CSV list with a column of 0 and 1 per class
+(one-hot or multi-label, as Roboflow writes them) needs no label column.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from trainer.errors import DatasetError
 from trainer.types import Split
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
-"""Of the files that are taken for lists."""
+"""Suffixes of list files."""
 
 _COLUMNS = {
     "path": ("path", "file", "filename", "filepath", "image", "imagepath", "imagefile", "img", "photo", "picture"),
@@ -33,50 +33,48 @@ _COLUMNS = {
 
 
 def _fits(source: Path) -> bool:
-    """A file with the suffix of a list."""
+    """Match a file with the suffix of a list."""
     return source.is_file() and source.suffix.lower() in SUFFIXES
 
 
 def _read(source: Path) -> Listing:
-    """Reads a list.
+    """Read a list.
 
     Raises:
-        DatasetError: It is none, a line can't be understood, or a photo is listed with two labels on two lines.
+        DatasetError: The list or a line is invalid, a photo is listed twice, or only some photos have a split.
     """
     entries = read_entries(source)
     if len({entry.given is None for entry in entries}) > 1:
         bare = next(entry.path for entry in entries if entry.given is None)
         raise DatasetError(
-            f"Expected a split for each photo of {source} or for none, got none for {bare}. Fill the column or drop it."
+            f"{source} gives a split for some photos, but not for {bare}. Give one for every photo, or for none."
         )
     kind = "CSV list" if source.suffix.lower() in (".csv", ".tsv") else "JSON Lines list"
     return listing_from(source.parent, kind, entries)
 
 
 def read_entries(source: Path) -> list[Entry]:
-    """The photos of a list, in its order, each once.
+    """Return the photos of a list, in its order, without duplicates.
 
     Raises:
-        DatasetError: It is no list, a line can't be understood, or a photo is listed twice and differently.
+        DatasetError: The list or a line is invalid, or a photo is listed twice with different values.
     """
     try:
         text = source.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(
-            f"Expected a list of photos in UTF-8, got {source}, which can't be read: {error}."
-        ) from error
+        raise DatasetError(f"Cannot read the list {source}: {error}. It must be a text file in UTF-8.") from error
     rows = _csv_entries if source.suffix.lower() in (".csv", ".tsv") else _json_entries
     found: dict[str, tuple[int, Entry]] = {}
     for line, entry in rows(source, text):
         first_line, first = found.setdefault(entry.path, (line, entry))
         if first != entry:
             raise DatasetError(
-                f"Expected each photo once in {source}, got {entry.path} on line {first_line} "
-                f"({' + '.join(first.labels)}) and differently on line {line} ({' + '.join(entry.labels)}). "
-                "Take one of them out; several labels go into one line, as cat|dog."
+                f"{source} lists {entry.path} twice with different values: on line {first_line} "
+                f"({' + '.join(first.labels)}) and on line {line} ({' + '.join(entry.labels)}). "
+                "Remove one of them, or put several labels on one line, as in cat|dog."
             )
     if not found:
-        raise DatasetError(f"Expected photos in the list {source}, found none. A line is: path,label")
+        raise DatasetError(f"The list {source} contains no photos. Add lines of the form path,label.")
     return [entry for _, entry in found.values()]
 
 
@@ -93,12 +91,12 @@ def _csv_entries(source: Path, text: str) -> Iterable[tuple[int, Entry]]:
         head = []
     if "path" not in columns:
         raise DatasetError(
-            f"Expected a column of paths in {source}, called path or filename, got {', '.join(head)}. Rename it."
+            f"{source} has no column of paths (its columns: {', '.join(head)}). Name one path or filename."
         )
-    body = rows[1:] if head else rows
+    body, least = rows[1:] if head else rows, max(columns.values()) + 1
     for line, cells in body:
-        if len(cells) < max(columns.values()) + 1:
-            raise DatasetError(f"Expected {len(head)} fields on line {line} of {source}, got {len(cells)}.")
+        if len(cells) < least:
+            raise DatasetError(f"Line {line} of {source} has {len(cells)} of at least {least} fields. Complete it.")
     one_hot = {} if "label" in columns else _one_hot(source, head, columns, body)
     for line, cells in body:
         fields = {name: cells[at].strip() for name, at in columns.items()}
@@ -112,15 +110,15 @@ def _csv_entries(source: Path, text: str) -> Iterable[tuple[int, Entry]]:
 def _one_hot(
     source: Path, head: Sequence[str], columns: Mapping[str, int], body: Sequence[tuple[int, list[str]]]
 ) -> dict[int, str]:
-    """The columns that stand for a class each."""
+    """Return the columns that each stand for a class, by index."""
     classes = {at: name for at, name in enumerate(head) if at not in columns.values() and name}
     good = {"0", "1", "0.0", "1.0"}
     if not classes or any(
         len(cells) != len(head) or cells[at].strip() not in good for _, cells in body for at in classes
     ):
         raise DatasetError(
-            f"Expected a column of labels in {source}, called label or class, or a column of 0 and 1 for each class, "
-            f"got {', '.join(head)}. Rename it, or add it."
+            f"{source} has no column of labels (its columns: {', '.join(head)}). Name one label or class, or add a "
+            "column of 0 and 1 for each class."
         )
     return classes
 
@@ -132,12 +130,13 @@ def _json_entries(source: Path, text: str) -> Iterable[tuple[int, Entry]]:
         try:
             values = json.loads(content)
         except json.JSONDecodeError as error:
-            raise DatasetError(f"Expected a JSON object on line {line} of {source}, got: {error}.") from error
+            raise DatasetError(f"Line {line} of {source} isn't valid JSON: {error}.") from error
         names = list(values) if isinstance(values, dict) else []
         columns = _columns(names)
         if not {"path", "label"} <= set(columns):
             raise DatasetError(
-                f'Expected an object as {{"path": "a.jpg", "label": "cat"}} on line {line} of {source}, got {content}.'
+                f"Line {line} of {source} has no path and label: {content}. Write objects such as "
+                '{"path": "a.jpg", "label": "cat"}.'
             )
         fields: dict[str, Any] = {name: values[names[at]] for name, at in columns.items()}
         label = fields["label"]
@@ -146,7 +145,7 @@ def _json_entries(source: Path, text: str) -> Iterable[tuple[int, Entry]]:
 
 
 def _columns(head: Sequence[str]) -> dict[str, int]:
-    """Where each kind of column stands; the likeliest name first."""
+    """Return the index of each kind of column; the most likely name wins."""
     plain = ["".join(c for c in name.lower() if c.isalnum()) for name in head]
     return {kind: plain.index(name) for kind, names in _COLUMNS.items() for name in reversed(names) if name in plain}
 
@@ -164,15 +163,15 @@ def _text(value: Any) -> str:
 
 def _entry(source: Path, line: int, fields: Mapping[str, str], labels: tuple[str, ...]) -> Entry:
     if not fields["path"]:
-        raise DatasetError(f"Expected a path on line {line} of {source}, got none.")
+        raise DatasetError(f"Line {line} of {source} has no path. Add it, or delete the line.")
     split: Split | None = None
     if fields.get("split"):
         split = split_named(fields["split"])
         if split is None:
             raise DatasetError(
-                f"Expected train, val or test as split on line {line} of {source}, got {fields['split']!r}."
+                f"Line {line} of {source} has the unknown split {fields['split']!r}. Use train, val or test."
             )
-    # Lists come from Windows too.
+    # Lists made on Windows have backslashes.
     return Entry(fields["path"].replace("\\", "/"), labels, split, fields.get("group", ""))
 
 

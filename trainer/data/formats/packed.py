@@ -1,4 +1,4 @@
-"""Packed photos, as ``edge-trainer pack`` writes them: the index alone is read, no picture."""
+"""Packed photos, as written by ``edge-trainer pack``; only the index is read, no pictures."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from trainer.storage import address
 
 
 def _read(source: Path) -> Listing:
-    """Reads the index.
+    """Read the index.
 
     Raises:
-        DatasetError: A file is missing, or isn't what the index says.
+        DatasetError: A file is missing or doesn't match the index.
     """
     index = read_index(source)
     entries = tuple(Entry(photo.path, photo.labels, photo.split, photo.group, photo.facts) for photo in index.photos)
@@ -22,11 +22,14 @@ def _read(source: Path) -> Listing:
 
 
 def require_files(source: str | Path, to: str) -> None:
-    """Raises a DatasetError where photos are packed that are wanted as files, to do something with them."""
+    """Check that photos are files rather than packed; ``to`` is a verb phrase for the error, such as "check".
+
+    Raises:
+        DatasetError: The photos are packed.
+    """
     if is_packed(Path(source)):
         raise DatasetError(
-            f"Expected photos as files, to {to} them, got packed ones in {address(Path(source))}. "
-            "Name what they were packed from."
+            f"Cannot {to} packed photos ({address(Path(source))}). Use the photos that they were packed from."
         )
 
 

@@ -1,7 +1,6 @@
-"""Roboflow's exports for classification: class folders in train/valid/test, or a ``_classes.csv`` beside the pictures.
+"""Roboflow exports for classification: class folders in train/valid/test, or a ``_classes.csv`` next to the pictures.
 
-Roboflow names the versions that it augments from one picture after it, ``<picture>_jpg.rf.<hash>.jpg``: they belong
-together in a split.
+Roboflow names augmented versions after their original, ``<picture>_jpg.rf.<hash>.jpg``; a split keeps them together.
 """
 
 from __future__ import annotations
@@ -18,15 +17,15 @@ _README = "README.roboflow.txt"
 
 
 def _fits(source: Path) -> bool:
-    """A folder with Roboflow's note, or with a table of classes in it or in its splits."""
+    """Match a folder with Roboflow's README, or with a table of classes in it or in its splits."""
     return source.is_dir() and ((source / _README).exists() or bool(_tables(source)))
 
 
 def _read(source: Path) -> Listing:
-    """Reads an export.
+    """Read an export.
 
     Raises:
-        DatasetError: A table can't be read, or the folders hold no pictures.
+        DatasetError: A table can't be read, or the folders contain no pictures.
     """
     tables = _tables(source)
     if not tables:
@@ -44,7 +43,7 @@ def _read(source: Path) -> Listing:
 
 
 def _tables(source: Path) -> list[Path]:
-    """In the folder itself, or in those of its folders that are named like splits."""
+    """Return the tables of classes in the folder itself, or in its split folders."""
     if (source / _TABLE).is_file():
         return [source / _TABLE]
     return [
@@ -55,7 +54,7 @@ def _tables(source: Path) -> list[Path]:
 
 
 def _origin(entry: Entry) -> str:
-    """Name of the picture that this one was made from; the split's folder isn't part of it."""
+    """Return the name of the original picture, without its folder; empty for other names."""
     name = Path(entry.path).name
     return name.partition(".rf.")[0] if ".rf." in name else ""
 

@@ -1,6 +1,6 @@
-"""Teachable Machine's project (a ``.tm`` file, unzipped): pictures called ``<class>-!-<number>.jpg``.
+"""Teachable Machine projects (an unzipped ``.tm`` file): pictures named ``<class>-!-<number>.jpg``.
 
-The samples of single classes that it exports as ZIP files are class folders once they are unzipped.
+The ZIP files of single classes that it exports are class folders once unzipped.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ _MARK = "-!-"
 
 
 def _fits(source: Path) -> bool:
-    """A folder with such pictures in itself."""
+    """Match a folder that directly contains such pictures."""
     return source.is_dir() and any(_MARK in file.name for file in loose_pictures(source))
 
 
 def _read(source: Path) -> Listing:
-    """Reads the pictures' names."""
+    """List the pictures by name."""
     entries = [
         Entry(file.name, (file.name.rpartition(_MARK)[0],)) for file in loose_pictures(source) if _MARK in file.name
     ]

@@ -218,7 +218,7 @@ def test_multi_label_lists_are_checked_too(tmp_path):
 
 @pytest.mark.parametrize(
     ("counts", "reason"),
-    [({"cat": 10}, "at least two classes"), ({"cat": 10, "mouse": 2}, "3 distinct readable photos of class mouse")],
+    [({"cat": 10}, "At least two classes"), ({"cat": 10, "mouse": 2}, "Class mouse has too few photos")],
 )
 def test_the_reason_why_training_would_stop(tmp_path, counts, reason):
     report = _check(photos(tmp_path, counts))
@@ -228,7 +228,7 @@ def test_the_reason_why_training_would_stop(tmp_path, counts, reason):
 
 
 def test_an_empty_folder_is_an_error(tmp_path):
-    with pytest.raises(DatasetError, match="found none"):
+    with pytest.raises(DatasetError, match="No photos"):
         check_photos(tmp_path)
 
 

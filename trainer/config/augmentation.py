@@ -131,7 +131,7 @@ class AugmentConfig:
         for name in _BELOW_1:
             require(0 <= getattr(self, name) < 1, f"augment.{name}", "at least 0 and below 1", getattr(self, name))
 
-    def of_set(self, name: str) -> AugmentConfig:
+    def with_set(self, name: str) -> AugmentConfig:
         """Return a config based on another set; values that differ from the current set's are kept."""
         own = SETS[self.set or "default"]
         changed = {key: value for key, value in vars(self).items() if key != "set" and value != own[key]}

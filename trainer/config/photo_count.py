@@ -55,7 +55,7 @@ def augment_for_photos(augment: AugmentConfig, finetune: FinetuneConfig, count: 
     if augment.set:
         return augment
     at_full_size = finetune.train_size in (0.0, 1.0)
-    return augment.of_set("few" if count < MANY_PHOTOS and at_full_size else "default")
+    return augment.with_set("few" if count < MANY_PHOTOS and at_full_size else "default")
 
 
 def head_for_photos(head: HeadConfig, loss: LossConfig, count: int, *, multi_label: bool) -> HeadConfig:

@@ -74,7 +74,7 @@ def read_text(path: Path) -> str:
         with path.open("rb") as file:
             return file.read(_MAX_BYTES + 1).decode()
     except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"Cannot read the TOML file {path}: {error}.") from error
+        raise RecipeError(f"Cannot read the TOML file {path}: {error}. It must be a text file in UTF-8.") from error
 
 
 def parse_toml(text: str, origin: str) -> dict[str, Any]:

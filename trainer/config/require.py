@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from reprlib import Repr
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from trainer.errors import RecipeError
 
@@ -64,12 +64,12 @@ def choices(config: type) -> dict[str, tuple[str, ...]]:
     return {name: get_args(hint) for name, hint in get_type_hints(config).items() if get_origin(hint) is Literal}
 
 
-def require_choices(config: object, table: str = "") -> None:
+def require_choices(config: Any, table: str = "") -> None:
     """Check all `Literal` fields of a config; ``table`` is as for `require_at_least`.
 
     Raises:
         RecipeError: A field holds none of its values.
     """
-    for name, values in choices(type(config)).items():
+    for name, values in choices(config.__class__).items():
         value = getattr(config, name)
         require(value in values, table + name, f"one of {', '.join(map(repr, values))}", value)

@@ -166,13 +166,13 @@ def split_photos(found: Survey, *, data: DataConfig, seed: int, least_classes: i
     hashes = [photo.facts.sha256 for photo in pool]
     if found.multi_label:
         shown = [[index[label] for label in photo.labels] for photo in pool]
-        dealt = assign_multi_label_splits(hashes, shown, shares, seed=seed, groups=groups)
+        assigned = assign_multi_label_splits(hashes, shown, shares, seed=seed, groups=groups)
     else:
-        dealt = assign_splits(hashes, [index[photo.label] for photo in pool], shares, seed=seed, groups=groups)
+        assigned = assign_splits(hashes, [index[photo.label] for photo in pool], shares, seed=seed, groups=groups)
     if groups or found.multi_label:
-        _check_reached(found.root, pool, dealt, groups, ("train", *shares))
+        _check_reached(found.root, pool, assigned, groups, ("train", *shares))
     splits: dict[str, Split] = {photo.path: photo.given for photo in photos if photo.given}
-    splits.update({photo.path: split for photo, split in zip(pool, dealt, strict=True)})
+    splits.update({photo.path: split for photo, split in zip(pool, assigned, strict=True)})
     return Dataset(
         root=found.root,
         labels=labels,
@@ -192,11 +192,11 @@ def _photo(found: FoundPhoto, index: dict[str, int], split: Split, multi_label: 
 def _check_unreadable(found: Survey, allowed: float) -> None:
     unreadable, total = found.unreadable, len(found.photos)
     if len(unreadable) > allowed * total:
-        named = "; ".join(f"{path}: {reason}" for path, reason in unreadable[:10])
-        more = f"; and {len(unreadable) - 10} more" if len(unreadable) > 10 else ""
+        named = "; ".join(f"{path}: {reason}" for path, reason in unreadable[:5])
+        more = f"; and {len(unreadable) - 5} more" if len(unreadable) > 5 else ""
         raise DatasetError(
             f"{len(unreadable)} of {total} files in {found.root} are unreadable (at most {allowed:.0%} may be): "
-            f"{named}{more}. Replace or delete them, or raise data.max_unreadable."
+            f"{named}{more}. Replace or remove them, or raise data.max_unreadable."
         )
 
 
@@ -279,12 +279,12 @@ def _check_enough(
 def _check_reached(
     root: Path,
     pool: Sequence[FoundPhoto],
-    dealt: Sequence[Split],
+    assigned: Sequence[Split],
     groups: Sequence[str] | None,
     splits: Sequence[Split],
 ) -> None:
     """Check that each class reached each split; large groups or photos of several classes can prevent it."""
-    reached = {(label, split) for photo, split in zip(pool, dealt, strict=True) for label in photo.labels}
+    reached = {(label, split) for photo, split in zip(pool, assigned, strict=True) for label in photo.labels}
     parts: dict[str, set[str]] = defaultdict(set)
     for photo, group in zip(pool, groups or [""] * len(pool), strict=True):
         for label in photo.labels:

@@ -60,8 +60,8 @@ def group_photos(root: Path, photos: Sequence[Groupable], group: str) -> list[st
     names = [match[1] or "" if match else "" for match in matches]
     if not any(names):
         raise DatasetError(
-            f"data.group = {group!r} matches no photo in {root}, for example not "
-            f"{photos[0].path if photos else 'any'}. Adapt the regular expression to your paths."
+            f"data.group = {group!r} matches none of the photos in {root}"
+            f"{f', such as {photos[0].path}' if photos else ''}. Adapt the regular expression to their paths."
         )
     return names
 

@@ -26,7 +26,7 @@ LENIENT = ("--max-drop=100", "--min-agreement=0")
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """A folder to be spoilt."""
+    """A folder of photos that a test may damage."""
     return make_photos(tmp_path / "photos", 12)
 
 
@@ -44,7 +44,7 @@ def make_photos(folder: Path, count: int) -> Path:
 
 
 def error_of(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """What a command that fails says last on stderr; there is no traceback."""
+    """Return the last line on stderr of a failing command, and check that there is no traceback."""
     assert main([*map(str, arguments)]) == 1
     out, err = capsys.readouterr()
     assert out == ""

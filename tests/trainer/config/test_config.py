@@ -145,7 +145,7 @@ def test_a_recipe_from_before_there_were_sets_keeps_its_values() -> None:
 
 
 def test_every_setting_is_checked_or_harmless() -> None:
-    """Sections are frozen: a recipe that was checked stays so."""
+    """Sections are frozen, so a valid recipe stays valid."""
     recipe = Recipe()
     for field in fields(recipe):
         section = getattr(recipe, field.name)

@@ -19,7 +19,7 @@ from trainer.types import Dataset
 
 
 def _photo(path: Path, number: int) -> Path:
-    """Writes a tiny photo; another number, other bytes."""
+    """Write a tiny photo, whose bytes depend on the number."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(number).integers(0, 256, (8, 10, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path)

@@ -1,4 +1,4 @@
-"""Few photos are told before training."""
+"""Classes with few photos are named before training."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def test_groups_that_can_not_be_made(tmp_path):
         save(tmp_path / ("cat" if number % 2 else "dog") / f"a{number}.jpg", scene(number))
     with pytest.raises(DatasetError, match=r"no photo in .* has an EXIF time"):
         scan(tmp_path, data=DataConfig(group="exif_time"), seed=0)
-    with pytest.raises(DatasetError, match="matches no photo in"):
+    with pytest.raises(DatasetError, match="matches none of the photos in"):
         scan(tmp_path, data=DataConfig(group=r"(walk)"), seed=0)
     with pytest.raises(DatasetError, match=r"Class cat has too few groups in .* \(1\) for train, val, test: none is"):
         scan(tmp_path, data=DataConfig(group=r"^(cat|dog)/"), seed=0)

@@ -1,4 +1,4 @@
-"""Every kind of picture file comes out as the same upright RGB pixels, and every damaged one with a reason."""
+"""All picture formats decode to the same upright RGB pixels; damaged files are refused with a reason."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def test_a_transparent_picture_is_turned_once_too(tmp_path, picture):
     + [("bmp", mode) for mode in ("L", "1", "P", "RGB", "RGBA")]
     + [("webp", mode) for mode in ("L", "RGB", "RGBA")],
 )
-def test_colour_modes(tmp_path, picture, mode, suffix):
+def test_color_modes(tmp_path, picture, mode, suffix):
     path = tmp_path / f"picture.{suffix}"
     image = picture.convert(mode)
     image.save(path, **({"lossless": True} if suffix == "webp" else {"quality": 95}))
     assert _largest_difference(path, image) <= (12 if suffix == "jpg" else 0)
 
 
-def test_cmyk_keeps_its_colours(tmp_path, picture):
+def test_cmyk_keeps_its_colors(tmp_path, picture):
     picture.convert("CMYK").save(tmp_path / "print.jpg", quality=95, subsampling=0)
     assert _largest_difference(tmp_path / "print.jpg", picture) <= 12
 
@@ -85,7 +85,7 @@ def test_transparency_is_laid_on_white(tmp_path, picture):
     assert np.abs(pixels[-1].astype(int) - np.asarray(picture)[-1]).max() <= 3
 
 
-def test_a_palette_with_a_transparent_colour_is_laid_on_white(tmp_path):
+def test_a_palette_with_a_transparent_color_is_laid_on_white(tmp_path):
     image = Image.new("P", (8, 8), 0)
     image.putpalette([0, 0, 0, 200, 10, 10])
     image.putpixel((3, 3), 1)

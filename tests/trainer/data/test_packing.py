@@ -39,7 +39,7 @@ def packed(folder: Path) -> Path:
 
 @pytest.fixture
 def copy(packed: Path, tmp_path: Path) -> Path:
-    """To be spoiled."""
+    """A copy of the packed photos for a test to damage."""
     return shutil.copytree(packed, tmp_path / "copy")
 
 
@@ -149,7 +149,7 @@ def _damage(folder: Path) -> None:
 
 
 def _swap(folder: Path) -> None:
-    """A shard of other photos, of the very same length."""
+    """Make the index list a photo that no shard has."""
     listed = json.loads((folder / "shards.json").read_text())
     listed["photos"][0]["path"] = "cat/elsewhere.jpg"
     (folder / "shards.json").write_text(json.dumps(listed))

@@ -1,4 +1,4 @@
-"""The cache of pixels: the device's own bytes, made once, whole or not at all."""
+"""The pixel cache: the same bytes as on the device, made once, completely or not at all."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def dataset(tmp_path) -> Dataset:
 
 
 def _spoil(path: Path) -> None:
-    """Turns the quantization tables into comments: header and end are as they were, so that `scan` finds nothing."""
+    """Turn the quantization tables into comments: header and end stay valid, so `scan` doesn't notice."""
     path.write_bytes(path.read_bytes().replace(b"\xff\xdb", b"\xff\xfe"))
 
 

@@ -87,7 +87,7 @@ sessions = st.lists(
 
 
 def _session_photos(sessions) -> tuple[list[str], list[int], list[str]]:
-    """Hash, class and group of each photo; a session holds a few photos of each of its classes, or is none."""
+    """Hash, class and group of each photo; every fourth session has no group."""
     rows = [
         (label, f"session {number}" if number % 4 else "")
         for number, (size, classes) in enumerate(sessions)
@@ -156,7 +156,7 @@ def test_a_copy_joins_two_groups():
 
 
 def _drawn(count: int, seed: int) -> list[list[int]]:
-    """Five classes, ever rarer, some of them together and some photos with none."""
+    """Labels of five classes of falling frequency; some photos have several, some none."""
     rng = random.Random(seed)
     return [[label for label in range(5) if rng.random() < 0.5 / (label + 1)] for _ in range(count)]
 

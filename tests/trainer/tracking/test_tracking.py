@@ -1,4 +1,4 @@
-"""A run that is followed: what a real MLflow store and real event files hold of it afterwards."""
+"""A tracked run: what a real MLflow store and real event files contain afterwards."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ CURVES = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
 
 @dataclass(frozen=True)
 class Followed:
-    """A run that was stopped, and went on.
+    """A run that was stopped and resumed.
 
     Attributes:
-        result: Of the run.
-        photos: It was trained on.
-        recipe: Its settings.
-        client: Of the store.
-        run: The store's, as it is now.
-        status: That it had when it was stopped.
+        result: Result of the run.
+        photos: Photos it was trained on.
+        recipe: Settings of the run.
+        client: Client of the MLflow store.
+        run: Current state of the run in the store.
+        status: Status in the store when the run was stopped.
     """
 
     result: RunResult
@@ -54,7 +54,7 @@ class Followed:
 
     @property
     def curve(self) -> list[dict[str, Any]]:
-        """Of the network's training, as the run's own files hold it."""
+        """Learning curve of fine-tuning in the run's own files."""
         history: list[dict[str, Any]] = json.loads((self.folder / "stages" / "finetune" / "training.json").read_text())[
             "history"
         ]

@@ -91,7 +91,7 @@ def _csv_entries(source: Path, text: str) -> Iterable[tuple[int, Entry]]:
         head = []
     if "path" not in columns:
         raise DatasetError(
-            f"{source} has no column of paths (its columns: {', '.join(head)}). Name one path or filename."
+            f"{source} has no column of paths (its columns: {', '.join(head)}). Rename one to path or filename."
         )
     body, least = rows[1:] if head else rows, max(columns.values()) + 1
     for line, cells in body:
@@ -117,8 +117,8 @@ def _one_hot(
         len(cells) != len(head) or cells[at].strip() not in good for _, cells in body for at in classes
     ):
         raise DatasetError(
-            f"{source} has no column of labels (its columns: {', '.join(head)}). Name one label or class, or add a "
-            "column of 0 and 1 for each class."
+            f"{source} has no column of labels (its columns: {', '.join(head)}). Rename one to label or class, "
+            "or add a column of 0 and 1 for each class."
         )
     return classes
 
@@ -130,7 +130,8 @@ def _json_entries(source: Path, text: str) -> Iterable[tuple[int, Entry]]:
         try:
             values = json.loads(content)
         except json.JSONDecodeError as error:
-            raise DatasetError(f"Line {line} of {source} isn't valid JSON: {error}.") from error
+            reason = f"{error.msg} at column {error.colno}"
+            raise DatasetError(f"Line {line} of {source} isn't valid JSON: {reason}.") from error
         names = list(values) if isinstance(values, dict) else []
         columns = _columns(names)
         if not {"path", "label"} <= set(columns):

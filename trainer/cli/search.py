@@ -24,27 +24,18 @@ def add(commands: Any) -> None:
     search.add_argument("photos", metavar="PHOTOS", help=PHOTOS)
     search.add_argument("--to", required=True, metavar="FOLDER", help="new folder, or an interrupted search")
     add_recipe(search, "model.backbone=mobilenet_v2_1.0")
-    search.add_argument(
-        "--trials",
-        type=int,
-        default=SearchConfig.trials,
-        metavar="N",
-        help="number of trials, of all machines together (default: %(default)s)",
-    )
+
+    def add_setting(name: str, text: str, **options: Any) -> None:
+        search.add_argument(f"--{name}", default=getattr(SearchConfig, name), help=text, **options)
+
+    values = choices(SearchConfig)
+    add_setting("trials", "number of trials, of all machines together (default: %(default)s)", type=int, metavar="N")
     search.add_argument(
         "--timeout", type=float, default=0.0, metavar="MINUTES", help="start no trial after this time; 0: no limit"
     )
-    for name, text in (
-        ("sampler", "how settings are sampled"),
-        ("pruner", "what stops bad trials early"),
-        ("objective", "what is optimized"),
-    ):
-        search.add_argument(
-            f"--{name}",
-            choices=choices(SearchConfig)[name],
-            default=getattr(SearchConfig, name),
-            help=f"{text} (default: %(default)s)",
-        )
+    add_setting("sampler", "how settings are sampled (default: %(default)s)", choices=values["sampler"])
+    add_setting("pruner", "what stops bad trials early (default: %(default)s)", choices=values["pruner"])
+    add_setting("objective", "what is optimized (default: %(default)s)", choices=values["objective"])
     search.add_argument(
         "--finetune",
         nargs="?",
@@ -66,19 +57,9 @@ def add(commands: Any) -> None:
         metavar="KEY=VALUES",
         help="replace the default search space, such as width=[0.35,1.0] or model.dropout={low=0,high=0.5}; repeatable",
     )
-    search.add_argument(
-        "--storage",
-        default=SearchConfig.storage,
-        metavar="URL",
-        help="Optuna database that several machines share (default: a file in FOLDER)",
-    )
+    add_setting("storage", "Optuna database shared by several machines (default: a file in FOLDER)", metavar="URL")
     add_track(search)
-    search.add_argument(
-        "--study",
-        default=SearchConfig.study,
-        metavar="NAME",
-        help="name of the study in the database (default: name of PHOTOS)",
-    )
+    add_setting("study", "name of the study in the database (default: name of PHOTOS)", metavar="NAME")
 
 
 def _search(arguments: argparse.Namespace) -> int:

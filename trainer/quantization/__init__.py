@@ -1,1 +1,1 @@
-"""From a trained network to TensorFlow Lite files: calibration, quantization, export, proof."""
+"""From a trained network to TensorFlow Lite files: calibration, conversion and the quantization ladder."""

@@ -1,7 +1,7 @@
-"""Chooses the representative dataset that full INT8 quantization measures activations with.
+"""Chooses the representative dataset, from which INT8 quantization measures the ranges of activations.
 
-The converter gives each activation the range from its least to its greatest value on all the pictures, so what a number
-of pictures is worth shows when other pictures give the same ranges.
+The converter sets each activation's range to its minimum and maximum over all pictures. A number of pictures is enough
+if other pictures give the same ranges.
 """
 
 from __future__ import annotations
@@ -30,27 +30,26 @@ _UNKNOWN_NETWORK = 256
 def representative_set(
     pixels: Pixels, samples: int, seed: int, num_classes: int
 ) -> tuple[NDArray[np.uint8], Calibration]:
-    """Takes the same number of pictures from each class, as far as there are so many.
+    """Draw pictures for calibration, equally many from each class as long as it has enough.
 
-    The first picture comes twice, the second time with one black and one white corner pixel: the input's range is
-    then all of 0–255 whatever the photos hold, so that a stored int8 input is the pixel minus 128 exactly (with mean
-    128 and std 127.5, scale 1/127.5 and zero point 0). Two pixels hardly move what the layers behind see; a drawn
-    test picture would.
+    The first picture is repeated with one black and one white corner pixel. The input's range is then always 0–255, so
+    that a stored int8 input is exactly the pixel minus 128 (with mean 128 and std 127.5, scale 1/127.5 and zero point
+    0). Two pixels hardly change the activations of later layers; a synthetic test picture would.
 
     Args:
-        pixels: Of the training split, and of no other.
-        samples: Pictures to take; all where there are fewer.
-        seed: Of the choice.
-        num_classes: Labels are 0 to this, exclusive.
+        pixels: Pictures of the training set; never those of another split.
+        samples: Number of pictures to draw; all of them if there are fewer.
+        seed: Seed of the random draw.
+        num_classes: Number of classes; labels are 0 to ``num_classes - 1``.
 
     Returns:
-        uint8 (N, height, width, 3) RGB, 0–255, in a fixed order, and how they were chosen.
+        uint8 (N, height, width, 3) RGB, 0–255, in a fixed order, and a record of how they were chosen.
 
     Raises:
         DatasetError: There are no pictures.
     """
     if len(pixels) == 0:
-        raise DatasetError("Expected pictures in the training split to calibrate with, got none. Add photos.")
+        raise DatasetError("The training set is empty, so there are no pictures to calibrate with. Add photos.")
     chosen = stratified(pixels.strata, samples, seed, num_classes)
     images = np.concatenate([pixels.images[chosen], pixels.images[chosen[:1]]])
     images[-1, 0, 0], images[-1, 0, -1] = 0, 255
@@ -59,11 +58,21 @@ def representative_set(
 
 
 def stratified(labels: NDArray[np.int64], samples: int, seed: int, num_classes: int) -> NDArray[np.int64]:
-    """Indices of ``samples`` pictures, taken from the classes in turn; each class shuffled."""
+    """Draw pictures from the classes in turn, each class in random order.
+
+    Args:
+        labels: int64 (N,), class indices; ``num_classes`` stands for pictures of no class.
+        samples: Number of pictures to draw; all of them if there are fewer.
+        seed: Seed of the random order.
+        num_classes: Number of classes.
+
+    Returns:
+        int64 (samples,), indices into ``labels``.
+    """
     rng = np.random.default_rng(seed)
     rank = np.empty(len(labels), np.int64)
     by_class = np.argsort(labels, kind="stable")
-    # The last lot is that of pictures of no class.
+    # The last group holds the pictures of no class.
     for members in np.split(by_class, np.searchsorted(labels[by_class], np.arange(1, num_classes + 1))):
         rank[rng.permutation(members)] = np.arange(len(members))
     order: NDArray[np.int64] = np.lexsort((labels, rank))
@@ -81,32 +90,32 @@ def stable_samples(
     limit: int = 1024,
     tolerance: float = 0.125,
 ) -> tuple[int, tuple[tuple[int, float], ...]]:
-    """Finds how many pictures it takes until others would give the same ranges.
+    """Find the number of calibration pictures from which on other pictures give the same ranges.
 
-    The number is doubled until two disjoint sets of so many pictures, drawn class by class, agree: in nine of ten
-    layers the narrower range is at least ``1 - tolerance`` of the wider one. That is the 90th percentile of the layers'
-    disagreements, as a mean of 8 draws. (The median says nothing: most activations of a network with ReLU6 reach 6.)
+    The number is doubled until two disjoint sets of that size, drawn class by class, agree: in 90% of the layers the
+    narrower range is at least ``1 - tolerance`` of the wider one. The measure is the 90th percentile of the layers'
+    disagreements, averaged over 8 draws. (The median is useless: most activations in a network with ReLU6 reach 6.)
 
     Args:
-        network: A Keras model. For one that doesn't tell its layers, such as a SavedModel, 256 is the answer.
-        pixels: Of the training split, and of no other.
-        contract: Its mean and std.
-        seed: Of the draws.
-        num_classes: Labels are 0 to this, exclusive.
-        start: The least number.
-        limit: The greatest, which is the answer where no number below will do.
-        tolerance: From 0 to 1.
+        network: Keras model. If its layers are not accessible, as in a SavedModel, the result is 256.
+        pixels: Pictures of the training set; never those of another split.
+        contract: Mean and standard deviation of the network's input.
+        seed: Seed of the random draws.
+        num_classes: Number of classes; labels are 0 to ``num_classes - 1``.
+        start: Smallest number to try.
+        limit: Largest number, which is the result if no smaller one is enough.
+        tolerance: Largest disagreement of the ranges, 0–1.
 
     Returns:
-        The number, for `representative_set`: as many pictures as one of the two sets holds, or all that there are; and
-        for each number that was tried, how far the sets disagreed, from 0 to 1.
+        The number of pictures for `representative_set`, which is the size of one of the two sets or the number of all
+        pictures; and the disagreement, 0–1, for each number that was tried.
     """
     if not getattr(network, "_is_graph_network", False):
         return min(_UNKNOWN_NETWORK, len(pixels)), ()
     rng = np.random.default_rng(seed)
     order = stratified(pixels.strata, len(pixels), seed, num_classes)
     measure = _bounds_meter(network, contract)
-    bounds: list[NDArray[np.float32]] = []  # of each picture, (layers, 2)
+    bounds: list[NDArray[np.float32]] = []  # one array (layers, 2) per picture
     trace: list[tuple[int, float]] = []
     samples = start
     while samples <= min(limit, len(pixels) // 2):
@@ -122,7 +131,7 @@ def stable_samples(
 
 
 def _disagreement(bounds: NDArray[np.float32], labels: NDArray[np.int64], rng: np.random.Generator) -> float:
-    """Halves the pictures at random, class by class, and compares the layers' ranges: their 90th percentile."""
+    """Split the pictures in random halves, class by class; return the 90th percentile of the ranges' disagreement."""
     shuffled = rng.permutation(len(labels))
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
     halves = bounds[by_class[::2]], bounds[by_class[1::2]]
@@ -132,7 +141,7 @@ def _disagreement(bounds: NDArray[np.float32], labels: NDArray[np.int64], rng: n
 
 
 def _bounds_meter(network: Any, contract: InputContract) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
-    """From pictures (N, height, width, channels) to the least and the greatest value in each layer, (N, layers, 2)."""
+    """Return a function from pictures, uint8 (N, height, width, channels), to each layer's bounds, (N, layers, 2)."""
     import tensorflow as tf
     import tf_keras
 
@@ -141,7 +150,7 @@ def _bounds_meter(network: Any, contract: InputContract) -> Callable[[NDArray[np
     def measure(images: tf.Tensor) -> tf.Tensor:
         tensors = tf.nest.flatten(body(normalize(images, contract.mean, contract.std), training=False))
         each = [tf.reshape(tensor, (tf.shape(images)[0], -1)) for tensor in tensors]
-        # Zero is in the range of every quantized tensor.
+        # The range of every quantized tensor contains zero.
         lows = [tf.minimum(tf.reduce_min(values, axis=1), 0.0) for values in each]
         highs = [tf.maximum(tf.reduce_max(values, axis=1), 0.0) for values in each]
         return tf.stack([tf.stack(lows, axis=1), tf.stack(highs, axis=1)], axis=2)
@@ -152,7 +161,7 @@ def _bounds_meter(network: Any, contract: InputContract) -> Callable[[NDArray[np
 
 
 def _stored_tensors(network: Any) -> list[Any]:
-    """The layers' outputs that a quantized network stores with a range of their own."""
+    """Outputs of the layers that a quantized network stores with a range of their own."""
     from tf_keras import layers
 
     passing = (layers.InputLayer, layers.Dropout, layers.Flatten, layers.Reshape, layers.Softmax, layers.ZeroPadding2D)
@@ -167,5 +176,5 @@ def _stored_tensors(network: Any) -> list[Any]:
 
 
 def _is_sigmoid(layer: Any) -> bool:
-    """Whether a layer is a sigmoid of its own, whose output has a fixed range."""
+    """Whether a layer is a separate sigmoid, whose output has a fixed range."""
     return getattr(getattr(layer, "activation", None), "__name__", "") == "sigmoid" and not layer.weights

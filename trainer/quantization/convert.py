@@ -25,66 +25,65 @@ from trainer.quantization.tflite_converter import (
     convert,
     quantize_calibrated,
 )
-from trainer.quantization.tflite_converter import Network as Network  # callers of this module take it from here
+from trainer.quantization.tflite_converter import Network as Network  # re-exported for callers of this module
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _INTEGERS = {"int8", "uint8", "int32", "int64", "bool"}
-# Kernels of fewer weights stay float32 where only weights are quantized: the converter's rule.
+# With dynamic-range quantization, the converter leaves kernels with fewer weights in float32.
 _DYNAMIC_RANGE_ELEMENTS = 1024
 
 
 def convert_fp32(model: Network) -> bytes:
-    """Converts a network to a float32 model with batch 1.
+    """Convert a network to a float32 model with batch size 1.
 
     Args:
-        model: Takes normalized float32 (N, height, width, channels), gives (N, classes).
+        model: Network from normalized pictures, float32 (N, height, width, channels), to scores (N, classes).
 
     Raises:
-        ConversionError: The converter failed, or made something else.
+        ConversionError: The converter failed or made a model with other types.
     """
     content = convert(model, {})
-    _expect_io(content, "float32")
+    _require_io(content, "float32")
     return content
 
 
 def convert_float16(model: Network) -> bytes:
-    """Stores a network's weights as float16: half the size; it computes in float32, as fast as a float32 model.
+    """Convert a network to float16 weights: half the size of float32, with the same computation and speed.
 
     Args:
-        model: As for `convert_fp32`.
+        model: Network as for `convert_fp32`.
 
     Raises:
-        ConversionError: The converter failed, or made something else.
+        ConversionError: The converter failed or made a model with other types.
     """
     import tensorflow as tf
 
     target = tf.lite.TargetSpec(supported_types=[tf.float16])
     content = convert(model, {"optimizations": [tf.lite.Optimize.DEFAULT], "target_spec": target})
-    _expect_io(content, "float32")
-    _expect_kernels(content, "float16")
+    _require_io(content, "float32")
+    _require_kernels(content, "float16")
     return content
 
 
 def convert_dynamic_range(model: Network) -> bytes:
-    """Stores a network's kernels as int8; activations stay float32 and are quantized anew for each picture.
+    """Convert a network to int8 kernels; activations stay float32 and are quantized dynamically for each picture.
 
-    Kernels of fewer than 1,024 weights stay float32, which is the converter's rule. The kernel of a dense layer has one
-    scale for all its outputs, since tflite-runtime 2.14 can't load the dense layers with several that TensorFlow 2.17
-    and later make.
+    The converter leaves kernels of fewer than 1,024 weights in float32. The kernel of a dense layer has one scale for
+    all outputs, because tflite-runtime 2.14 cannot load the per-channel dense layers of TensorFlow 2.17 and later.
 
     Args:
-        model: As for `convert_fp32`.
+        model: Network as for `convert_fp32`.
 
     Raises:
-        ConversionError: The converter failed, or made something else.
+        ConversionError: The converter failed or made a model with other types.
     """
     import tensorflow as tf
 
     content = convert(model, {"optimizations": [tf.lite.Optimize.DEFAULT], **ONE_SCALE_FOR_DENSE})
-    _expect_io(content, "float32")
-    _expect_kernels(content, "int8", smallest=_DYNAMIC_RANGE_ELEMENTS)
+    _require_io(content, "float32")
+    _require_kernels(content, "int8", smallest=_DYNAMIC_RANGE_ELEMENTS)
     return content
 
 
@@ -96,19 +95,19 @@ def convert_int8(
     io: Literal["int8", "uint8"] = "int8",
     float_layers: Sequence[str] = (),
 ) -> bytes:
-    """Quantizes a network after training: all operations integer (Jacob et al., 2018), convolutions per channel.
+    """Quantize a network after training, to integer operations only (Jacob et al., 2018) and convolutions per channel.
 
     Args:
-        model: As for `convert_fp32`.
-        images: The representative dataset, uint8 (N, height, width, channels) as the contract orders them, 0–255.
-        contract: Its mean and std are what the network was trained with.
+        model: Network as for `convert_fp32`.
+        images: Representative dataset, uint8 (N, height, width, channels) in the contract's channel order, 0–255.
+        contract: Mean and standard deviation that the network was trained with.
         io: dtype of the input and output tensors.
-        float_layers: Names of layers, as `trainer.quantization.layer_errors` gives them, that stay in float; what was
-            fused with one of them stays with it.
+        float_layers: Names of layers to keep in float, as in `trainer.quantization.layer_errors`, together with the
+            layers that are fused with them.
 
     Raises:
-        ConversionError: There are no images, the converter failed, something else stayed float, or there is no layer of
-            such a name.
+        ConversionError: There are no images, a name in ``float_layers`` is unknown, the converter failed, or other
+            layers stayed in float.
     """
     calibrated = calibrate(model, images, contract=contract)
     in_float = _outputs_of(calibrated, float_layers)
@@ -118,76 +117,77 @@ def convert_int8(
 
 
 def convert_int16(model: Network, images: NDArray[np.uint8], *, contract: InputContract) -> bytes:
-    """Quantizes a network after training to int16 activations and int8 weights (TensorFlow Lite's 16×8 scheme).
+    """Quantize a network after training to int16 activations and int8 weights (TensorFlow Lite's 16×8 scheme).
 
-    For networks whose activations INT8 serves badly. The file is no smaller than INT8's, and XNNPACK doesn't take it:
-    MobileNetV2 0.35 at 96 px takes 11 ms on x86, in INT8 0.4.
+    For networks whose activations need more than 8 bits. The file is no smaller than INT8's, and XNNPACK does not
+    support the scheme: MobileNetV2 0.35 at 96 px takes 11 ms on x86, compared with 0.4 ms in INT8.
 
     Args:
-        model: As for `convert_fp32`.
-        images: As for `convert_int8`.
-        contract: The same.
+        model: Network as for `convert_fp32`.
+        images: Representative dataset, uint8 (N, height, width, channels), as for `convert_int8`.
+        contract: Input contract as for `convert_int8`.
 
     Returns:
-        A model that takes and gives float32, and is integer inside.
+        A model with float32 input and output and integer tensors inside.
 
     Raises:
-        ConversionError: There are no images, the converter failed, or something stayed float.
+        ConversionError: There are no images, the converter failed, or layers stayed in float.
     """
     ops_set = "EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8"
     content = convert(model, calibration_settings(model, images, contract, ops_set))
-    _expect_io(content, "float32")
+    _require_io(content, "float32")
     inside = dtypes_of(content, inside=True)
-    _expect("int16" in inside, "int16 tensors", ", ".join(sorted(inside)))
-    _expect_only(inside, _INTEGERS | {"int16"})
+    _require("int16" in inside, f"a model without int16 tensors, with {', '.join(sorted(inside))} only")
+    _require_only(inside, _INTEGERS | {"int16"})
     return content
 
 
 def check_int8(
     content: bytes, *, contract: InputContract, io: Literal["int8", "uint8"], float_operations: int = 0
 ) -> None:
-    """Checks that a model is integer throughout and takes pixels as they are, or minus 128.
+    """Check that a model is all integer and that its input is the pixels as they are (uint8) or minus 128 (int8).
 
     Args:
-        content: The model.
-        contract: Of its input.
+        content: Content of the model file.
+        contract: Input contract of the model.
         io: dtype of its input and output tensors.
-        float_operations: Just so many operations are float instead.
+        float_operations: Exact number of operations that must be in float instead.
 
     Raises:
-        ConversionError: It isn't, or doesn't.
+        ConversionError: The model fails the check.
     """
-    _expect_io(content, io)
-    # An empty representative dataset, for one, silently gives a float model inside.
-    _expect_only(dtypes_of(content), _INTEGERS | ({"float32"} if float_operations else set()))
+    _require_io(content, io)
+    # Some failures are silent: an empty representative dataset, for one, gives a model that computes in float.
+    _require_only(dtypes_of(content), _INTEGERS | ({"float32"} if float_operations else set()))
     count = count_float_operations(content)
-    _expect(count == float_operations, f"{float_operations} operations in float", str(count))
+    _require(count == float_operations, f"a model with {count} float operations instead of {float_operations}")
     mean, std = contract.mean, contract.std
     if len(set(mean)) == 1 and len(set(std)) == 1:
         spec = tensor_specs(content)[0]
         exact = np.arange(256) - (128 if io == "int8" else 0)
         stored = pixel_table(contract, spec)[:, 0].astype(np.int64)
-        _expect(
+        _require(
             bool((stored == exact).all()),
-            "an input that holds the pixels" + (" minus 128" if io == "int8" else ""),
-            f"scale {spec.scale} and zero point {spec.zero_point}; calibrate with pictures that reach 0 and 255",
+            f"an input with scale {spec.scale} and zero point {spec.zero_point}, which does not hold the exact pixels"
+            f"{' minus 128' if io == 'int8' else ''}",
+            cure="Calibrate with pictures that reach 0 and 255.",
         )
 
 
 def _outputs_of(calibrated: bytes, layers: Sequence[str]) -> list[str]:
-    """Names of the output tensors of all operations with one of these layers in them."""
+    """Names of the output tensors of all operations that contain one of these layers."""
     operations = operations_of(calibrated)
     unknown = set(layers).difference(*(operation.layers for operation in operations))
     if unknown:
         known = ", ".join(operation.name for operation in operations)
         raise ConversionError(
-            f"Expected float_layers to name layers of the network, got {', '.join(sorted(unknown))}. It has {known}."
+            f"float_layers names {', '.join(sorted(unknown))}, not found in the network. Its layers are {known}."
         )
     return [operation.tensor for operation in operations if not operation.layers.isdisjoint(layers)]
 
 
-def _expect_kernels(content: bytes, dtype: str, *, smallest: int = 1) -> None:
-    """Checks that no kernel of ``smallest`` weights or more is still float32."""
+def _require_kernels(content: bytes, dtype: str, *, smallest: int = 1) -> None:
+    """Check that no kernel of ``smallest`` weights or more is still float32."""
     model = read_flatbuffer(content)
     kept = [
         tensor.name.decode()
@@ -197,18 +197,18 @@ def _expect_kernels(content: bytes, dtype: str, *, smallest: int = 1) -> None:
         and model.buffers[tensor.buffer].data is not None
         and np.prod(tensor.shape) >= smallest
     ]
-    _expect(not kept, f"{dtype} kernels", f"float32 in {', '.join(kept)}")
+    _require(not kept, f"float32 instead of {dtype} kernels in {', '.join(kept)}")
 
 
-def _expect_io(content: bytes, dtype: str) -> None:
+def _require_io(content: bytes, dtype: str) -> None:
     for role, spec in zip(("input", "output"), tensor_specs(content), strict=True):
-        _expect(spec.dtype == dtype, f"{'an' if dtype == 'int8' else 'a'} {dtype} {role}", spec.dtype)
+        _require(spec.dtype == dtype, f"a model whose {role} is {spec.dtype} instead of {dtype}")
 
 
-def _expect_only(found: set[str], allowed: set[str]) -> None:
-    _expect(found <= allowed, "integer tensors only", ", ".join(sorted(found - allowed)))
+def _require_only(found: set[str], allowed: set[str]) -> None:
+    _require(found <= allowed, f"a model with {', '.join(sorted(found - allowed))} tensors instead of only integers")
 
 
-def _expect(condition: bool, expected: str, got: str) -> None:
+def _require(condition: bool, made: str, cure: str = "Report this as a bug and attach the network.") -> None:
     if not condition:
-        raise ConversionError(f"Expected the converter to make {expected}, got {got}. Report this with the model.")
+        raise ConversionError(f"The converter made {made}. {cure}")

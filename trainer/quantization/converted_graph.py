@@ -1,4 +1,4 @@
-"""Reads models that TensorFlow Lite's converter made: types of tensors, and which layers became which operation."""
+"""Reads models made by TensorFlow Lite's converter: types of tensors, and the layers behind each operation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from edge_runtime.types import TensorSpec
 
 OUTPUT = "output"
-"""Stands for the layer that gives the network's output, whose name the converter doesn't keep."""
+"""Stands for the network's output layer, whose name the converter does not keep."""
 
 # enum TensorType of TensorFlow Lite's schema.fbs
 _DTYPES = {0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 6: "bool", 7: "int16", 9: "int8"}
@@ -21,9 +21,9 @@ class Operation:
     """One operation of a calibrated model.
 
     Attributes:
-        tensor: Name of its output, by which the quantizer knows it.
-        name: Of the layer that it computes, without the batch normalization and activation that are fused into it.
-        layers: Names of all the layers in it.
+        tensor: Name of its output tensor, which identifies it for the quantizer.
+        name: Name of its layer, without the batch normalization and activation that are fused into it.
+        layers: Names of all layers that it computes.
     """
 
     tensor: str
@@ -32,7 +32,7 @@ class Operation:
 
 
 def read_flatbuffer(content: bytes) -> Any:
-    """A model as objects of TensorFlow Lite's schema."""
+    """Parse a model file into objects of TensorFlow Lite's schema."""
     from tensorflow.lite.tools import flatbuffer_utils
 
     read: Callable[[bytearray], Any] = flatbuffer_utils.convert_bytearray_to_object
@@ -40,16 +40,16 @@ def read_flatbuffer(content: bytes) -> Any:
 
 
 def dtype_of(tensor: Any) -> str:
-    """Name of the type of one of a flatbuffer's tensors."""
+    """Return the name of a flatbuffer tensor's type."""
     return _DTYPES.get(tensor.type, f"type {tensor.type}")
 
 
 def dtypes_of(content: bytes, *, inside: bool = False) -> set[str]:
-    """The types that a model's tensors have.
+    """Return the types of a model's tensors.
 
     Args:
-        content: The model.
-        inside: Leaves its inputs and outputs out.
+        content: Content of the model file.
+        inside: If True, inputs and outputs are left out.
     """
     return {
         dtype_of(tensor)
@@ -60,7 +60,7 @@ def dtypes_of(content: bytes, *, inside: bool = False) -> set[str]:
 
 
 def count_float_operations(content: bytes) -> int:
-    """Operations that give float32, without those that only turn integers into it."""
+    """Count the operations with float32 output, except those that only dequantize."""
     model = read_flatbuffer(content)
     graph = model.subgraphs[0]
     return sum(
@@ -71,7 +71,7 @@ def count_float_operations(content: bytes) -> int:
 
 
 def operation_name(model: Any, operation: Any) -> str:
-    """The kind of one of a flatbuffer's operations, such as ``"CONV_2D"``; a custom operation's own name."""
+    """Return the type of a flatbuffer operation, such as ``"CONV_2D"``, or the name of a custom operation."""
     from tensorflow.lite.tools import flatbuffer_utils
 
     custom = model.operatorCodes[operation.opcodeIndex].customCode
@@ -79,7 +79,7 @@ def operation_name(model: Any, operation: Any) -> str:
 
 
 def tensor_specs(content: bytes) -> tuple[TensorSpec, TensorSpec]:
-    """A model's first input and first output."""
+    """Return the specifications of a model's first input and first output."""
     graph = read_flatbuffer(content).subgraphs[0]
 
     def spec(index: int) -> TensorSpec:
@@ -97,9 +97,9 @@ def tensor_specs(content: bytes) -> tuple[TensorSpec, TensorSpec]:
 
 
 def operations_of(calibrated: bytes) -> tuple[Operation, ...]:
-    """The operations of what `calibrate` made, in order, with the layers that they came from.
+    """Return the operations of a model from `calibrate`, in order, with the layers that they compute.
 
-    The converter names an operation's output after all that was fused into it, the last layer first:
+    The converter names an operation's output after all layers that are fused into it, the last one first:
     ``net/relu/Relu6;net/bn/FusedBatchNormV3;net/conv/Conv2D;;net/pad/Pad``.
     """
     graph = read_flatbuffer(calibrated).subgraphs[0]

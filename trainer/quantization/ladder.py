@@ -1,8 +1,9 @@
-"""The ladder: ways to quantize, cheapest first, climbed until INT8 keeps the promise.
+"""The quantization ladder: ways to INT8, cheapest first, tried until the accuracy gate passes.
 
-The first two steps cost seconds and are tried in any case, unless the recipe takes one of them; more comes only where
-they are not enough. Which step ships is decided on the validation split: of those that keep the promise, the one whose
-answers equal FP32's most often. That counts every picture, where accuracy counts only those that change sides.
+The first two steps take seconds and are always tried, unless the recipe selects one of them. The other steps follow
+only if these two fail the gate. The validation set decides which step ships: of those that pass the gate, the one whose
+predictions agree with FP32's most often. Agreement counts every picture, whereas a difference in accuracy counts only
+those that became right or wrong.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from trainer.quantization.layer_errors import LayerError
 
 Measure = Callable[[str, bytes, "Calibration"], Evaluation]
-"""Writes a step's model under its name and measures it on the validation split."""
+"""Writes the model of a step under its name and evaluates it on the validation set."""
 
 _MORE_PICTURES = 4
 _FLOAT_LAYERS = (1, 2, 4, 8)
@@ -37,15 +38,15 @@ _FLOAT_LAYERS = (1, 2, 4, 8)
 
 @dataclass(frozen=True)
 class Subject:
-    """What is quantized, and with what.
+    """A network to quantize, with its data and settings.
 
     Attributes:
-        network: A Keras model of plain layers.
+        network: Keras model of plain layers.
         data: Pictures to calibrate and train with, validation pictures that decide, and the input contract.
-        recipe: The settings; ``quantize``, ``qat``, ``finetune``, ``augment``, ``loss``, ``cluster``, ``gate`` and the
-            seed are read.
-        num_classes: Length of the output.
-        samples: Pictures of the representative dataset.
+        recipe: Settings, of which ``quantize``, ``qat``, ``finetune``, ``augment``, ``loss``, ``distill``,
+            ``sparsify``, ``cluster``, ``gate`` and ``seed`` are used.
+        num_classes: Number of classes, the length of the output.
+        samples: Number of pictures in the representative dataset.
     """
 
     network: Any
@@ -55,7 +56,7 @@ class Subject:
     samples: int
 
     def pictures(self, times: int = 1) -> tuple[NDArray[np.uint8], Calibration]:
-        """The representative dataset, or one that is so many times as large."""
+        """Return the representative dataset, uint8 (N, height, width, 3) RGB, 0–255, or one ``times`` as large."""
         samples = times * self.samples
         return representative_set(self.data.train, samples=samples, seed=self.recipe.seed, num_classes=self.num_classes)
 
@@ -66,13 +67,13 @@ class Subject:
 
     @cached_property
     def layer_errors(self) -> tuple[LayerError, ...]:
-        """What INT8 costs in each layer of that, worst first."""
+        """The error that INT8 causes in each layer of the prepared network, worst first."""
         return layer_errors(self.prepared, self.pictures()[0], contract=self.data.contract)
 
 
 @dataclass(frozen=True)
 class _Attempt:
-    """One step before it is measured."""
+    """A step of the ladder before it is evaluated."""
 
     name: str
     title: str
@@ -86,17 +87,17 @@ class _Attempt:
 def climb(
     subject: Subject, fp32: Evaluation, measure: Measure, announce: Callable[[str], None]
 ) -> tuple[tuple[LadderStep, ...], tuple[Epoch, ...]]:
-    """Tries the steps in order until the gate lets one through.
+    """Try the steps of the quantization ladder in order until one passes the accuracy gate.
 
     Args:
-        subject: What is quantized.
-        fp32: The float network on the validation split.
-        measure: Called with each step's name, model and representative dataset.
-        announce: Called with a line about each step.
+        subject: Network to quantize, with its data and settings.
+        fp32: Evaluation of the float network on the validation set.
+        measure: Called with the name, model and representative dataset of each step; returns its evaluation.
+        announce: Called with a line about each step, for the user.
 
     Returns:
-        The steps that were tried, of which one is chosen, and the learning curves on the way. Where no step keeps the
-        promise, the one that loses least is chosen.
+        The steps that were tried, one of them chosen, and their learning curves. If no step passes the gate, the one
+        with the smallest accuracy drop is chosen.
     """
     steps: list[LadderStep] = []
     history: list[Epoch] = []
@@ -118,7 +119,7 @@ def climb(
             )
             steps.append(step)
             history.extend(attempt.history)
-            announce(f"  {step.title}: {step.gain:+.2f} points, {step.agreement:.1f}% of FP32's answers")
+            announce(f"  {step.title}: {step.gain:+.2f} points, {step.agreement:.1f}% agreement with FP32")
             if until_passed and step.passed:
                 return
             start = perf_counter()
@@ -146,7 +147,7 @@ def _cheap(subject: Subject) -> Iterator[_Attempt]:
 
 def _costly(subject: Subject) -> Iterator[_Attempt]:
     if len(subject.data.train) > subject.samples:
-        yield _prepared(subject, "calibrated", "The same with more pictures", times=_MORE_PICTURES)
+        yield _prepared(subject, "calibrated", "Equalized, with a larger calibration set", times=_MORE_PICTURES)
     if not subject.recipe.cluster.clusters:  # training would move each weight off its cluster
         yield from _trained(subject, teach=False)
         yield from _trained(subject, teach=True)
@@ -160,7 +161,7 @@ def _prepared(subject: Subject, name: str, title: str, *, times: int = 1) -> _At
 
 
 def _trained(subject: Subject, *, teach: bool) -> Iterator[_Attempt]:
-    """Quantization-aware training, by the labels or by the float network's answers; zero weights stay zero."""
+    """Quantization-aware training on the labels, with or without the float network as teacher; zeros stay zero."""
     from trainer.compression.sparsity import zero_masks
     from trainer.quantization.qat.train import train_quantized
     from trainer.training.distillation import Teacher
@@ -183,13 +184,13 @@ def _trained(subject: Subject, *, teach: bool) -> Iterator[_Attempt]:
         masks=zero_masks(subject.network) if recipe.sparsify.sparsity else None,
     )
     name = "qat_distilled" if teach else "qat"
-    title = "Quantization-aware training" + (", taught by FP32" if teach else "")
+    title = "Quantization-aware training" + (", distilled from FP32" if teach else "")
     content = _converted(subject, network, images)
     yield _Attempt(name, title, content, record, f"{len(history)} epochs", tuple(history))
 
 
 def _mixed(subject: Subject) -> Iterator[_Attempt]:
-    """The layers that INT8 costs most stay in float, more and more of them."""
+    """Keep the layers with the largest INT8 errors in float, more of them with each step."""
     images, record = subject.pictures()
     worst = [error.name for error in subject.layer_errors]
     for count in (count for count in _FLOAT_LAYERS if count < len(worst)):
@@ -205,9 +206,9 @@ def _converted(subject: Subject, network: Any, images: NDArray[np.uint8], float_
 
 
 def _best(steps: list[LadderStep], *, prefer_trained: bool) -> LadderStep:
-    """The step that ships."""
-    kept = [step for step in steps if step.passed]
-    if not kept:
+    """Return the step that ships."""
+    passed = [step for step in steps if step.passed]
+    if not passed:
         return min(steps, key=lambda step: (step.drop, -step.agreement))
-    trained = [step for step in kept if step.name.startswith("qat")]
-    return max(trained if prefer_trained and trained else kept, key=lambda step: step.agreement)
+    trained = [step for step in passed if step.name.startswith("qat")]
+    return max(trained if prefer_trained and trained else passed, key=lambda step: step.agreement)

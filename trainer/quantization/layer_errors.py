@@ -1,8 +1,8 @@
-"""Measures what INT8 costs each layer, with the debug models of TensorFlow Lite's quantizer.
+"""Measures the quantization error of each layer, with debug models from TensorFlow Lite's quantizer.
 
-Beside each quantized operation such a model computes the float one from the same input, so that a layer answers for its
-own error and not for those before it. This is how ``tf.lite.experimental.QuantizationDebugger`` measures too; it can't
-be used here, since its interpreter has XNNPACK on, which refuses the debug models of MobileNetV3.
+Beside each quantized operation, a debug model computes the float one from the same input, so that a layer's error does
+not include those of earlier layers. ``tf.lite.experimental.QuantizationDebugger`` works in the same way, but its
+interpreter uses XNNPACK, which rejects the debug models of MobileNetV3.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from trainer.quantization.converted_graph import operation_name, operations_of, 
 from trainer.quantization.tflite_converter import (
     Network,
     calibrate,
+    converter_errors,
     normalized,
     quantize_calibrated,
-    speaking_of_failure,
 )
 
 if TYPE_CHECKING:
@@ -32,14 +32,14 @@ _PICTURES = 32
 
 @dataclass(frozen=True)
 class LayerError:
-    """What INT8 costs one layer.
+    """The quantization error of one layer.
 
     Attributes:
-        name: Of the layer, as ``trainer.quantization.convert.convert_int8(float_layers=…)`` takes it.
-        operation: Kind of TensorFlow Lite's operation, such as ``"CONV_2D"``.
-        rmse_over_scale: Root of the mean squared difference to the float operation, in steps of the output's scale.
-            Rounding alone gives √(1/12), about 0.29; TensorFlow's guide suspects layers from 0.7 on.
-        mean_over_scale: The mean difference in the same unit: a shift, which the layers behind can't average out.
+        name: Name of the layer, for ``trainer.quantization.convert.convert_int8(float_layers=…)``.
+        operation: Type of the TensorFlow Lite operation, such as ``"CONV_2D"``.
+        rmse_over_scale: Root mean squared difference from the float operation, in units of the output's scale.
+            Rounding alone gives √(1/12), about 0.29; TensorFlow's guide considers layers above 0.7 suspicious.
+        mean_over_scale: Mean difference in the same unit: a shift, which later layers cannot average out.
     """
 
     name: str
@@ -50,7 +50,7 @@ class LayerError:
 
 @dataclass(frozen=True)
 class _Verified:
-    """A quantized operation of a debug model, and the tensor that holds its difference to the float operation."""
+    """A quantized operation of a debug model, and the tensor that holds its difference from the float operation."""
 
     name: str
     operation: str
@@ -59,16 +59,16 @@ class _Verified:
 
 
 def layer_errors(model: Network, images: NDArray[np.uint8], *, contract: InputContract) -> tuple[LayerError, ...]:
-    """Measures each layer of a network that is quantized to INT8.
+    """Measure the error of each layer of a network when it is quantized to INT8.
 
     Args:
-        model: As for `trainer.quantization.convert.convert_int8`.
-        images: The representative dataset, uint8 (N, height, width, channels), 0–255. All give the ranges, the first 32
-            the errors.
-        contract: Its mean and std.
+        model: Network as for `trainer.quantization.convert.convert_int8`.
+        images: Representative dataset, uint8 (N, height, width, channels), 0–255. Ranges are measured on all pictures,
+            errors on the first 32.
+        contract: Mean and standard deviation of the network's input.
 
     Returns:
-        One for each layer, worst first; where a layer is several operations, its worst.
+        One error per layer, worst first; for a layer of several operations, that of the worst one.
 
     Raises:
         ConversionError: There are no images, or the converter failed.
@@ -77,7 +77,7 @@ def layer_errors(model: Network, images: NDArray[np.uint8], *, contract: InputCo
     debug_model = quantize_calibrated(calibrated, verify=True)
     names = {operation.tensor: operation.name for operation in operations_of(calibrated)}
     verified = list(_verified(debug_model, names))
-    with speaking_of_failure():
+    with converter_errors():
         squares, means = _run(debug_model, [v.difference for v in verified], normalized(images[:_PICTURES], contract))
     errors = [
         LayerError(v.name, v.operation, float(np.sqrt(square)) / v.scale, float(mean) / v.scale)
@@ -89,7 +89,7 @@ def layer_errors(model: Network, images: NDArray[np.uint8], *, contract: InputCo
 
 
 def _verified(debug_model: bytes, names: dict[str, str]) -> Iterator[_Verified]:
-    """The operations that a debug model compares; ``names`` are the layers' by the calibrated model's tensors."""
+    """Operations that a debug model verifies; ``names`` maps tensors of the calibrated model to layers."""
     model = read_flatbuffer(debug_model)
     graph = model.subgraphs[0]
     makers = {index: operation for operation in graph.operators for index in operation.outputs}
@@ -98,7 +98,7 @@ def _verified(debug_model: bytes, names: dict[str, str]) -> Iterator[_Verified]:
             quantized = graph.tensors[operation.inputs[0]]
             tensor = quantized.name.decode()
             yield _Verified(
-                # The quantizer appends a digit where the name is taken, as by the float output of the network.
+                # The quantizer appends a digit if the name is taken, such as by the network's float output.
                 name=names.get(tensor) or names[tensor[:-1]],
                 operation=operation_name(model, makers[operation.inputs[0]]),
                 scale=float(quantized.quantization.scale[0]),
@@ -109,7 +109,7 @@ def _verified(debug_model: bytes, names: dict[str, str]) -> Iterator[_Verified]:
 def _run(
     debug_model: bytes, differences: list[int], pictures: Iterator[NDArray[np.float32]]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean square and mean of each difference, over the pictures."""
+    """Mean square and mean of each difference over the pictures, float64 (operations,) each."""
     import tensorflow as tf
 
     interpreter: Any = tf.lite.Interpreter(

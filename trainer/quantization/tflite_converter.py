@@ -1,12 +1,12 @@
 """Runs TensorFlow Lite's converter.
 
-The network is frozen, at batch 1, before the converter sees it. Given the Keras model itself, the converter first
-saves and loads all its layers again, which takes 90% of its time (MobileNetV2 0.35: 16 s against 1 s); and a batch
-left open keeps shape operations in the graph that XNNPACK doesn't take.
+The network is frozen at batch size 1 before the converter sees it. Given the Keras model itself, the converter would
+first save and reload all layers, which takes 90% of its time (MobileNetV2 0.35: 16 s instead of 1 s), and an unknown
+batch size would leave shape operations in the graph that XNNPACK does not support.
 
-INT8 takes two steps, which give what the converter gives in one, and can do more: `calibrate` notes the range of each
-tensor in a float model, `quantize_calibrated` quantizes its operations, or leaves some in float, or puts the float
-operation beside each quantized one to compare them.
+INT8 takes two steps, which give the same result as the converter's single one and allow more. `calibrate` records the
+range of each tensor in a float model. `quantize_calibrated` quantizes its operations, and can leave some in float or
+put the float operation beside each quantized one for comparison.
 """
 
 from __future__ import annotations
@@ -28,34 +28,34 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ONE_SCALE_FOR_DENSE = {"_experimental_disable_per_channel_quantization_for_dense_layers": True}
-"""The converter's setting for what tflite-runtime 2.14 takes: no dense layer whose kernel has several scales."""
+"""Converter setting for tflite-runtime 2.14, which cannot load dense layers with one scale per output."""
 
 _DEAD_RANGE = 1e-6
 
 
 class Network(Protocol):
-    """What can be converted: a tf_keras model, or what `trainer.workflows.external.keras_models.load_keras` returns."""
+    """A network that can be converted: a tf_keras model, or one from `workflows.external.keras_models.load_keras`."""
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
-        """(batch, height, width, channels)."""
+        """Shape of the input: (batch, height, width, channels)."""
 
     def __call__(self, images: Any, training: bool = False) -> Any:
-        """Maps normalized float32 pictures to scores."""
+        """Compute scores (N, classes) from normalized pictures, float32 (N, height, width, channels)."""
 
 
 def convert(model: Network, settings: dict[str, Any]) -> bytes:
-    """Converts a network with batch 1.
+    """Convert a network with batch size 1.
 
     Args:
-        model: Takes normalized float32 (N, height, width, channels), gives (N, classes).
-        settings: Attributes of ``tf.lite.TFLiteConverter``.
+        model: Network from normalized pictures, float32 (N, height, width, channels), to scores (N, classes).
+        settings: Attributes to set on ``tf.lite.TFLiteConverter``.
 
     Raises:
         ConversionError: The network has no fixed input size, or the converter failed.
     """
     shape = _input_shape(model)
-    with speaking_of_failure():
+    with converter_errors():
         converter = _frozen_converter(model, shape)
         for name, value in settings.items():
             setattr(converter, name, value)
@@ -66,16 +66,16 @@ def convert(model: Network, settings: dict[str, Any]) -> bytes:
 def calibration_settings(
     model: Network, images: NDArray[np.uint8], contract: InputContract, ops_set: str
 ) -> dict[str, Any]:
-    """The converter's settings for quantization of activations with a representative dataset.
+    """Return the converter's settings to quantize activations with a representative dataset.
 
     Args:
-        model: As for `convert`.
-        images: The representative dataset, uint8 (N, height, width, channels) as the contract orders them, 0–255.
-        contract: Its mean and std are what the network was trained with.
+        model: Network as for `convert`.
+        images: Representative dataset, uint8 (N, height, width, channels) in the contract's channel order, 0–255.
+        contract: Mean and standard deviation that the network was trained with.
         ops_set: Name in ``tf.lite.OpsSet``.
 
     Raises:
-        ConversionError: There are no images, or not such ones.
+        ConversionError: There are no images, or they have another dtype or shape.
     """
     import tensorflow as tf
 
@@ -83,7 +83,7 @@ def calibration_settings(
     if images.dtype != np.uint8 or images.shape[1:] != (height, width, channels) or len(images) == 0:
         raise ConversionError(
             f"Expected a representative dataset of uint8 pictures of shape {(height, width, channels)}, "
-            f"got {images.dtype} of shape {images.shape}. Prepare them with edge_runtime.pixels.preprocess."
+            f"got {images.dtype} of shape {images.shape}. Resize the pictures with edge_runtime.pixels.preprocess."
         )
 
     def representative_dataset() -> Iterator[list[NDArray[np.float32]]]:
@@ -98,19 +98,19 @@ def calibration_settings(
 
 
 def calibrate(model: Network, images: NDArray[np.uint8], *, contract: InputContract) -> bytes:
-    """Converts a network to a float model whose tensors carry their ranges on the pictures.
+    """Convert a network to a float model whose tensors carry their ranges on a representative dataset.
 
     Args:
-        model: As for `convert`.
-        images: The representative dataset, as for `calibration_settings`.
-        contract: The same.
+        model: Network as for `convert`.
+        images: Representative dataset, uint8 (N, height, width, channels), as for `calibration_settings`.
+        contract: Input contract as for `calibration_settings`.
 
     Raises:
         ConversionError: There are no images, or the converter failed.
     """
     settings = {
         **calibration_settings(model, images, contract, "TFLITE_BUILTINS_INT8"),
-        **ONE_SCALE_FOR_DENSE,  # where ranges were learned, kernels are quantized here already
+        **ONE_SCALE_FOR_DENSE,  # after quantization-aware training, kernels are quantized here
         "_experimental_calibrate_only": True,
     }
     return _widen_dead_ranges(convert(model, settings))
@@ -123,16 +123,17 @@ def quantize_calibrated(
     float_tensors: Sequence[str] = (),
     verify: bool = False,
 ) -> bytes:
-    """Quantizes what `calibrate` made to INT8.
+    """Quantize a model from `calibrate` to INT8.
 
-    A convolution's kernel has a scale for each output channel, a dense layer's has one: tflite-runtime 2.14's XNNPACK
-    takes no dense layer with several, and what it leaves costs 4 µs a class.
+    The kernel of a convolution has one scale per output channel, that of a dense layer a single scale: the XNNPACK of
+    tflite-runtime 2.14 does not accelerate per-channel dense layers, which then cost 4 µs per class.
 
     Args:
-        calibrated: The model.
+        calibrated: Content of the calibrated model.
         io: dtype of the input and output tensors.
-        float_tensors: Outputs of the operations that stay in float (`converted_graph.Operation.tensor`).
-        verify: Puts the float operation, and a ``NumericVerify`` that takes the difference, beside each quantized one.
+        float_tensors: Output tensors of the operations to keep in float (`converted_graph.Operation.tensor`).
+        verify: If True, the float operation and a ``NumericVerify``, which computes the difference, are put beside
+            each quantized operation.
 
     Raises:
         ConversionError: The converter failed.
@@ -140,7 +141,7 @@ def quantize_calibrated(
     import tensorflow as tf
     from tensorflow.lite.python.convert import mlir_quantize
 
-    with speaking_of_failure():
+    with converter_errors():
         content: bytes = mlir_quantize(
             calibrated,
             input_data_type=tf.as_dtype(io),
@@ -153,11 +154,11 @@ def quantize_calibrated(
 
 
 def normalized(images: NDArray[np.uint8], contract: InputContract) -> Iterator[NDArray[np.float32]]:
-    """Pictures one by one as a float network takes them: float32 (1, height, width, channels).
+    """Yield normalized pictures one by one, float32 (1, height, width, channels).
 
     Args:
         images: uint8 (N, height, width, channels), 0–255.
-        contract: Its mean and std.
+        contract: Mean and standard deviation of the network's input.
     """
     channels = images.shape[-1]
     table = pixel_table(contract, TensorSpec("float32", (1, *images.shape[1:])))
@@ -166,30 +167,30 @@ def normalized(images: NDArray[np.uint8], contract: InputContract) -> Iterator[N
 
 
 @contextmanager
-def speaking_of_failure() -> Iterator[None]:
-    """Keeps the converter from speaking, and turns what it raises into one clear error.
+def converter_errors() -> Iterator[None]:
+    """Silence the converter, and turn whatever it raises into one clear error.
 
     Raises:
-        ConversionError: Anything failed.
+        ConversionError: The converter failed.
     """
     with tempfile.TemporaryFile() as log:
         try:
             with quiet(log):
                 yield
-        except Exception as error:  # the converter raises many kinds, Exception itself among them
+        except Exception as error:  # the converter raises many types, including Exception itself
             log.seek(0)
             reason = str(error).strip().splitlines() or log.read().decode("utf-8", "replace").splitlines() or [""]
             raise ConversionError(
-                f"Expected TensorFlow's converter to make a model, but it failed: {reason[0]} "
-                "Check that the network has only layers that TensorFlow Lite knows."
+                f"TensorFlow's converter failed: {reason[0]} "
+                "Check that the network has only layers that TensorFlow Lite supports."
             ) from error
 
 
 def _widen_dead_ranges(calibrated: bytes) -> bytes:
-    """Gives tensors that are always zero, as behind a dead ReLU of a squeeze-and-excite, the range from 0 to 1.
+    """Give tensors that are always zero, such as those after a dead ReLU in a squeeze-and-excite, the range 0–1.
 
-    The quantizer would take the least it knows, 2e-6, and XNNPACK refuses a network with an operation that multiplies
-    its input's scale to so small a one.
+    The quantizer would use its smallest range, 2e-6, and XNNPACK rejects a network with an operation whose output scale
+    is that small compared with its input's.
     """
     from tensorflow.lite.tools import flatbuffer_utils
 
@@ -205,8 +206,8 @@ def _input_shape(model: Network) -> tuple[int, int, int, int]:
     shape = tuple(model.input_shape)
     if len(shape) != 4 or None in shape[1:] or shape[3] not in (1, 3):
         raise ConversionError(
-            f"Expected a network with one input (batch, height, width, 1 or 3) of fixed size, got {shape}. "
-            "Build it with a fixed input size."
+            f"The network's input shape {shape} is not supported. Build the network with one input of shape "
+            "(batch, height, width, channels), with a fixed height and width and 1 or 3 channels."
         )
     return (1, int(shape[1] or 0), int(shape[2] or 0), int(shape[3] or 0))
 

@@ -1,9 +1,9 @@
-"""Knowledge distillation: a small network learns from a large one's answers, beside the labels.
+"""Knowledge distillation: a small network learns from a large one's predictions, besides the labels.
 
-Hinton, Vinyals & Dean, "Distilling the Knowledge in a Neural Network", 2015. The teacher sees the very picture that the
-student sees, with the same random changes, at its own size (Beyer et al., "Knowledge distillation: A good teacher is
-patient and consistent", 2022). It works inside the input pipeline, so that the next batch's answers are made while the
-student learns from this one's.
+Hinton, Vinyals & Dean, "Distilling the Knowledge in a Neural Network", 2015. The teacher sees the same picture as the
+student, with the same random changes, at its own size (Beyer et al., "Knowledge distillation: A good teacher is patient
+and consistent", 2022). It runs inside the input pipeline, so that its predictions for the next batch are computed while
+the student learns from the current one.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from trainer.types import Pixels
 
 _LEAST_SCORE = 1e-7
-_MOST_ANSWERS = 64_000_000  # scores that are kept from the first epoch on: half a gigabyte with the labels beside them
+_MOST_SCORES = 64_000_000  # scores to keep in memory for all epochs: half a gigabyte, together with the labels
 _BATCH = 64
 
 
 class Teacher:
-    """A trained network and how its answers are learned from.
+    """A trained network, and how a student learns from its predictions.
 
-    A *target* is what the student's loss reads: the labels, one number a class (of a mixed picture, their shares),
-    followed by the teacher's scores, float32 (N, 2 × classes); scores of zero stand for no answer.
+    A *target*, float32 (N, 2 × classes), is what the student's loss reads: the labels, one number per class (in a mixed
+    picture, the share of each class), followed by the teacher's scores. Scores of zero stand for no prediction.
 
     Attributes:
-        contract: How pictures become the teacher's input.
-        size: Height and width at which it looks at pictures in training.
+        contract: Input contract of the teacher.
+        size: Height and width of the teacher's pictures in training.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class Teacher:
         pixels: Pixels | None = None,
         loss: LossConfig | None = None,
     ) -> None:
-        """Takes a network as a teacher.
+        """Set up a network as a teacher.
 
         Args:
-            network: Gives scores (N, classes), after softmax, or after a sigmoid where photos have several labels.
-            config: Temperature, weights and views.
-            contract: Of its input.
-            pixels: The training pictures at its input size, in the student's order; None: the student's own.
-            loss: By which the student learns the labels; None: what fits them.
+            network: Network that outputs scores (N, classes), after softmax, or after a sigmoid for multi-label data.
+            config: Temperature, weights of the losses and whether to flip.
+            contract: Input contract of the network.
+            pixels: Training pictures at the teacher's input size, in the student's order; None: the student's pictures.
+            loss: Loss on the labels; None: the default for the kind of labels.
         """
         self.contract = contract
         self.size = contract.height
@@ -70,17 +70,24 @@ class Teacher:
 
     @property
     def hints(self) -> bool:
-        """Whether the student learns the last feature map too."""
+        """Whether the student also learns the last feature map."""
         return self._config.feature_weight > 0
 
     def student_of(self, network: tf_keras.Model) -> tf_keras.Model:
-        """The network as it is to be trained: with a projection of its feature map where that is learned, too."""
+        """Return the network to train: with a projection of its feature map if that is learned, too."""
         return (
             _hinted(network, self._network.output_shape[1][-1], self._config.feature_weight) if self.hints else network
         )
 
     def compile(self, student: tf_keras.Model, optimizer: Any, labels: NDArray[Any], *, label_smoothing: float) -> None:
-        """Sets the student's loss and its accuracy, which fit the training pictures' labels."""
+        """Compile the student with the loss and the accuracy for the kind of labels.
+
+        Args:
+            student: Network from `student_of`.
+            optimizer: Keras optimizer.
+            labels: Labels of the training pictures, int64 (N,) or uint8 (N, classes).
+            label_smoothing: Label smoothing of the loss on the labels, 0–1.
+        """
         classes, multi_label = student.output_shape[-1], labels.ndim == 2
         settings, by_label = fitted_to(self._loss, multi_label=multi_label), accuracy_of(labels)
         hard = None
@@ -105,30 +112,30 @@ class Teacher:
     def training_batches(
         self, train: Pixels, batch_size: int, *, seed: int, share: float, fixed: bool
     ) -> tf.data.Dataset:
-        """Endless batches of (pictures, the teacher's pictures, labels), or of (pictures, targets).
+        """Return endless batches of (pictures, the teacher's pictures, labels), or of (pictures, targets).
 
         Args:
-            train: The student's pictures.
-            batch_size: Of every batch.
-            seed: Of the order.
-            share: Share of the input size at which both look at them.
-            fixed: The same picture comes in every epoch: the teacher then answers once, beforehand,
-                where its answers fit into memory.
+            train: The student's training pictures.
+            batch_size: Size of every batch.
+            seed: Seed of the random order.
+            share: Size of the pictures in training, as a share of the input size, for teacher and student.
+            fixed: If True, every epoch shows the same pictures, and the teacher's predictions are computed once in
+                advance, unless they need too much memory.
         """
         self.size = train_size(self.contract.height, share)
         own = train if self._pixels is None else self._pixels
         classes = self._network.output_shape[0][-1]
-        if fixed and not self.hints and len(train) * classes <= _MOST_ANSWERS:
+        if fixed and not self.hints and len(train) * classes <= _MOST_SCORES:
             targets = as_targets(train.labels, classes).numpy()
-            targets = np.concatenate([targets, self._answers(own)], axis=1)
+            targets = np.concatenate([targets, self._predictions(own)], axis=1)
             return endless_batches(train, batch_size, seed=seed, targets=targets)
         return endless_batches(train, batch_size, seed=seed, beside=own.images)
 
     def targets(self, truth: tf.Tensor, pictures: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
-        """What the student is to learn from pictures; with the feature map where that is learned, too.
+        """Return the targets of pictures, and the teacher's feature map if that is learned, too.
 
         Args:
-            truth: float32 (N, classes), the labels' one-hot vectors, or the classes' shares in mixed pictures.
+            truth: float32 (N, classes), one-hot labels, or the share of each class in mixed pictures.
             pictures: float32 (N, size, size, 3) RGB, 0–255.
         """
         import tensorflow as tf
@@ -137,8 +144,8 @@ class Teacher:
         target = tf.concat([truth, scores], axis=-1)
         return (target, feature_map) if self.hints else target
 
-    def no_answer(self, labels: tf.Tensor) -> tf.Tensor:
-        """Targets of pictures that the teacher was not shown: the loss is then that of the labels alone."""
+    def labels_only(self, labels: tf.Tensor) -> tf.Tensor:
+        """Return targets without the teacher's predictions; their loss is that on the labels alone."""
         import tensorflow as tf
 
         truth = as_targets(labels, self._network.output_shape[0][-1])
@@ -152,17 +159,17 @@ class Teacher:
             scores = (scores + mirrored) / 2
         return scores, feature_map
 
-    def _answers(self, pixels: Pixels) -> NDArray[np.float32]:
+    def _predictions(self, pixels: Pixels) -> NDArray[np.float32]:
         import tensorflow as tf
 
         @tf.function  # type: ignore[misc, untyped-decorator]
-        def answer(images: tf.Tensor) -> tf.Tensor:
+        def predict(images: tf.Tensor) -> tf.Tensor:
             images = tf.cast(images, tf.float32)
             if images.shape[1] != self.size:
                 images = tf.image.resize(images, (self.size, self.size))
             return self._look(images)[0]
 
-        return np.concatenate([answer(images).numpy() for images, _ in batches(pixels, _BATCH)])
+        return np.concatenate([predict(images).numpy() for images, _ in batches(pixels, _BATCH)])
 
 
 def distillation_loss(
@@ -174,29 +181,30 @@ def distillation_loss(
     hard_loss: Loss | None = None,
     multi_label: bool = False,
 ) -> tf.Tensor:
-    """The weighted sum of the soft and the hard loss, for each picture.
+    """Compute the weighted sum of the soft and the hard loss for each picture.
 
     ``weight × T² × KL(teacher at T ‖ student at T) + (1 − weight) × cross-entropy with the labels``; the factor T²
-    keeps the two gradients' ratio when the temperature changes (Hinton et al., 2015, section 2). Logits are not
-    needed: the scores' logarithms are the logits but for a constant. With several labels a photo, each class is a
-    question of its own with the answers yes and no, and the divergence is the mean over the classes.
+    keeps the ratio of the two gradients when the temperature changes (Hinton et al., 2015, section 2). Logits are not
+    needed, since the scores' logarithms equal them up to a constant. With several labels per photo, each class is a
+    binary decision, and the divergence is the mean over the classes.
 
     Args:
-        targets: float32 (N, 2 × classes), as `Teacher` makes them.
-        scores: float32 (N, classes) of the student, after softmax or sigmoid.
+        targets: float32 (N, 2 × classes), from `Teacher`.
+        scores: float32 (N, classes), the student's scores after softmax or sigmoid.
         config: Temperature and weight.
-        label_smoothing: Of the cross-entropy.
-        hard_loss: In the place of the cross-entropy, with its own smoothing; needed with several labels a photo.
-        multi_label: Whether photos may have several.
+        label_smoothing: Label smoothing of the cross-entropy, 0–1.
+        hard_loss: Loss on the labels instead of the cross-entropy, with its own smoothing; required for multi-label
+            data sets.
+        multi_label: Whether photos may have several labels.
 
     Returns:
-        float32 (N,); where the teacher gave no answer, the hard loss alone.
+        float32 (N,); for pictures without a teacher's prediction, the hard loss alone.
     """
     import tensorflow as tf
 
     classes, temperature = scores.shape[-1], config.temperature
-    labels, answers = targets[:, :classes], targets[:, classes:]
-    given = tf.reduce_sum(answers, axis=-1) > 0.0
+    labels, taught = targets[:, :classes], targets[:, classes:]
+    given = tf.reduce_sum(taught, axis=-1) > 0.0
     logits = tf.math.log(tf.maximum(scores, _LEAST_SCORE))
     if hard_loss is not None:
         hard = hard_loss(labels, scores)
@@ -204,41 +212,41 @@ def distillation_loss(
         labels = labels * (1.0 - label_smoothing) + label_smoothing / classes
         hard = -tf.reduce_sum(labels * tf.nn.log_softmax(logits), axis=-1)
     if multi_label:
-        soft = tf.reduce_mean(_binary_divergence(_logits(answers) / temperature, _logits(scores) / temperature), -1)
+        soft = tf.reduce_mean(_binary_divergence(_logits(taught) / temperature, _logits(scores) / temperature), -1)
     else:
-        soft_answers = tf.nn.softmax(tf.math.log(tf.maximum(answers, _LEAST_SCORE)) / temperature)
-        log_ratio = tf.math.log(tf.maximum(soft_answers, _LEAST_SCORE)) - tf.nn.log_softmax(logits / temperature)
-        soft = tf.reduce_sum(soft_answers * log_ratio, axis=-1)
+        softened = tf.nn.softmax(tf.math.log(tf.maximum(taught, _LEAST_SCORE)) / temperature)
+        log_ratio = tf.math.log(tf.maximum(softened, _LEAST_SCORE)) - tf.nn.log_softmax(logits / temperature)
+        soft = tf.reduce_sum(softened * log_ratio, axis=-1)
     soft = temperature**2 * soft
     return tf.where(given, config.weight * soft + (1.0 - config.weight) * hard, hard)
 
 
 def _logits(scores: tf.Tensor) -> tf.Tensor:
-    """What a sigmoid makes such scores of."""
+    """Logits whose sigmoid gives these scores."""
     import tensorflow as tf
 
     scores = tf.clip_by_value(scores, _LEAST_SCORE, 1.0 - _LEAST_SCORE)
     return tf.math.log(scores) - tf.math.log1p(-scores)
 
 
-def _binary_divergence(answers: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """KL divergence of yes-or-no answers from a teacher's, both as logits, element by element."""
+def _binary_divergence(teacher: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Elementwise KL divergence of binary predictions from the teacher's, both as logits."""
     import tensorflow as tf
 
-    yes = tf.nn.sigmoid(answers)
+    yes = tf.nn.sigmoid(teacher)
     cross = tf.nn.sigmoid_cross_entropy_with_logits(yes, logits)
-    return cross - tf.nn.sigmoid_cross_entropy_with_logits(yes, answers)
+    return cross - tf.nn.sigmoid_cross_entropy_with_logits(yes, teacher)
 
 
 def _with_feature_map(network: tf_keras.Model) -> tf_keras.Model:
-    """A network with two outputs: scores, and the map that global pooling reads."""
+    """Return a network with two outputs: scores, and the feature map that global pooling reads."""
     import tf_keras
 
     return tf_keras.Model(network.input, [network.output, _feature_map(network)])
 
 
 def _feature_map(network: tf_keras.Model) -> tf_keras.KerasTensor:
-    """The input of the (last) global pooling."""
+    """Return the input of the last global pooling."""
     import tf_keras
 
     for layer in reversed(network.layers):
@@ -248,25 +256,24 @@ def _feature_map(network: tf_keras.Model) -> tf_keras.KerasTensor:
 
 
 def _hinted(network: tf_keras.Model, teacher_channels: int, weight: float) -> tf_keras.Model:
-    """A student that learns the teacher's last feature map beside its scores.
+    """Return a student that learns the teacher's last feature map besides its scores.
 
-    Both maps are compared after normalization to unit length over the channels, so that their scales play no part;
-    a 1×1 convolution, which is thrown away afterwards, fits the student's channels to the teacher's (FitNets, Romero
-    et al., 2015).
+    Both maps are normalized to unit length over the channels, so that their scales do not matter. A 1×1 convolution
+    projects the student's channels to the teacher's and is discarded after training (FitNets, Romero et al., 2015).
     """
     import tensorflow as tf
     import tf_keras
 
     feature_map = _feature_map(network)
     if feature_map.shape[-1] != teacher_channels:
-        # Seeded: a run that was killed begins this stage again in another process.
+        # Seeded, because a killed run repeats this stage in another process.
         begin = tf_keras.initializers.GlorotUniform(seed=0)
         feature_map = tf_keras.layers.Conv2D(teacher_channels, 1, kernel_initializer=begin, name="hint_projection")(
             feature_map
         )
 
     class Hinted(tf_keras.Model):  # type: ignore[misc]  # tf_keras has no types
-        """Trains with the hint; is evaluated without."""
+        """Trains with the feature map; evaluates without it."""
 
         def train_step(self, data: Any) -> dict[str, Any]:
             images, (targets, hint) = data
@@ -283,5 +290,5 @@ def _hinted(network: tf_keras.Model, teacher_channels: int, weight: float) -> tf
 
     branches = tf_keras.Model(network.input, [network.output, feature_map])
     student = Hinted(network.input, network.output)
-    student.hint_branches = branches  # so that the projection's weights are the student's
+    student.hint_branches = branches  # so that the student trains the projection's weights
     return student

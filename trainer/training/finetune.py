@@ -169,7 +169,7 @@ def fit_augmented(
         return normalize(pictures, contract.mean, contract.std), targets
 
     def prepare(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        truth = teacher.no_answer(labels) if teacher else as_targets(labels, classes)
+        truth = teacher.labels_only(labels) if teacher else as_targets(labels, classes)
         return normalize(images, contract.mean, contract.std), truth
 
     return fit(

@@ -1,4 +1,4 @@
-"""Transfer learning's first step: the frozen backbone's features are computed once, and the head is trained on them."""
+"""Head training, the first step of transfer learning: on features that the frozen backbone computes once."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ if TYPE_CHECKING:
 
     from edge_runtime.types import InputContract
 
-# On clothing and trashnet, from a tenth to ten times as much changes the accuracy by a point.
+# A tenth or ten times of this changes the accuracy on clothing and trashnet by one point.
 _INVERSE_PENALTY = 0.01
 
 
 def feature_extractor(
     model: tf_keras.Model, *, contract: InputContract, batch_size: int = 64, progress: bool = True
 ) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
-    """What runs the backbone over pictures; made once for several sets of them, as tracing it takes more than a second.
+    """Return a function that runs the backbone on pictures; share it, since tracing takes more than a second.
 
     Args:
-        model: From `networks.backbones.build_model`.
-        contract: Its mean and std.
-        batch_size: Pictures at a time.
-        progress: Whether a bar is drawn on stderr.
+        model: Model from `networks.backbones.build_model`.
+        contract: Input contract of the model.
+        batch_size: Number of pictures processed at a time.
+        progress: If True, a progress bar is drawn on stderr.
 
     Returns:
-        From uint8 (N, height, width, 3) RGB, 0–255, to float32 (N, features): the output of global pooling, before
-        dropout.
+        A function from uint8 (N, height, width, 3) RGB, 0–255, to float32 (N, features), the output of global pooling,
+        before dropout.
     """
     import tensorflow as tf
     import tf_keras
     from tqdm import tqdm
 
     body = tf_keras.Model(model.input, model.get_layer(FEATURES_LAYER).output)
-    # Any number of pictures in one trace: the last batch is smaller.
+    # One trace for any batch size, since the last batch is smaller.
     signature = [tf.TensorSpec((None, contract.height, contract.width, contract.channels), tf.uint8)]
     run = tf.function(
         lambda batch: body(normalize(batch, contract.mean, contract.std), training=False), input_signature=signature
@@ -139,11 +139,11 @@ def fit_head(
 
 
 def replace_head(model: tf_keras.Model, num_classes: int) -> tf_keras.Model:
-    """The same network under a head of so many classes, of which nothing is learned yet.
+    """Return the network with a new, untrained head; the other layers are shared.
 
     Args:
-        model: From `networks.backbones.build_model`, or what compression made of it. Its layers are shared.
-        num_classes: Length of the output.
+        model: Model from `networks.backbones.build_model`, compressed or not.
+        num_classes: Number of classes, the length of the output.
     """
     import tf_keras
     from tf_keras import layers
@@ -155,19 +155,19 @@ def replace_head(model: tf_keras.Model, num_classes: int) -> tf_keras.Model:
 
 
 def _logistic_regression(train: Features) -> list[NDArray[np.float32]]:
-    """Kernel (features, classes) and bias (classes) of the regression that weighs all classes the same."""
+    """Fit a class-balanced logistic regression; return its kernel (features, classes) and bias (classes,)."""
     import warnings
 
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    scale = float(np.sqrt(np.mean(np.square(train.values)))) or 1.0  # so that the penalty fits any backbone
+    scale = float(np.sqrt(np.mean(np.square(train.values)))) or 1.0  # so that one penalty suits all backbones
     regression = LogisticRegression(C=_INVERSE_PENALTY, class_weight="balanced", max_iter=100, tol=1e-3)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the last iterations change no answer
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the last iterations change no prediction
         regression.fit(train.values / scale, train.labels)
     kernel, bias = regression.coef_.T / scale, regression.intercept_
-    if kernel.shape[1] == 1:  # of two classes it has one output, which is the second one's
+    if kernel.shape[1] == 1:  # with two classes there is one output, for the second class
         kernel, bias = np.concatenate([-kernel, kernel], axis=1) / 2, np.concatenate([-bias, bias]) / 2
     return [kernel.astype(np.float32), bias.astype(np.float32)]
 
@@ -175,9 +175,9 @@ def _logistic_regression(train: Features) -> list[NDArray[np.float32]]:
 def _compile(
     head: tf_keras.Model, optimizer: Any, loss: LossConfig, train: NDArray[Any], val: NDArray[Any]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Sets the head's loss, and gives what it reads for both splits' labels."""
+    """Compile the head; return the labels of both splits in the form that its loss reads."""
     kind = fitted_to(loss, multi_label=train.ndim == 2).kind
-    if kind == "categorical_crossentropy" and loss.class_weights == "none":  # of class indices, which takes no targets
+    if kind == "categorical_crossentropy" and loss.class_weights == "none":  # the sparse loss reads class indices
         head.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
         return train, val
     classes = head.output_shape[-1]
@@ -186,7 +186,7 @@ def _compile(
 
 
 def _head_alone(model: tf_keras.Model, seed: int) -> tf_keras.Model:
-    """The layers after global pooling as a model of their own, from features to scores."""
+    """Return a separate model of the layers after global pooling, from features to scores."""
     import tf_keras
     from tf_keras import layers
 

@@ -1,4 +1,4 @@
-"""Teaches a trained network more classes: a new head on the features of old and new photos; the rest stays as it is."""
+"""Adds classes to a trained network: trains a new head on features of old and new photos; the rest is unchanged."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ def extend_head(
     seed: int,
     progress: bool = True,
 ) -> tuple[tf_keras.Model, list[Epoch]]:
-    """Trains a head of more classes.
+    """Train a head with more classes.
 
     Args:
-        before: The network that knows the first of the classes.
-        num_classes: Known and new ones.
-        train: Features to train on, of all classes.
-        val: Features that choose the best epoch and end the training.
-        config: How long and how fast.
-        seed: The same seed gives the same weights.
-        progress: Whether a bar is drawn on stderr.
+        before: Network trained on the first of the classes.
+        num_classes: Number of known and new classes.
+        train: Features of all classes to train on.
+        val: Features that choose the best epoch and stop the training early.
+        config: Solver, epochs, batch size and learning rate.
+        seed: Seed of all random draws; the same seed gives the same weights.
+        progress: If True, a progress bar is drawn on stderr.
 
     Returns:
-        The network under its new head, and the learning curve.
+        The network with its new head, and the learning curve.
     """
     model = replace_head(before, num_classes)
     return model, fit_head(model, train, val, config, seed=seed, progress=progress)
@@ -50,16 +50,16 @@ def extend_head(
 def compare(
     before: tf_keras.Model, after: tf_keras.Model, test: Features, *, labels: Sequence[str], added: Sequence[int]
 ) -> tuple[ExtendedClass, ...]:
-    """How each class fares before and after, by the float networks.
+    """Compare the float networks' correct predictions per class before and after the extension.
 
     Args:
-        before: Knows the first of the classes.
-        after: Knows all.
-        test: Features of photos that took no part in training.
-        labels: Of all classes.
-        added: Number of photos of each class that were added.
+        before: Network trained on the first of the classes.
+        after: Network trained on all classes.
+        test: Features of the test set.
+        labels: Names of all classes.
+        added: Number of photos that were added to each class.
     """
-    right_before, right_after = (answers(model, test) == test.labels for model in (before, after))
+    right_before, right_after = (predictions(model, test) == test.labels for model in (before, after))
     known = before.output_shape[-1]
     return tuple(
         ExtendedClass(
@@ -73,8 +73,8 @@ def compare(
     )
 
 
-def answers(model: tf_keras.Model, features: Features) -> NDArray[np.int64]:
-    """Class indices, int64 (N,), that the network's head gives features."""
+def predictions(model: tf_keras.Model, features: Features) -> NDArray[np.int64]:
+    """Return the predicted class indices for features, int64 (N,)."""
     kernel, bias = model.get_layer(HEAD_LAYER).get_weights()
     found: NDArray[np.int64] = (features.values @ kernel + bias).argmax(axis=1)
     return found

@@ -58,7 +58,7 @@ def backbone(name: str) -> Any:
 
 @cache
 def blocks() -> Any:
-    """A stem, an inverted residual block with its sum, one without, and a top: in small, what MobileNetV2 is."""
+    """A small MobileNetV2: a stem, an inverted residual block with its sum, one without, and a top."""
     import tf_keras
     from tf_keras import layers
 
@@ -103,7 +103,7 @@ def everything(model: Any) -> dict[str, tuple[int, ...]]:
 
 @contextmanager
 def masked(model: Any, kept: dict[str, tuple[int, ...]]) -> Iterator[Any]:
-    """The network in its full width, in which nobody reads what isn't kept, for as long as the context lasts."""
+    """The network at full width; within the context, nothing reads the channels that are not kept."""
     whole = model.get_weights()
     for group in channel_groups(model):
         for name in group.consumers:
@@ -145,7 +145,7 @@ def test_a_group_is_what_has_to_shrink_together() -> None:
 
 
 def between(name: str, options: dict[str, Any]) -> Any:
-    """Two convolutions with something between them."""
+    """Two convolutions with another layer in between."""
     import tf_keras
     from tf_keras import layers
 

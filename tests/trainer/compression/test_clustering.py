@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from tests.trainer.compression.test_sparsity import CONTRACT, INNER, SIZE, STILL, coloured, every_kind, kernel_of
+from tests.trainer.compression.test_sparsity import CONTRACT, INNER, SIZE, STILL, colored, every_kind, kernel_of
 from trainer.compression.clustering import cluster, distinct_values
 from trainer.config import ClusterConfig, DistillConfig, FinetuneConfig
 from trainer.errors import CompressionError
@@ -23,12 +23,12 @@ SHORT = FinetuneConfig(epochs=2, learning_rate=1e-2, warmup_epochs=0, train_size
 
 @pytest.fixture(scope="module")
 def train() -> Pixels:
-    return coloured(64, seed=0)
+    return colored(64, seed=0)
 
 
 @pytest.fixture(scope="module")
 def val() -> Pixels:
-    return coloured(16, seed=1)
+    return colored(16, seed=1)
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import hypothesis.extra.numpy as drawn
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge_runtime.types import InputContract
-from trainer.compression.sparsity import check_layers, layer_sparsity, sparsify, total_sparsity, zero_masks
+from trainer.compression.sparsity import (
+    check_layers,
+    layer_adaptive,
+    layer_sparsity,
+    sparsify,
+    total_sparsity,
+    zero_masks,
+)
 from trainer.config import AugmentConfig, DistillConfig, FinetuneConfig, SparsifyConfig
 from trainer.errors import CompressionError
 from trainer.quantization.convert import convert_int8
@@ -25,7 +35,14 @@ SHORT = FinetuneConfig(epochs=3, learning_rate=1e-3, warmup_epochs=0, train_size
 INNER = {"pointwise", "wide", "hidden"}
 
 
-def coloured(count: int, seed: int) -> Pixels:
+LAYERS = st.dictionaries(
+    st.sampled_from("abcd"),
+    drawn.arrays(np.float32, st.integers(1, 60), elements=st.floats(0, 100, width=32), unique=True),
+    min_size=1,
+)
+
+
+def colored(count: int, seed: int) -> Pixels:
     """Noise, in which one of three channels is brighter: that channel is the class."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, 3, count)
@@ -56,12 +73,12 @@ def every_kind() -> Any:
 
 @pytest.fixture(scope="module")
 def train() -> Pixels:
-    return coloured(64, seed=0)
+    return colored(64, seed=0)
 
 
 @pytest.fixture(scope="module")
 def val() -> Pixels:
-    return coloured(16, seed=1)
+    return colored(16, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -87,12 +104,12 @@ def kernel_of(model: Any, name: str) -> NDArray[np.float32]:
 
 
 def inner_sparsity(model: Any) -> float:
-    """Of the layers that are pruned by default, together."""
+    """Sparsity of the layers that are pruned by default, together."""
     return float(np.mean(np.concatenate([kernel_of(model, name).ravel() for name in INNER]) == 0))
 
 
-def neighbours(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Fours of input channels of the same output: (…, 4)."""
+def neighbors(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Groups of four input channels of the same output: (…, 4)."""
     return np.moveaxis(kernel, -2, -1).reshape(-1, 4)
 
 
@@ -119,7 +136,7 @@ def test_a_training_of_a_few_steps_reaches_its_sparsity(model: Any, train: Pixel
 
 
 def test_an_epoch_before_full_sparsity_is_never_the_best(model: Any, train: Pixels, val: Pixels) -> None:
-    """At such a learning rate each epoch is worse than the one before, the first of them the best."""
+    """At such a learning rate, each epoch is worse than the one before."""
     config = FinetuneConfig(epochs=6, learning_rate=0.3, warmup_epochs=0, train_size=1.0, batch_size=8, patience=1)
     pruned, curve = sparse(model, train, val, SparsifyConfig(0.9), config)
     assert len(curve) >= 4  # the end of the growth
@@ -131,16 +148,16 @@ def test_patterns_choose_layers(model: Any, train: Pixels, val: Pixels) -> None:
     assert {name for name, share in layer_sparsity(pruned).items() if share > 0.01} == {"first", "hidden", "head"}
 
 
-def test_two_of_four_neighbours_become_zero(model: Any, train: Pixels, val: Pixels) -> None:
+def test_two_of_four_neighbors_become_zero(model: Any, train: Pixels, val: Pixels) -> None:
     pruned, _ = sparse(model, train, val, SparsifyConfig(0.5, structure="2by4"))
     for name in INNER:
-        assert set((neighbours(kernel_of(pruned, name)) == 0).sum(axis=1)) == {2}
+        assert set((neighbors(kernel_of(pruned, name)) == 0).sum(axis=1)) == {2}
 
 
-def test_blocks_of_four_neighbours_become_zero(model: Any, train: Pixels, val: Pixels) -> None:
+def test_blocks_of_four_neighbors_become_zero(model: Any, train: Pixels, val: Pixels) -> None:
     pruned, _ = sparse(model, train, val, SparsifyConfig(0.75, structure="block"))
     assert {name for name, share in layer_sparsity(pruned).items() if share > 0.01} == {"pointwise", "hidden"}
-    zeros = {name: (neighbours(kernel_of(pruned, name)) == 0).sum(axis=1) for name in ("pointwise", "hidden")}
+    zeros = {name: (neighbors(kernel_of(pruned, name)) == 0).sum(axis=1) for name in ("pointwise", "hidden")}
     assert [set(found) for found in zeros.values()] == [{0, 4}] * 2
     assert np.mean(np.concatenate(list(zeros.values())) == 4) == pytest.approx(0.75, abs=0.01)
     assert pruned.get_layer("pointwise").kernel.shape == (1, 1, 8, 16)
@@ -251,3 +268,42 @@ def test_a_missed_sparsity_is_an_error(model: Any, train: Pixels, val: Pixels, m
     monkeypatch.setattr(sparsity, "_update_steps", lambda steps: (100, 100))  # as TFMOT does by itself
     with pytest.raises(CompressionError, match=r"Only 0\.0% of the weights of layer 'pointwise' .* intended \d\d%"):
         sparse(model, train, val, SparsifyConfig(0.75))
+
+
+@given(LAYERS, st.floats(0, 0.99))
+def test_the_layers_lose_that_share_together_and_none_loses_all(
+    magnitudes: dict[str, NDArray[np.float32]], sparsity: float
+) -> None:
+    shares = layer_adaptive(magnitudes, sparsity)
+    total = sum(values.size for values in magnitudes.values())
+    gone = sum(shares[name] * values.size for name, values in magnitudes.items())
+
+    assert all(share < 1 for share in shares.values())
+    assert gone <= round(sparsity * total) + 1e-6
+    # Equal scores go together or not at all; each layer's largest weight stays.
+    ties = total - len({score for values in magnitudes.values() for score in scores_by_definition(values)})
+    assert gone >= min(round(sparsity * total), total - len(magnitudes)) - ties - 1e-6
+
+
+@given(LAYERS, st.floats(0, 0.99), st.integers(-8, 8))
+def test_a_layer_of_larger_weights_all_in_all_loses_as_many(
+    magnitudes: dict[str, NDArray[np.float32]], sparsity: float, exponent: int
+) -> None:
+    """A factor on a layer's weights does not matter, since batch normalization cancels it."""
+    scaled = {name: values * np.float32(2.0**exponent if name == "a" else 1) for name, values in magnitudes.items()}
+
+    assert layer_adaptive(scaled, sparsity) == layer_adaptive(magnitudes, sparsity)
+
+
+def test_a_layer_whose_weights_are_alike_loses_fewer_than_one_of_a_few_large_ones() -> None:
+    alike, unequal = np.linspace(0.9, 1.1, 100, dtype=np.float32), np.geomspace(1e-3, 1, 100, dtype=np.float32)
+
+    shares = layer_adaptive({"alike": alike, "unequal": unequal}, 0.5)
+
+    assert shares["alike"] < 0.2 < 0.8 < shares["unequal"]
+
+
+def scores_by_definition(magnitudes: NDArray[np.float32]) -> list[float]:
+    """Equation 5 of the paper."""
+    squares = np.sort(magnitudes.astype(np.float64)) ** 2
+    return [square / rest if (rest := squares[place:].sum()) else 1.0 for place, square in enumerate(squares)]

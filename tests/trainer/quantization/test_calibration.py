@@ -65,7 +65,7 @@ def test_the_seed_decides_and_the_hash_tells() -> None:
 
 def test_nothing_to_calibrate_with_is_an_error() -> None:
     empty = Pixels(np.empty((0, 4, 4, 3), np.uint8), np.empty(0, np.int64), ())
-    with pytest.raises(DatasetError, match="Expected pictures in the training split"):
+    with pytest.raises(DatasetError, match="training set is empty"):
         representative_set(empty, 10, 0, 2)
 
 

@@ -13,7 +13,7 @@ CONTRACT = InputContract(16, 16)
 
 
 def network(activation: str | None = None) -> Any:
-    """Two linear bottlenecks that are added up, their channels of very different range, and what reads the sum."""
+    """Two linear bottlenecks with channels of very different ranges, their sum, and its reader."""
     import tf_keras
     from tf_keras import layers
 

@@ -1,4 +1,4 @@
-"""What INT8 costs each layer: a layer that is made hard to quantize is named."""
+"""Quantization error per layer: a layer that is made hard to quantize comes first."""
 
 from __future__ import annotations
 

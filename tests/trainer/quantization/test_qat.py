@@ -77,7 +77,7 @@ def qat(
 
 
 def int8_scores(content: bytes, images: NDArray[np.uint8], folder: Path) -> tuple[NDArray[np.float32], int]:
-    """What the runtime answers, and how many operations XNNPACK took."""
+    """Scores from the runtime, and the number of operations that XNNPACK runs."""
     export(folder / "model.tflite", content)
     with Classifier(folder / "model.tflite", num_threads=1) as classifier:
         scores = np.stack([classifier.scores(image, color="rgb") for image in images])
@@ -98,7 +98,7 @@ def graph(content: bytes) -> tuple[Any, Counter[str]]:
 
 
 def assert_biases_have_the_products_scale(content: bytes) -> None:
-    """As the kernels take it for granted, whatever the file says."""
+    """The kernels rely on it, whatever the file says."""
     tensors, found = graph(content)[0].subgraphs[0].tensors, 0
     for operator in graph(content)[0].subgraphs[0].operators:
         scales = [np.array(tensors[index].quantization.scale) for index in operator.inputs if index >= 0]
@@ -125,7 +125,7 @@ def test_the_int8_model_answers_as_the_network_does(
 
 
 def hostile(taught: Any) -> Any:
-    """The same function; but a weight that nothing excites takes most of each filter's INT8 range."""
+    """The same function, but a weight of a dead channel takes most of each filter's INT8 range."""
     import tf_keras
 
     model = tf_keras.models.clone_model(taught)
@@ -181,7 +181,7 @@ def test_it_learns_from_a_teacher(
 
 
 def hard_swish_network() -> Any:
-    """MobileNetV3's block in small, with a ReLU that no picture excites."""
+    """A small version of MobileNetV3's block, with a ReLU that is zero on all pictures."""
     import tf_keras
     from tf_keras import layers
 
@@ -275,7 +275,7 @@ def test_what_cannot_be_trained_so_is_named(train: Pixels, val: Pixels, calibrat
     from tf_keras import layers
 
     class Own(tf_keras.Model):  # type: ignore[misc]
-        """Tells no layers."""
+        """Its layers are not accessible."""
 
     inner = tf_keras.Sequential([layers.Input((SIZE, SIZE, 3)), layers.Conv2D(3, 1)], name="inner")
     nested = tf_keras.Sequential([layers.Input((SIZE, SIZE, 3)), inner, layers.Flatten(), layers.Dense(3)])

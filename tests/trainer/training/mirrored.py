@@ -36,7 +36,7 @@ def trained(
     batch_size: int = 16,
     augment: AugmentConfig,
 ) -> dict[str, object]:
-    """What fine-tuning of a network with batch normalization gives."""
+    """Fine-tune a network with batch normalization; return its curve and the sizes of its weights."""
     model = build_network()
     config = FinetuneConfig(epochs=2, batch_size=batch_size, learning_rate=3e-3, train_size=1.0)
     settings = FitSettings(config, augment, seed=0, progress=False)

@@ -91,7 +91,7 @@ def test_a_size_scales_the_whole_picture(size: int) -> None:
     np.testing.assert_allclose(result[0, size // 2, inner, 0], expected, atol=0.5)
 
 
-def test_colours_stay_in_range_and_change_as_much_as_allowed() -> None:
+def test_colors_stay_in_range_and_change_as_much_as_allowed() -> None:
     images = np.full((64, 8, 8, 3), 128, np.uint8)
     result = changed(images, replace(NOTHING, brightness=0.2, contrast=0.2, saturation=0.2))
     shift = result.mean(axis=(1, 2, 3)) - 128
@@ -101,10 +101,10 @@ def test_colours_stay_in_range_and_change_as_much_as_allowed() -> None:
     assert bright.max() <= 255.0
 
 
-def test_saturation_keeps_grey_pictures_grey() -> None:
-    grey = np.repeat(pictures()[..., :1], 3, axis=3)
-    result = changed(grey, replace(NOTHING, saturation=0.9))
-    np.testing.assert_allclose(result, grey, atol=0.01)
+def test_saturation_keeps_gray_pictures_gray() -> None:
+    gray = np.repeat(pictures()[..., :1], 3, axis=3)
+    result = changed(gray, replace(NOTHING, saturation=0.9))
+    np.testing.assert_allclose(result, gray, atol=0.01)
 
 
 def waves(size: int, count: int = 6) -> np.ndarray:
@@ -131,7 +131,7 @@ def dots(count: int = 12, size: int = 64) -> np.ndarray:
 
 
 def test_pictures_of_the_first_settings_are_what_they_always_were() -> None:
-    """Runs and figures rest on them."""
+    """Runs and benchmark figures depend on them."""
     result = changed(pictures(), AugmentConfig(), (3, 1), size=16)
     np.testing.assert_allclose(result[:, 3, 5, 1], [149.93, 133.48, 61.39, 92.81], atol=0.01)
 
@@ -156,7 +156,7 @@ def test_the_same_seeds_draw_the_same_picture_at_another_size(change: dict[str, 
     config = AugmentConfig(**change)  # type: ignore[arg-type]
     small, large = changed(waves(48), config, seed, size=32), changed(waves(96), config, seed, size=64)
     apart = np.abs(small - halved(large)).mean(axis=(1, 2, 3))
-    assert np.median(apart) < 5.0  # grey levels; where a threshold lies between two pixels, a few are another value
+    assert np.median(apart) < 5.0  # gray levels; where a threshold lies between two pixels, a few are another value
     assert apart.max() < 20.0
 
 
@@ -209,10 +209,10 @@ def test_cut_out_paints_a_square_that_may_reach_over_the_edge() -> None:
     assert ((result == 0) | (result == 128)).all()
 
 
-def test_a_turned_hue_keeps_grey_and_luma() -> None:
+def test_a_turned_hue_keeps_gray_and_luma() -> None:
     config = replace(NOTHING, hue=180.0)
-    grey = np.repeat(pictures()[..., :1], 3, axis=3)
-    np.testing.assert_allclose(changed(grey, config), grey, atol=0.5)
+    gray = np.repeat(pictures()[..., :1], 3, axis=3)
+    np.testing.assert_allclose(changed(gray, config), gray, atol=0.5)
     muted = 100 + pictures() // 8
     result = changed(muted, config)
     luma = np.array([0.299, 0.587, 0.114])
@@ -298,7 +298,7 @@ def test_only_where_nothing_changes_is_the_same_picture_seen_again() -> None:
     ],
 )
 def test_pictures_whose_mirror_image_is_another_class_are_not_mirrored(labels: tuple[str, ...]) -> None:
-    with pytest.raises(RecipeError, match=r"augment\.flip to be off .* Set augment\.flip=false"):
+    with pytest.raises(RecipeError, match=r"augment\.flip is on, .* Set augment\.flip=false"):
         check_flip(AugmentConfig(), labels)
     check_flip(AugmentConfig(set="digits"), labels)
     check_flip(AugmentConfig(flip=False), labels)

@@ -1,4 +1,4 @@
-"""A training that is broken off and goes on ends as one that was never disturbed."""
+"""A training that was interrupted and resumed gives the same result as an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from tests.trainer.training.test_head import CONTRACT, coloured, quiet, same, small_model
+from tests.trainer.training.test_head import CONTRACT, colored, quiet, same, small_model
 from trainer.config import ClusterConfig, DistillConfig, FinetuneConfig, SparsifyConfig
 from trainer.training.finetune import finetune
 from trainer.training.loop.checkpoint import Checkpoint, checkpoints_in, countable_dropout
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 Training = Callable[[], tuple["tf_keras.Model", list[Any]]]
-DATA = TrainingSet(coloured(50, seed=0), coloured(20, seed=1), CONTRACT)  # the last batch of an epoch is a small one
+DATA = TrainingSet(colored(50, seed=0), colored(20, seed=1), CONTRACT)  # the last batch of an epoch is a small one
 CONFIG = FinetuneConfig(epochs=3, batch_size=16, train_size=1.0, learning_rate=5e-3)
 
 
@@ -68,7 +68,7 @@ def quantizing() -> tuple[tf_keras.Model, list[Any]]:
 
 
 class BrokenOffError(Exception):
-    """Instead of a process's end."""
+    """Stands for the end of the process."""
 
 
 def break_off(training: Training, epochs: int, folder: Path) -> None:

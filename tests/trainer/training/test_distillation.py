@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.trainer.training.test_head import CONTRACT, accuracy, coloured, quiet, small_model
+from tests.trainer.training.test_head import CONTRACT, accuracy, colored, quiet, small_model
 from trainer.config import AugmentConfig, DistillConfig, FinetuneConfig, LossConfig
 from trainer.training.distillation import Teacher, distillation_loss
 from trainer.training.finetune import finetune
@@ -25,17 +25,17 @@ CLASSES = 3
 
 @pytest.fixture(scope="module")
 def train() -> Pixels:
-    return coloured(192, seed=0)
+    return colored(192, seed=0)
 
 
 @pytest.fixture(scope="module")
 def val() -> Pixels:
-    return coloured(64, seed=1)
+    return colored(64, seed=1)
 
 
 @pytest.fixture(scope="module")
 def taught(train: Pixels, val: Pixels) -> Any:
-    """A network that knows its subject."""
+    """A trained network."""
     model = small_model()
     config = FinetuneConfig(epochs=8, learning_rate=5e-3, train_size=1.0)
     finetune(model, TrainingSet(train, val, CONTRACT), quiet(config, STILL), from_scratch=True)
@@ -63,7 +63,7 @@ def test_the_loss_is_hintons(student: Any, teacher: Any, label: int, temperature
 
 
 def test_without_an_answer_the_loss_is_that_of_the_label(taught: Any) -> None:
-    targets = Teacher(taught, DistillConfig(), contract=CONTRACT).no_answer(np.array([1]))
+    targets = Teacher(taught, DistillConfig(), contract=CONTRACT).labels_only(np.array([1]))
     scores = np.array([[0.2, 0.5, 0.3]], np.float32)
     assert float(distillation_loss(targets, scores, DistillConfig())[0]) == pytest.approx(-np.log(0.5), rel=1e-4)
 
@@ -84,7 +84,7 @@ def test_a_student_learns_from_answers_alone(
 
 
 def test_the_teacher_is_shown_mixed_pictures_beside_their_labels_shares(val: Pixels) -> None:
-    """The pictures are plain here, of a brightness that tells their label, so a mixed one tells its shares."""
+    """Each picture has one brightness, which gives its label, so that a mixed one gives its shares."""
     import tensorflow as tf
 
     shown: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []

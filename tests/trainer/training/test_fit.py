@@ -10,7 +10,7 @@ from trainer.types import Pixels
 
 
 def numbered(count: int) -> Pixels:
-    """Pictures that are each of another colour, which is their label."""
+    """Pictures in one color each, which is their label."""
     labels = np.arange(count)
     images = np.broadcast_to(labels.astype(np.uint8)[:, None, None, None], (count, 2, 2, 3))
     return Pixels(images, labels, tuple(map(str, labels)))

@@ -24,7 +24,7 @@ CONTRACT = InputContract(32, 32, mean=BACKBONE.mean, std=BACKBONE.std)
 QUIET: dict[str, Any] = {"seed": 0, "progress": False}
 
 
-def coloured(count: int, seed: int) -> Pixels:
+def colored(count: int, seed: int) -> Pixels:
     """Noise, in which one of three channels is brighter: that channel is the class."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, 3, count)
@@ -35,7 +35,7 @@ def coloured(count: int, seed: int) -> Pixels:
 
 @pytest.fixture(scope="module")
 def data() -> TrainingSet:
-    return TrainingSet(coloured(256, seed=0), coloured(64, seed=1), CONTRACT)
+    return TrainingSet(colored(256, seed=0), colored(64, seed=1), CONTRACT)
 
 
 @pytest.fixture(scope="module")

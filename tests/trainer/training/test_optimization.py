@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.trainer.training.test_head import CONTRACT, coloured, quiet, same, small_model
+from tests.trainer.training.test_head import CONTRACT, colored, quiet, same, small_model
 from trainer.config import FinetuneConfig
 from trainer.errors import RecipeError
 from trainer.training.finetune import finetune, fit_augmented
@@ -17,7 +17,7 @@ from trainer.types import Epoch, Pixels, TrainingSet
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
-TRAIN, VAL = coloured(60, seed=0), coloured(20, seed=1)
+TRAIN, VAL = colored(60, seed=0), colored(20, seed=1)
 DATA = TrainingSet(TRAIN, VAL, CONTRACT)
 CONFIG = FinetuneConfig(epochs=2, batch_size=20, train_size=1.0, learning_rate=0.1, warmup_epochs=0.0)
 
@@ -68,7 +68,7 @@ class TestSchedules:
     @pytest.mark.parametrize(
         ("losses", "wait", "expected"), [([], 1, 0), ([3, 2, 1], 1, 0), ([1, 1, 1], 1, 2), ([1, 2, 0, 1, 2], 2, 1)]
     )
-    def test_plateaus_are_counted_anew_after_each(self, losses: list[float], wait: int, expected: int) -> None:
+    def test_plateaus_are_counted_again_after_each(self, losses: list[float], wait: int, expected: int) -> None:
         assert plateaus(losses, wait) == expected
 
 
@@ -172,7 +172,7 @@ class TestMixedPrecision:
         if tf.config.list_physical_devices("GPU"):
             pytest.skip("there is a GPU")
         check_precision(CONFIG)
-        with pytest.raises(RecipeError, match=r"Expected a GPU for finetune\.mixed_precision"):
+        with pytest.raises(RecipeError, match=r"finetune\.mixed_precision needs a GPU"):
             check_precision(replace(CONFIG, mixed_precision=True))
 
 
@@ -190,5 +190,5 @@ class TestMixedPrecision:
     ],
 )
 def test_settings_that_cannot_be_are_refused(setting: str, value: Any) -> None:
-    with pytest.raises(RecipeError, match=f"Expected finetune.{setting} to be"):
+    with pytest.raises(RecipeError, match=rf"finetune\.{setting} must be"):
         FinetuneConfig(**{setting: value})

@@ -38,7 +38,7 @@ def test_there_are_the_papers_fourteen() -> None:
         ("_sharpen", lambda image, s: Image.blend(image.filter(ImageFilter.SMOOTH), image, 1 + 0.9 * s)),
     ],
 )
-def test_colours_change_as_pillows(picture: np.ndarray, name: str, pillow: object, strength: float) -> None:
+def test_colors_change_as_pillows(picture: np.ndarray, name: str, pillow: object, strength: float) -> None:
     result = getattr(module, name)(tensor(picture), tensor(strength))
     expected = np.asarray(pillow(Image.fromarray(picture), strength), np.float32)  # type: ignore[operator]
     apart = np.abs(np.clip(result, 0, 255) - expected)[1:-1, 1:-1]  # Pillow leaves the edges as they are

@@ -1,4 +1,4 @@
-"""A network is asked about all pictures, and told how often it was right."""
+"""Scores and accuracy of a Keras model."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Changes to float weights that make them lose less in INT8."""
+"""Prepares float weights so that they lose less accuracy in INT8."""

@@ -1,10 +1,10 @@
-"""Balances the channels of linear bottlenecks, which INT8 stores with one scale for all of them.
+"""Cross-layer equalization: balances the channels of linear bottlenecks, which share one scale in INT8.
 
 Between a convolution whose output is not clipped (the projections of inverted residual blocks, with the sums that they
-go into) and the convolutions that read it, each channel can be divided by a factor that the readers multiply back: the
-network computes the same, and channels of small range no longer drown in the steps of the largest one's (cross-layer
-equalization; Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", 2019, section
-4.1, here with the ranges that the activations have on real pictures).
+go into) and the convolutions that read it, each channel can be divided by a factor that the readers multiply back. The
+network computes the same, but channels of small range no longer vanish in the rounding of the largest one (Nagel et
+al., "Data-Free Quantization Through Weight Equalization and Bias Correction", 2019, section 4.1; here with ranges
+measured on real pictures).
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ _BATCH = 16
 
 @dataclass(frozen=True)
 class _Bottleneck:
-    """Tensors that must share their factors, because they are added up, and the convolutions that read them."""
+    """Layers whose outputs must share their factors, because they are added up, and the convolutions that read them."""
 
     writers: tuple[Any, ...]
     readers: tuple[Any, ...]
 
 
 def equalize(model: tf_keras.Model, images: NDArray[np.uint8], *, contract: InputContract) -> tf_keras.Model:
-    """Returns a copy of a model that computes the same with balanced channels.
+    """Return an equivalent copy of a model with balanced channels.
 
     Args:
-        model: A functional or sequential model. It is not changed.
-        images: The representative dataset, uint8 (N, height, width, channels), 0–255; the first 64 are used.
-        contract: Its mean and std.
+        model: Functional or sequential model. It is not changed.
+        images: Representative dataset, uint8 (N, height, width, channels), 0–255; the first 64 are used.
+        contract: Mean and standard deviation of the model's input.
     """
     import tf_keras
 
@@ -53,7 +53,7 @@ def equalize(model: tf_keras.Model, images: NDArray[np.uint8], *, contract: Inpu
     for bottleneck in bottlenecks:
         written = np.max([ranges[layer.name] for layer in bottleneck.writers], axis=0)
         read = np.max([_reach(layer) for layer in bottleneck.readers], axis=0)
-        # Halfway between equal activations and equal weights, which one scale each has to serve as well.
+        # A compromise between equal activations and equal weights, since both are stored with one scale.
         factors = np.sqrt(np.maximum(written, 1e-6) / np.maximum(read, 1e-6))
         factors /= np.exp(np.log(factors).mean())
         for layer in bottleneck.writers:
@@ -67,7 +67,7 @@ def equalize(model: tf_keras.Model, images: NDArray[np.uint8], *, contract: Inpu
 
 
 def _bottlenecks(model: Any) -> list[_Bottleneck]:
-    """Groups of unclipped tensors that are written by batch normalizations and sums and read by convolutions only."""
+    """Groups of unclipped tensors, written by batch normalizations and sums and read only by convolutions."""
     import tf_keras
 
     kinds = (tf_keras.layers.BatchNormalization, tf_keras.layers.Add)
@@ -114,7 +114,7 @@ def _sources(layer: Any) -> list[Any]:
 
 
 def _reach(layer: Any) -> NDArray[np.float32]:
-    """For each input channel, the largest share that one of its weights has of an output channel's largest weight."""
+    """Largest ratio, for each input channel, of one of its weights to the largest weight of the output channel."""
     weights = np.abs(layer.get_weights()[0])
     shares: NDArray[np.float32] = weights / np.maximum(weights.max(axis=(0, 1, 2), keepdims=True), 1e-12)
     return np.asarray(shares.max(axis=(0, 1, 3)), np.float32)
@@ -123,7 +123,7 @@ def _reach(layer: Any) -> NDArray[np.float32]:
 def _ranges(
     model: Any, layers: list[Any], images: NDArray[np.uint8], contract: InputContract
 ) -> dict[str, NDArray[np.float32]]:
-    """The largest absolute value of each channel of each layer's output."""
+    """Largest absolute value of each channel of each layer's output, float32 (channels,) by layer name."""
     import tensorflow as tf
     import tf_keras
 

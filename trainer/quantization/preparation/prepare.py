@@ -1,4 +1,4 @@
-"""Prepares a network for INT8: the same function, in weights that lose less when they are quantized."""
+"""Prepares a network for INT8: nearly the same function, with weights that lose less when they are quantized."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def prepare_for_int8(network: Any, images: NDArray[np.uint8], *, contract: InputContract) -> Any:
-    """Balances a network's channels, then rounds its kernels and corrects its biases.
+    """Return a copy of a network with balanced channels, rounded kernels and corrected biases.
 
     Args:
-        network: A Keras model. A network that doesn't tell its layers, such as a SavedModel, is returned as it is.
-        images: The representative dataset, uint8 (N, height, width, channels), 0–255.
-        contract: Its mean and std.
+        network: Keras model. If its layers are not accessible, as in a SavedModel, it is returned unchanged.
+        images: Representative dataset, uint8 (N, height, width, channels), 0–255.
+        contract: Mean and standard deviation of the network's input.
     """
     if not getattr(network, "_is_graph_network", False):
         return network

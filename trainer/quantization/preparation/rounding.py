@@ -1,10 +1,9 @@
-"""Rounds a network's kernels to INT8 beforehand, and corrects the shift that this leaves in each layer's mean output.
+"""Rounds kernels to INT8 in advance, and corrects the shift that this causes in each layer's mean output.
 
-Rounding each weight to the nearest step shifts the output of filters whose weights nearly cancel, as depthwise filters
-of pretrained networks do, and batch normalization multiplies the shift by up to a hundred: MobileNetV2 0.35 lost 3
-points to it. The shift is known, so it is subtracted, layer by layer from the input on, measured on real pictures
-(empirical bias correction; Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction",
-2019, section 4.2).
+Rounding shifts the output of filters whose weights nearly cancel, such as the depthwise filters of pretrained networks,
+and batch normalization multiplies the shift by up to 100: it cost MobileNetV2 0.35 an accuracy drop of 3 points. The
+shift is therefore measured on real pictures and subtracted, layer by layer from the input on (empirical bias
+correction; Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", 2019, section 4.2).
 """
 
 from __future__ import annotations
@@ -23,29 +22,27 @@ if TYPE_CHECKING:
     from edge_runtime.types import InputContract
 
 _LARGEST = 127
-
-
 _PICTURES = 64
 
 
 def round_kernels(model: tf_keras.Model, images: NDArray[np.uint8], *, contract: InputContract) -> tf_keras.Model:
-    """Returns a copy of a model with its kernels on the converter's grid and its biases corrected.
+    """Return a copy of a model with its kernels on the converter's grid and its biases corrected.
 
-    The grid is that of TensorFlow Lite's INT8 specification: symmetric, one scale for each output channel, which is
-    the largest weight's over 127; one for all of a dense layer. It survives the folding of batch normalization, which
-    only multiplies channels. The correction goes into the layer's bias, or else into the moving mean of the batch
-    normalization that follows; a layer with neither is left as it is.
+    The grid is that of TensorFlow Lite's INT8 specification: symmetric, with the largest weight over 127 as the scale
+    of each output channel, or of a whole dense layer. It survives the folding of batch normalization, which only
+    multiplies channels. The correction goes into the layer's bias or the moving mean of the batch normalization that
+    follows; a layer with neither stays unchanged.
 
     Args:
-        model: A functional or sequential model. It is not changed.
-        images: The representative dataset, uint8 (N, height, width, channels), 0–255; the first 64 are used.
-        contract: Its mean and std.
+        model: Functional or sequential model. It is not changed.
+        images: Representative dataset, uint8 (N, height, width, channels), 0–255; the first 64 are used.
+        contract: Mean and standard deviation of the model's input.
     """
     import tensorflow as tf
     import tf_keras
 
     copy = copy_network(model)
-    # Both networks are run side by side, layer by layer; `exact` and `rounded` hold what is still needed of each.
+    # Both networks run side by side, layer by layer; `exact` and `rounded` hold the tensors that are still needed.
     pixels = normalize(images[:_PICTURES], contract.mean, contract.std)
     exact, rounded = _Flow(model, pixels), _Flow(copy, pixels)
     for layer, twin in zip(model.layers, copy.layers, strict=True):
@@ -69,14 +66,17 @@ def round_kernels(model: tf_keras.Model, images: NDArray[np.uint8], *, contract:
 
 
 def round_to_grid(kernel: NDArray[np.float32], *, depthwise: bool) -> NDArray[np.float32]:
-    """The nearest values that are whole multiples of each output channel's largest weight over 127.
+    """Round weights to multiples of the largest weight of their output channel over 127.
 
-    A dense layer has one grid, that of its largest weight, as `tflite_converter.quantize_calibrated` gives it.
+    A dense layer has one grid for all outputs, as in `tflite_converter.quantize_calibrated`.
 
     Args:
-        kernel: (height, width, inputs, outputs), (height, width, channels, multiplier) of a depthwise layer, or
-            (inputs, outputs) of a dense one.
-        depthwise: Whether it is the second.
+        kernel: float32 (height, width, inputs, outputs), for a depthwise layer (height, width, channels, multiplier),
+            or for a dense layer (inputs, outputs).
+        depthwise: Whether it is the kernel of a depthwise layer.
+
+    Returns:
+        float32 of the same shape.
     """
     axes = (0, 1) if depthwise or kernel.ndim == 2 else (0, 1, 2)
     scale = np.abs(kernel).max(axis=axes, keepdims=True) / _LARGEST
@@ -85,7 +85,7 @@ def round_to_grid(kernel: NDArray[np.float32], *, depthwise: bool) -> NDArray[np
 
 
 class _Flow:
-    """A model's tensors between its layers, as far as a layer still waits for them."""
+    """The intermediate tensors of a model that later layers still need."""
 
     def __init__(self, model: Any, images: Any) -> None:
         self._waiting: dict[str, int] = model._tensor_usage_count
@@ -93,7 +93,7 @@ class _Flow:
         self._keep(str(id(model.inputs[0])), images)
 
     def run(self, layer: Any) -> Any:
-        """Puts the layer's inputs through it, and returns its output."""
+        """Run a layer on its inputs and return its output."""
         node = layer.inbound_nodes[0]
         arguments, options = node.map_arguments(self._tensors)
         if _takes_training(layer):
@@ -103,7 +103,7 @@ class _Flow:
         return output
 
     def replace(self, layer: Any, output: Any) -> None:
-        """Gives the layers that follow another output of this one."""
+        """Replace a layer's output for the layers that follow."""
         self._keep(layer.inbound_nodes[0].flat_output_ids[0], output)
 
     def _keep(self, key: str, tensor: Any) -> None:
@@ -129,7 +129,7 @@ def _is_depthwise(layer: Any) -> bool:
 
 
 def _batch_norm_after(layer: Any) -> Any:
-    """The batch normalization that is the layer's only follower, or None."""
+    """Return the batch normalization that is the layer's only follower, or None."""
     import tf_keras
 
     nodes = layer.outbound_nodes

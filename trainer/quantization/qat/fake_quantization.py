@@ -1,8 +1,8 @@
-"""Puts the rounding of INT8 into a Keras model, with TFMOT's wrappers.
+"""Simulates the rounding of INT8 in a Keras model, with TFMOT's wrappers.
 
 Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", 2018,
 section 3. TFMOT's own scheme is not used: it quantizes depthwise kernels with one scale for all channels, starts with
-activation ranges of ±6, and refuses hard-swish and squeeze-and-excite.
+activation ranges of ±6, and does not support hard-swish and squeeze-and-excite.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 Range = tuple[float, float]
 
 _BATCH = 16
-# The ReLU of one of MobileNetV3-Small's squeeze-and-excite blocks is zero on all pictures; XNNPACK refuses a model with
-# the scale that the converter makes of that.
+# One ReLU in MobileNetV3-Small's squeeze-and-excite blocks is zero on all pictures. XNNPACK rejects a model with the
+# scale that the converter would compute from that range.
 _LEAST_RANGE = 0.01
 
 
 def fake_quantized(network: tf_keras.Model, ranges: dict[str, Range], *, kernels: bool) -> tf_keras.Model:
-    """Returns a copy of a network that rounds as the INT8 model will.
+    """Return a copy of a network that rounds like the INT8 model will.
 
     Args:
-        network: Flat, batch normalizations folded. It is not changed.
-        ranges: Lowest and highest output of the layers whose outputs are rounded; followed by a moving average in
-            training.
-        kernels: Whether kernels are rounded too, each time they are used. The converter can't read that; for
-            conversion, kernels have to lie on the grid already.
+        network: Flat network with folded batch normalizations. It is not changed.
+        ranges: Lowest and highest output of the layers whose outputs are rounded, by name; a moving average updates
+            them in training.
+        kernels: If True, kernels are rounded each time they are used. The converter does not support that; for
+            conversion, kernels must be on the grid already.
 
     Returns:
-        A network whose layers have the same names; those that round are TFMOT's wrappers.
+        A network with the same layer names; layers that round are TFMOT's wrappers.
     """
     import tensorflow_model_optimization as tfmot
     import tf_keras
@@ -62,12 +62,12 @@ def fake_quantized(network: tf_keras.Model, ranges: dict[str, Range], *, kernels
 
 
 def measure_ranges(network: tf_keras.Model, images: NDArray[np.uint8], *, contract: InputContract) -> dict[str, Range]:
-    """Lowest and highest output, zero among them, of each layer whose output the INT8 model stores.
+    """Measure the output range, including zero, of each layer whose output the INT8 model stores.
 
     Args:
-        network: Flat, batch normalizations folded.
-        images: The representative dataset, uint8 (N, height, width, channels), 0–255.
-        contract: Its mean and std.
+        network: Flat network with folded batch normalizations.
+        images: Representative dataset, uint8 (N, height, width, channels), 0–255.
+        contract: Mean and standard deviation of the network's input.
     """
     import tf_keras
 
@@ -82,7 +82,7 @@ def measure_ranges(network: tf_keras.Model, images: NDArray[np.uint8], *, contra
 
 
 def learned_range(wrapper: Any) -> Range:
-    """The range of a layer's outputs after training with `fake_quantized`."""
+    """Return the output range of a layer after training with `fake_quantized`."""
     variables = wrapper._output_quantizer_vars
     return float(variables["min_var"].numpy()), max(float(variables["max_var"].numpy()), _LEAST_RANGE)
 
@@ -90,10 +90,10 @@ def learned_range(wrapper: Any) -> Range:
 def _is_stored(layer: Any) -> bool:
     """Whether a layer's output is a tensor of the INT8 model whose range training can follow.
 
-    Every output of a convolution or dense layer is, after the ReLU that is fused with it: where the converter measures
-    one itself, it takes the bias's scale from the input's measured range instead of the given one, and the bias comes
-    out wrong. The inside of a hard-swish or hard-sigmoid, which Keras makes of operators and the converter knows by
-    their pattern, is not.
+    This includes every output of a convolution or dense layer, after the ReLU that is fused with it. If the converter
+    measured such a range itself, it would compute the bias's scale from the measured instead of the learned range, and
+    the bias would be wrong. Not included are the operators inside a hard-swish or hard-sigmoid, which the converter
+    recognizes by their pattern.
     """
     from tf_keras import layers
 
@@ -113,16 +113,16 @@ def _is_relu(layer: Any) -> bool:
 
 
 def _is_operator(layer: Any) -> bool:
-    """Whether it was written with ``+`` or ``*``."""
+    """Whether the layer is an operator such as ``+`` or ``*``."""
     return type(layer).__name__ == "TFOpLambda"
 
 
 def round_kernel(kernel: tf.Tensor, *, depthwise: bool) -> tf.Tensor:
-    """`preparation.rounding.round_to_grid` with a gradient: that of the kernel itself (straight-through).
+    """Round like `preparation.rounding.round_to_grid`, with the gradient of the kernel itself (straight-through).
 
     Args:
-        kernel: float32, of a shape that `round_to_grid` takes.
-        depthwise: As there.
+        kernel: float32, in one of the shapes for `round_to_grid`.
+        depthwise: Whether it is the kernel of a depthwise layer.
     """
     import tensorflow as tf
 
@@ -135,16 +135,16 @@ def round_kernel(kernel: tf.Tensor, *, depthwise: bool) -> tf.Tensor:
 
 @cache
 def _tfmot_parts() -> tuple[Any, Any]:
-    """The scheme, and the class of its `QuantizeConfig`, made of (whether the kernel is rounded, the output's range).
+    """Return TFMOT's scheme and a `QuantizeConfig` class made from (whether the kernel is rounded, output range).
 
-    The scheme changes no layer and quantizes none but those that are annotated.
+    The scheme changes no layers and quantizes only those that are annotated.
     """
     import tensorflow_model_optimization as tfmot
 
     keras = tfmot.quantization.keras
 
     class KernelQuantizer(keras.quantizers.Quantizer):  # type: ignore[misc, name-defined]  # TFMOT has no types
-        """Takes the scale from the kernel as it is, where TFMOT's has the last training step's in inference."""
+        """Computes the scale from the current kernel; TFMOT's uses that of the last training step in inference."""
 
         def __init__(self, depthwise: bool) -> None:
             self.depthwise = depthwise
@@ -159,7 +159,7 @@ def _tfmot_parts() -> tuple[Any, Any]:
             return {"depthwise": self.depthwise}
 
     class OutputQuantizer(keras.quantizers.MovingAverageQuantizer):  # type: ignore[misc, name-defined]
-        """Starts from a measured range."""
+        """Starts with a measured range."""
 
         def __init__(self, output_range: Range) -> None:
             super().__init__(num_bits=8, per_axis=False, symmetric=False, narrow_range=False)

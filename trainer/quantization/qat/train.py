@@ -1,9 +1,9 @@
-"""Quantization-aware training: the network learns with the rounding of INT8 in it.
+"""Quantization-aware training: trains a network with the rounding of INT8 simulated in it.
 
 Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", 2018.
-Batch normalizations are folded beforehand, after the channels have been balanced, so that training sees the weights
-that are stored, and no statistics drift (Krishnamoorthi, "Quantizing deep convolutional networks for efficient
-inference", 2018, section 3.2.2, on freezing them).
+Channels are balanced and batch normalizations folded first, so that training sees the weights that are stored and no
+statistics drift (Krishnamoorthi, "Quantizing deep convolutional networks for efficient inference", 2018, section 3.2.2,
+on freezing them).
 """
 
 from __future__ import annotations
@@ -67,37 +67,37 @@ def train_quantized(
 
 
 def check_trainable(model: tf_keras.Model) -> None:
-    """Checks that `train_quantized` can train a network.
+    """Check that a network supports quantization-aware training.
 
     Raises:
-        CompressionError: It can't.
+        CompressionError: It is not a graph of layers, or it has layers that are not supported.
     """
     import tf_keras
 
     if not getattr(model, "_is_graph_network", False):
         raise CompressionError(
-            f"Expected a functional or sequential Keras model for quantization-aware training, got {model.name!r} of "
-            f"type {type(model).__name__}. Use quantization after training."
+            f"Quantization-aware training needs a functional or sequential Keras model; {model.name!r} is of type "
+            f"{type(model).__name__}. Rebuild it, or use quantization after training."
         )
     normalization = tf_keras.layers.BatchNormalization
-    strangers = [
+    unsupported = [
         layer
         for layer in model.layers
         if isinstance(layer, tf_keras.Model)
         or (layer.weights and kernel_name(layer) is None and not isinstance(layer, normalization))
     ]
-    if strangers:
+    if unsupported:
         raise CompressionError(
-            "Expected weights in Conv2D, DepthwiseConv2D, Dense and BatchNormalization layers only for "
-            f"quantization-aware training, got {type(strangers[0]).__name__} {strangers[0].name!r} in {model.name!r}. "
+            f"Quantization-aware training does not support {type(unsupported[0]).__name__} {unsupported[0].name!r} in "
+            f"{model.name!r}, only Conv2D, DepthwiseConv2D, Dense and BatchNormalization layers with weights. "
             "Use quantization after training."
         )
 
 
 def _convertible(network: Any, folded: Any, ranges: dict[str, Range]) -> tf_keras.Model:
-    """What was learned, in a network of fixed size whose kernels lie on the grid."""
+    """Return the trained network at fixed input size, with its kernels on the converter's grid."""
     for layer in (layer for layer in folded.layers if layer.weights):
-        weights = network.get_layer(layer.name).get_weights()[: len(layer.weights)]  # a wrapper's own come after
+        weights = network.get_layer(layer.name).get_weights()[: len(layer.weights)]  # a wrapper's own come last
         if kernel_name(layer) is not None:
             weights[0] = round_to_grid(weights[0], depthwise=is_depthwise(layer))
         layer.set_weights(weights)
@@ -106,9 +106,9 @@ def _convertible(network: Any, folded: Any, ranges: dict[str, Range]) -> tf_kera
 
 
 def _keep_zeros(network: Any, masks: Mapping[str, NDArray[np.bool_]]) -> Any:
-    """A Keras callback that sets masked weights back to zero after each step.
+    """Keras callback that sets masked weights back to zero after each step.
 
-    As TFMOT's sparsity-preserving scheme does, which comes with TFMOT's own quantizers only.
+    TFMOT's sparsity-preserving scheme does the same, but only with TFMOT's own quantizers.
     """
     import tensorflow as tf
     import tf_keras

@@ -83,7 +83,7 @@ def meet(cluster: Cluster, *, announce: Callable[[str], None], wait_s: float) ->
             names = ", ".join(cluster.name(number) for number in missing)
             if time.monotonic() > until:
                 raise ClusterError(
-                    f"{names} did not start within {wait_s:g} s or cannot be reached. Start the same command on all "
+                    f"No connection to {names} within {wait_s:g} s. Start the same command on all "
                     f"{len(cluster.addresses)} machines, and check that their ports are open."
                 )
             if not told:

@@ -1,1 +1,1 @@
-"""What every fit shares: batches, losses, optimization, checkpoints."""
+"""The training loop: batches, losses, optimization and checkpoints."""

@@ -1,8 +1,8 @@
-"""What a training has reached after each epoch, in a file, so that a process that is killed loses one epoch at most.
+"""Checkpoints after each epoch, so that a killed process loses at most one epoch.
 
-Training goes on from it as if nothing had been: on a CPU the weights come out the same, bit for bit. What the rest of
-training draws at random is drawn from the seed and the number of the epoch or batch; dropout alone keeps a state inside
-TensorFlow, which `countable_dropout` brings to light.
+A training that resumes from a checkpoint gives the same weights as an uninterrupted one, bit for bit on a CPU. All
+random draws depend only on the seed and the number of the epoch or batch, except those of dropout, whose state is
+inside TensorFlow; `countable_dropout` makes it accessible.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
     import tf_keras
     from numpy.typing import NDArray
 
-_PHILOX = 1  # TensorFlow's number for the generator
-_BLOCKS_PER_NUMBER = 256  # of the generator, that TensorFlow's RandomUniform sets aside
+_PHILOX = 1  # TensorFlow's identifier of the generator
+_BLOCKS_PER_NUMBER = 256  # blocks of the generator that TensorFlow's RandomUniform reserves for each number
 
-# Set once for a stage and read where a network is fitted, many calls below, none of which has to do with it.
+# A context variable, because the functions between the stage that sets it and the fit that reads it do not need it.
 _files: ContextVar[Iterator[Path] | None] = ContextVar("checkpoint files", default=None)
 
 
 @contextmanager
 def checkpoints_in(folder: Path) -> Iterator[None]:
-    """Trainings in this context leave checkpoints in a folder, and go on from those that are there.
+    """Let all trainings in this context save checkpoints in a folder and resume from those that it holds.
 
     Args:
-        folder: Made when there is something to put into it; to be removed by who names it here, once the trainings'
-            results are safe. The same trainings have to come in the same order.
+        folder: Folder of the checkpoints, created when needed. The caller removes it once the results are stored. The
+            same trainings must run in the same order when they resume.
     """
     numbers = iter(range(1, 1000))
     token = _files.set(folder / f"{number}.npz" for number in numbers)
@@ -48,20 +48,19 @@ def checkpoints_in(folder: Path) -> Iterator[None]:
 
 
 class Checkpoint:
-    """One training's file.
+    """The checkpoint of one training.
 
     Attributes:
-        curve: Of the epochs that are done.
-        best_weights: Of the best of them; None where none may be it yet.
+        curve: Learning curve of the finished epochs.
+        best_weights: Weights of the best epoch; None if no epoch can be the best one yet.
     """
 
     def __init__(self, network: tf_keras.Model, *, kept: bool = True) -> None:
-        """Opens the next file of the context, and sets the network as it was when that was written.
+        """Open the next file of the context, and restore the network's state from it.
 
         Args:
-            network: Compiled and before its first step. A file that was made from other weights than these is of
-                another training, and not used.
-            kept: Whether there is to be one; without it, the training starts anew.
+            network: Compiled network before its first step. A file whose training began with other weights is ignored.
+            kept: If False, there is no checkpoint, and the training starts from the beginning.
         """
         self.curve: list[Epoch] = []
         self.best_weights: list[NDArray[Any]] | None = None
@@ -74,10 +73,10 @@ class Checkpoint:
             self._restore(self._file)
 
     def save(self, curve: Sequence[Epoch], best_weights: list[NDArray[Any]] | None) -> None:
-        """Writes down what has been reached, at the end of an epoch; outside of any context nothing.
+        """Write the state at the end of an epoch; without a context of `checkpoints_in`, do nothing.
 
         Raises:
-            OutputFolderError: The file can't be written.
+            OutputFolderError: The file cannot be written.
         """
         if self._file is None:
             return
@@ -126,22 +125,22 @@ class Checkpoint:
         self.best_weights = groups["best"] if told["best"] else None
 
     def _state(self) -> list[tf.Variable]:
-        """What training needs beside the weights."""
+        """Variables that training needs besides the weights."""
         return [*self._network.optimizer.variables, *self._drawn]
 
 
 def countable_dropout(network: tf_keras.Model) -> list[tf.Variable]:
-    """Lets a network's dropout draw the very numbers that it would draw, but from a state that can be set.
+    """Make the state of a network's dropout accessible without changing the random numbers that it draws.
 
-    Keras draws them with TensorFlow's RandomUniform, which counts inside itself how far it is in its stream of random
-    numbers (Philox: Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", 2011). The stateless operation reads
-    the same stream from a place that it is told.
+    Keras draws them with TensorFlow's RandomUniform, which has an internal position in its stream of random numbers
+    (Philox: Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", 2011). The stateless operation used here
+    reads the same stream from a given position.
 
     Args:
-        network: Before its first step in training.
+        network: Network before its first training step.
 
     Returns:
-        int64 () of each dropout layer: how many numbers it has drawn.
+        The number of random numbers that each dropout layer has drawn, int64 ().
     """
     import tensorflow as tf
     from tf_keras.layers import Dropout
@@ -150,7 +149,7 @@ def countable_dropout(network: tf_keras.Model) -> list[tf.Variable]:
         drawn = tf.Variable(0, dtype=tf.int64, trainable=False, name="drawn")
 
         def draw(shape: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-            seed, seed_of_layer = tf.compat.v1.get_seed(None)  # as RandomUniform gets them
+            seed, seed_of_layer = tf.compat.v1.get_seed(None)  # the seeds that RandomUniform would get
             place = _BLOCKS_PER_NUMBER * drawn.read_value()
             drawn.assign_add(tf.reduce_prod(tf.cast(shape, tf.int64)))
             return tf.raw_ops.StatelessRandomUniformV2(

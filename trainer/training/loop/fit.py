@@ -1,4 +1,4 @@
-"""What every stage that trains shares: batches, sizes of pictures, and a fit that keeps the best weights."""
+"""Batches, picture sizes, and a fit with early stopping that keeps the best weights, for all stages that train."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 def batches(pixels: Pixels, batch_size: int) -> tf.data.Dataset:
-    """Batches of pictures as they lie in the cache: each once, in order.
+    """Batches of pictures, each picture once, in order.
 
     Args:
-        pixels: Read batch by batch, so that a memory map is never loaded whole.
-        batch_size: The last batch may be smaller.
+        pixels: Pictures, read batch by batch so that a memory map is never loaded as a whole.
+        batch_size: Batch size; the last batch may be smaller.
 
     Returns:
-        A data set of (uint8 (N, height, width, 3), labels).
+        A dataset of (uint8 (N, height, width, 3) RGB, labels).
     """
     import tensorflow as tf
 
@@ -45,21 +45,21 @@ def endless_batches(
     targets: NDArray[Any] | None = None,
     beside: NDArray[np.uint8] | None = None,
 ) -> tf.data.Dataset:
-    """Batches to train on: all pictures in an order that is drawn anew each time round, without end.
+    """Endless batches to train on: all pictures again and again, shuffled for each pass.
 
-    Each is full: what is left over at the end of a round is filled up from the next. A batch of a picture or two makes
-    a step as large as any by statistics that say nothing, and leaves them in batch normalization's moving averages:
-    one of them in each epoch of 513 pictures cost 2.4 points of accuracy.
+    All batches are full; the remainder of a pass is filled up from the next. A batch of one or two pictures would make
+    a full step from meaningless statistics and leave them in batch normalization's moving averages: one such batch per
+    epoch of 513 pictures cost 2.4 points of accuracy.
 
     Args:
-        pixels: Read batch by batch, so that a memory map is never loaded whole.
-        batch_size: Of every batch.
-        seed: Of the orders.
-        targets: (N, …) what belongs to each picture; None: the labels.
-        beside: uint8 (N, height, width, 3): the same pictures at another size.
+        pixels: Pictures, read batch by batch so that a memory map is never loaded as a whole.
+        batch_size: Size of every batch.
+        seed: Seed of the random order.
+        targets: Targets of any dtype, (N, …); None: the labels.
+        beside: The same pictures at another size, uint8 (N, height, width, 3) RGB, 0–255; None: left out.
 
     Returns:
-        A data set of (uint8 (N, height, width, 3), targets), with the batch of ``beside`` between them where given.
+        A dataset of (uint8 (N, height, width, 3) RGB, targets), with the batch of ``beside`` in between if given.
     """
     import tensorflow as tf
 
@@ -70,7 +70,7 @@ def endless_batches(
 
 
 def _gathered(order: tf.data.Dataset, sources: Sequence[NDArray[Any]]) -> tf.data.Dataset:
-    """What batches of indices stand for."""
+    """Replace batches of indices by the rows that they select."""
     import tensorflow as tf
 
     def gather(indices: NDArray[np.int64]) -> list[NDArray[Any]]:
@@ -86,17 +86,17 @@ def _gathered(order: tf.data.Dataset, sources: Sequence[NDArray[Any]]) -> tf.dat
 
 
 def train_size(input_size: int, share: float) -> int:
-    """Height and width in training: a share of the input size, in multiples of 32, which halve evenly."""
+    """Return the height and width in training: a share of the input size, as a multiple of 32, which halves evenly."""
     return input_size if share == 1.0 else min(input_size, max(32, round(input_size * share / 32) * 32))
 
 
 def growing_sizes(input_size: int, start: float, share: float) -> list[int]:
-    """Heights and widths of training with larger and larger pictures, in order, as `train_size` gives them.
+    """Return the sizes for training with growing pictures (progressive resizing), in order.
 
     Args:
-        input_size: Of the network.
-        start: Share of it with which training begins; 0: with ``share``.
-        share: Share of it with which training ends.
+        input_size: Height and width of the network's input, in pixels.
+        start: Share of the input size at the start of training; 0: the same as ``share``.
+        share: Share of the input size at the end of training.
     """
     last = train_size(input_size, share)
     first = train_size(input_size, start) if start else last
@@ -104,7 +104,7 @@ def growing_sizes(input_size: int, start: float, share: float) -> list[int]:
 
 
 def of_any_size(model: tf_keras.Model) -> tf_keras.Model:
-    """A copy of the model that takes pictures of any size: it trains on small ones and validates on full ones."""
+    """Return a copy of a model for pictures of any size, to train on smaller ones than it is validated on."""
     import tf_keras
 
     image = tf_keras.layers.Input((None, None, 3), name="any_size")
@@ -129,27 +129,27 @@ def fit(
     follow: Callable[[Sequence[Epoch]], None] | None = None,
     **options: Any,
 ) -> list[Epoch]:
-    """Fits a compiled model, stops early, and leaves the weights of the best epoch in it.
+    """Fit a compiled model with early stopping, and leave the weights of the best epoch in it.
 
-    The best epoch has the lowest validation loss. The accuracy of a few hundred pictures jumps by a point from epoch to
-    epoch; its highest value would be luck in good part, and the gate, which compares INT8 on the same pictures, would
-    take the end of the luck for a loss by quantization.
+    The best epoch is the one with the lowest validation loss. On a few hundred pictures, the accuracy varies by a point
+    from epoch to epoch, so its highest value would be largely luck. The accuracy gate, which compares INT8 on the same
+    pictures, would then mistake the lack of that luck for an accuracy drop.
 
     Args:
-        model: Compiled with the metric ``accuracy``.
-        training: What Keras' ``fit`` takes as ``x``.
-        validation: What it takes as ``validation_data``.
+        model: Model compiled with the metric ``accuracy``.
+        training: Training data, the argument ``x`` of Keras' ``fit``.
+        validation: Validation data, the argument ``validation_data`` of Keras' ``fit``.
         stage: Name in the learning curve and on the progress bar.
-        epochs: At most.
-        steps: Batches in an epoch.
-        patience: Epochs without a better one before stopping.
-        progress: Whether a bar is drawn on stderr.
+        epochs: Largest number of epochs.
+        steps: Number of batches in an epoch.
+        patience: Number of epochs without improvement before training stops.
+        progress: If True, a progress bar is drawn on stderr.
         callbacks: Further Keras callbacks.
-        start_epoch: The first epoch that may be the best one; before it, a network is not yet what it is to become.
-        checkpoint: Where training goes on from, and what it leaves behind after each epoch; ``training`` then begins
-            with the next epoch's batches. None: it begins at its beginning.
-        follow: Called with the learning curve so far after each epoch.
-        **options: Further arguments of Keras' ``fit``.
+        start_epoch: First epoch that can be the best one, counted from 0; earlier networks are not complete yet.
+        checkpoint: Checkpoint to resume from and to write after each epoch; ``training`` must then start with the
+            next epoch's batches. None: train from the beginning.
+        follow: Called after each epoch with the learning curve so far.
+        **options: Further arguments for Keras' ``fit``.
 
     Returns:
         The learning curve.
@@ -188,7 +188,7 @@ def _watch(
     start_epoch: int,
     follow: Callable[[Sequence[Epoch]], None] | None,
 ) -> Any:
-    """A Keras callback: the learning curve, the best weights, early stopping and the progress bar."""
+    """Return the Keras callback for the learning curve, the best weights, early stopping and the progress bar."""
     import tf_keras
     from tqdm import tqdm
 
@@ -239,7 +239,7 @@ def _watch(
             self.model.stop_training |= self.finished
 
         def _take(self, epoch: Epoch) -> bool:
-            """Takes an epoch into the curve; returns whether it is the best one so far."""
+            """Add an epoch to the curve; return whether it is the best one so far."""
             self.curve.append(epoch)
             if follow is not None:
                 follow(self.curve)
@@ -255,7 +255,7 @@ def _watch(
 
 
 def _save(checkpoint: Checkpoint, watch: Any) -> Any:
-    """A Keras callback that writes down what an epoch has come to, after all others have had their turn."""
+    """Return the Keras callback that saves the checkpoint of an epoch, after all other callbacks have run."""
     import tf_keras
 
     class Save(tf_keras.callbacks.Callback):  # type: ignore[misc]  # tf_keras has no types

@@ -1,4 +1,4 @@
-"""Who hears of each epoch while a network trains: what follows a run, or a search that may end a bad trial early."""
+"""Notifies a listener of each epoch in training, such as a tracker, or a search that stops bad trials early."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _LISTENER: ContextVar[Callable[[Epoch], None] | None] = ContextVar("listener", d
 
 @contextmanager
 def listening(listener: Callable[[Epoch], None]) -> Iterator[None]:
-    """Every epoch that ends inside is told to the listener; what it raises ends the training.
+    """Call the listener at the end of each epoch in this context; an exception from it stops the training.
 
-    Of several, the innermost alone hears.
+    If contexts are nested, only the innermost listener is called.
     """
     token = _LISTENER.set(listener)
     try:
@@ -25,7 +25,7 @@ def listening(listener: Callable[[Epoch], None]) -> Iterator[None]:
 
 
 def tell(epoch: Epoch) -> None:
-    """Says that an epoch is over."""
+    """Notify the listener that an epoch has ended."""
     listener = _LISTENER.get()
     if listener is not None:
         listener(epoch)

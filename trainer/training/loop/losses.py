@@ -1,7 +1,7 @@
-"""What training minimizes: a loss that fits the labels, the weights of the classes, and the accuracy beside it.
+"""Losses, class weights and accuracy for single-label and multi-label data sets.
 
-Labels are class indices, int64 (N,), or where photos may show several classes, 0 and 1 for each class, uint8
-(N, classes). What a loss reads, the *targets*, are always one number a class.
+Labels are class indices, int64 (N,), or in a multi-label data set 0 or 1 for each class, uint8 (N, classes). *Targets*,
+which losses read, always have one number per class, float32 (N, classes).
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Loss = Callable[["tf.Tensor", "tf.Tensor"], "tf.Tensor"]
-"""From targets and scores, both float32 (N, classes), to what each picture loses, float32 (N,)."""
+"""Function from targets and scores, both float32 (N, classes), to the loss of each picture, float32 (N,)."""
 
 _LEAST_SCORE = 1e-7
 
 
 def fitted_to(config: LossConfig, *, multi_label: bool) -> LossConfig:
-    """The settings with a kind that fits the labels in the place of ``"auto"``.
+    """Return the settings with ``"auto"`` replaced by the loss for the kind of labels.
 
     Raises:
-        RecipeError: They ask for a loss that doesn't fit.
+        RecipeError: The loss does not fit the kind of labels.
     """
     single: Literal["categorical_crossentropy"] = "categorical_crossentropy"
     several: Literal["binary_crossentropy"] = "binary_crossentropy"
@@ -37,28 +37,28 @@ def fitted_to(config: LossConfig, *, multi_label: bool) -> LossConfig:
     if config.kind == wrong:
         labels, output = ("several labels", "sigmoid") if multi_label else ("one label", "softmax")
         raise RecipeError(
-            f"Expected loss.kind to be {right} or focal for photos with {labels} each, which get a network with a "
-            f"{output} output, got {wrong!r}. Leave it at auto, or change the labels."
+            f"loss.kind is {wrong!r}, but photos with {labels} each need a network with a {output} output and its "
+            f"loss. Set loss.kind to auto, {right} or focal, or change the labels."
         )
     if config.alpha and not (multi_label and config.kind == "focal"):
         raise RecipeError(
-            f"Expected loss.alpha only with loss.kind focal and several labels a photo, got {config.alpha:g}. Leave it "
-            "out; loss.class_weights weighs the classes."
+            f"loss.alpha is {config.alpha:g}, but it applies only to loss.kind focal with several labels per photo. "
+            "Remove it, or set loss.class_weights to weight the classes."
         )
     return replace(config, kind=right) if config.kind == "auto" else config
 
 
 def make_loss(config: LossConfig, labels: NDArray[Any], classes: int, *, label_smoothing: float = 0.0) -> Any:
-    """What Keras' ``compile`` takes as ``loss``.
+    """Return the loss for Keras' ``compile``.
 
     Args:
-        config: Which loss.
-        labels: Of the training pictures: their shape says which losses fit, their numbers what classes weigh.
-        classes: Length of the output.
-        label_smoothing: From 0 to 1 (Szegedy et al., 2016).
+        config: Loss and class weights.
+        labels: Labels of the training pictures, int64 (N,) or uint8 (N, classes); their counts give the class weights.
+        classes: Number of classes, the length of the output.
+        label_smoothing: Label smoothing, 0–1 (Szegedy et al., 2016).
 
     Raises:
-        RecipeError: The loss doesn't fit the labels.
+        RecipeError: The loss does not fit the kind of labels.
     """
     import tf_keras
 
@@ -69,7 +69,14 @@ def make_loss(config: LossConfig, labels: NDArray[Any], classes: int, *, label_s
 
 
 def picture_loss(config: LossConfig, labels: NDArray[Any], classes: int, *, label_smoothing: float = 0.0) -> Loss:
-    """What `make_loss` describes, picture by picture."""
+    """Return a function that computes the loss of each picture.
+
+    Args:
+        config: Loss and class weights.
+        labels: Labels of the training pictures, int64 (N,) or uint8 (N, classes).
+        classes: Number of classes.
+        label_smoothing: Label smoothing, 0–1.
+    """
     multi_label = labels.ndim == 2
     config = fitted_to(config, multi_label=multi_label)
     weights = class_weights(config, labels, classes)
@@ -80,12 +87,11 @@ def picture_loss(config: LossConfig, labels: NDArray[Any], classes: int, *, labe
 
 
 def class_weights(config: LossConfig, labels: NDArray[Any], classes: int) -> NDArray[np.float32] | None:
-    """What each class weighs: float32 (classes,), or None where all weigh the same.
+    """Return the weight of each class, float32 (classes,), or None if all weights are equal.
 
-    With one label a photo, ``"balanced"`` is scikit-learn's: photos over classes times photos of the class, so that the
-    mean over the photos is 1; ``"effective_number"`` is the paper's, whose mean over the classes is 1. With several, a
-    class's weight is that of the photos that show it against those that don't: the ratio of the two numbers, or of the
-    two effective numbers.
+    With one label per photo, ``"balanced"`` is as in scikit-learn, photos / (classes × photos of the class), with a
+    mean of 1 over the photos; ``"effective_number"`` (Cui et al., 2019) has a mean of 1 over the classes. With several
+    labels, a class's weight is the ratio of the numbers, or effective numbers, of photos without and with it.
     """
     if config.class_weights == "none":
         return None
@@ -104,17 +110,17 @@ def class_weights(config: LossConfig, labels: NDArray[Any], classes: int) -> NDA
 
 
 def as_targets(labels: tf.Tensor, classes: int) -> tf.Tensor:
-    """Labels as a loss reads them, float32 (N, classes)."""
+    """Return targets, float32 (N, classes), for labels."""
     import tensorflow as tf
 
     return tf.cast(labels, tf.float32) if len(labels.shape) == 2 else tf.one_hot(labels, classes)
 
 
 def accuracy_of(labels: NDArray[Any]) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """A metric called ``accuracy`` for targets and scores (N, classes).
+    """Return the metric ``accuracy`` for labels, int64 (N,) or uint8 (N, classes); it takes targets and scores.
 
-    Of one label a photo, the share of right top-1 answers; of several, the share of classes that are rightly said to be
-    there or not, at a score of 0.5.
+    With one label per photo, it is top-1 accuracy; with several, the share of classes that are correctly predicted as
+    present or absent, with a threshold of 0.5.
     """
     import tensorflow as tf
 
@@ -150,7 +156,7 @@ def _categorical(weights: NDArray[np.float32] | None, gamma: float, label_smooth
 
 
 def _share_missing(scores: tf.Tensor) -> tf.Tensor:
-    """1 minus the score of what is true; never 0, where a power below 1 has no gradient."""
+    """1 minus the score of the true class; never 0, where a power below 1 has no gradient."""
     import tensorflow as tf
 
     return tf.maximum(1.0 - scores, _LEAST_SCORE)
@@ -162,7 +168,7 @@ def _binary(weights: NDArray[np.float32] | None, gamma: float, alpha: float, lab
 
     def loss(targets: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
         smooth = targets * (1.0 - label_smoothing) + label_smoothing / 2.0
-        lost = tf_keras.backend.binary_crossentropy(smooth, scores)  # of each class
+        lost = tf_keras.backend.binary_crossentropy(smooth, scores)  # per class
         if gamma:
             lost *= _share_missing(targets * scores + (1.0 - targets) * (1.0 - scores)) ** gamma
         if alpha:

@@ -1,6 +1,6 @@
-"""Training with half the bits where they are enough: layers compute in float16, weights stay float32.
+"""Mixed-precision training: layers compute in float16, weights stay float32.
 
-Micikevicius et al., "Mixed Precision Training", 2018. It is for GPUs, which compute several times as fast so.
+Micikevicius et al., "Mixed Precision Training", 2018. It is for GPUs, where it is several times as fast.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def check_precision(config: FinetuneConfig) -> None:
-    """Checks, before any training, that this machine can train as precisely as asked.
+    """Check, before any training, that this machine supports the requested precision.
 
     Raises:
-        RecipeError: It has no GPU for mixed precision.
+        RecipeError: Mixed precision is on, and there is no GPU.
     """
     if not config.mixed_precision:
         return
@@ -28,15 +28,15 @@ def check_precision(config: FinetuneConfig) -> None:
 
     if not tf.config.list_physical_devices("GPU"):
         raise RecipeError(
-            "Expected a GPU for finetune.mixed_precision, found none. Set it to false: a CPU computes no faster in "
+            "finetune.mixed_precision needs a GPU, and TensorFlow finds none. Set it to false; a CPU is not faster in "
             "float16."
         )
 
 
 def in_mixed_precision(model: tf_keras.Model) -> tf_keras.Model:
-    """A copy of a network that computes in float16; its weights and its scores are float32.
+    """Return a copy of a network that computes in float16; its weights and scores are float32.
 
-    Its gradients want `tf_keras.mixed_precision.LossScaleOptimizer`: small ones are zero in float16.
+    Train it with `tf_keras.mixed_precision.LossScaleOptimizer`, since small gradients would be zero in float16.
     """
     import tf_keras
 

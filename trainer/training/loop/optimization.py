@@ -1,4 +1,4 @@
-"""What moves a network's weights: the optimizer, and the average of the weights on their way."""
+"""Optimizers, learning-rate schedules and averaged weights, as a recipe's fine-tuning sets them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 def make_optimizer(
     config: FinetuneConfig, learning_rate: float | tf_keras.optimizers.schedules.LearningRateSchedule
 ) -> tf_keras.optimizers.Optimizer:
-    """The optimizer that the settings ask for.
+    """Create the optimizer for a training.
 
     Args:
-        config: ``optimizer``, ``momentum``, ``weight_decay``, ``clip_norm``, ``ema`` and ``mixed_precision``.
-        learning_rate: From `trainer.training.loop.optimization.make_schedule`.
+        config: Settings, of which ``optimizer``, ``momentum``, ``weight_decay``, ``clip_norm``, ``ema`` and
+            ``mixed_precision`` are used.
+        learning_rate: Learning rate or schedule, from `make_schedule`.
     """
     from tf_keras import mixed_precision, optimizers
 
@@ -42,10 +43,10 @@ def make_optimizer(
 
 
 def swap_in_averages() -> tf_keras.callbacks.Callback:
-    """A Keras callback that puts the weights' moving averages into the network while it is validated.
+    """Return a Keras callback that puts the moving averages of the weights into the network for validation.
 
-    They stay there for the callbacks before this one, which then find them at the epoch's end; after it, training goes
-    on with the weights themselves. Without ``ema`` in the optimizer it does nothing.
+    Callbacks before this one still find the averages at the end of the epoch; after it, training continues with the
+    weights themselves. The optimizer must use ``ema``.
     """
     import tf_keras
 
@@ -62,29 +63,30 @@ def swap_in_averages() -> tf_keras.callbacks.Callback:
     return SwapInAverages()
 
 
-def _look_away(curve: Sequence[Epoch]) -> None:
-    """Of a schedule that is fixed beforehand."""
+def _ignore(curve: Sequence[Epoch]) -> None:
+    """Ignore the curve, for a schedule that is fixed in advance."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """A learning rate over the steps of a training.
+    """The learning rate over the steps of a training.
 
     Attributes:
-        rate: What a Keras optimizer takes as its learning rate.
-        follow: Is to be called with the learning curve so far after each epoch.
+        rate: Learning rate for a Keras optimizer, a number or a schedule.
+        follow: Callback for the end of each epoch; takes the learning curve so far.
     """
 
     rate: float | tf_keras.optimizers.schedules.LearningRateSchedule
-    follow: Callable[[Sequence[Epoch]], None] = _look_away
+    follow: Callable[[Sequence[Epoch]], None] = _ignore
 
 
 def make_schedule(config: FinetuneConfig, *, steps: int) -> Schedule:
-    """The schedule that the settings ask for.
+    """Create the learning-rate schedule for a training.
 
     Args:
-        config: ``schedule`` and what belongs to it.
-        steps: In an epoch.
+        config: Settings, of which ``schedule``, ``learning_rate``, ``warmup_epochs``, ``decay``, ``decay_epochs``,
+            ``epochs`` and ``patience`` are used.
+        steps: Number of steps in an epoch.
     """
     import tensorflow as tf
 
@@ -110,7 +112,7 @@ def make_schedule(config: FinetuneConfig, *, steps: int) -> Schedule:
 def cosine_with_warmup(
     peak: float, *, steps: int, warmup_steps: int
 ) -> tf_keras.optimizers.schedules.LearningRateSchedule:
-    """Linear from 0 to ``peak``, then half a cosine down to 0 (Loshchilov & Hutter, 2017)."""
+    """Rise linearly from 0 to ``peak``, then fall along half a cosine to 0 (Loshchilov & Hutter, 2017)."""
     from tf_keras.optimizers.schedules import CosineDecay
 
     warmup_steps = min(warmup_steps, steps - 1)
@@ -120,11 +122,11 @@ def cosine_with_warmup(
 
 
 def plateaus(losses: Sequence[float], wait: int) -> int:
-    """How often so many epochs in a row have brought no lower loss; the count begins anew each time.
+    """Count the plateaus in a loss: runs of epochs without a new minimum. After each, counting restarts.
 
     Args:
-        losses: Validation losses, in order.
-        wait: Epochs.
+        losses: Validation loss of each epoch, in order.
+        wait: Length of a plateau, in epochs.
     """
     found, waited, best = 0, 0, float("inf")
     for loss in losses:
@@ -140,7 +142,7 @@ def plateaus(losses: Sequence[float], wait: int) -> int:
 def _with_warmup(
     peak: float, warmup_steps: int, factor: Callable[[tf.Tensor], tf.Tensor]
 ) -> tf_keras.optimizers.schedules.LearningRateSchedule:
-    """``peak × factor(step)``, with a linear rise from 0 at the beginning."""
+    """Return the schedule ``peak × factor(step)``, with a linear rise from 0 at the start."""
     import tensorflow as tf
     from tf_keras.optimizers.schedules import LearningRateSchedule
 

@@ -1,4 +1,4 @@
-"""What a network answers and how often it is right, while it is still a Keras model."""
+"""Scores and accuracy of a Keras model."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _BATCH = 64
 
 
 def network_scores(network: tf_keras.Model, pixels: Pixels, contract: InputContract) -> NDArray[np.float32]:
-    """Scores of all pictures, float32 (N, classes), as in inference: nothing is dropped, statistics stay as they are.
+    """Compute the scores of all pictures, float32 (N, classes), in inference mode.
 
     Args:
-        network: Takes the pictures' size.
-        pixels: Read batch by batch.
-        contract: Its mean and std.
+        network: Network for the pictures' size.
+        pixels: Pictures, read batch by batch.
+        contract: Mean and standard deviation of the network's input.
     """
     scores = np.empty((len(pixels), network.output_shape[-1]), np.float32)
     for start in range(0, len(pixels), _BATCH):
@@ -34,7 +34,7 @@ def network_scores(network: tf_keras.Model, pixels: Pixels, contract: InputContr
 
 
 def network_accuracy(network: tf_keras.Model, pixels: Pixels, contract: InputContract) -> float:
-    """Share of right answers, 0–1; where photos have several labels, of right answers to whether each one is there."""
+    """Compute the accuracy, 0–1: top-1, or with several labels per photo, over all labels at a threshold of 0.5."""
     scores = network_scores(network, pixels, contract)
     if pixels.labels.ndim == 2:
         return float(((scores >= 0.5) == pixels.labels).mean())

@@ -6,7 +6,7 @@ import cv2
 import pytest
 
 from tests.support.tiny import LABELS, picture
-from tests.trainer.training.test_head import CONTRACT, coloured, quiet, small_model
+from tests.trainer.training.test_head import CONTRACT, colored, quiet, small_model
 from trainer.cli.main import main
 from trainer.config import FinetuneConfig
 from trainer.types import TrainingSet
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 def test_the_rate_grows_until_training_comes_apart() -> None:
     config = FinetuneConfig(batch_size=16, train_size=1.0, optimizer="sgd", ema=0.9, start_size=0.5, patience=1)
-    data = TrainingSet(coloured(64, 0), coloured(20, 1), CONTRACT)
+    data = TrainingSet(colored(64, 0), colored(20, 1), CONTRACT)
     sweep = sweep_rates(small_model(), data, quiet(config), from_scratch=True, steps=60)
     assert sweep.rates[0] == LOWEST
     assert list(sweep.rates) == sorted(sweep.rates)
@@ -49,8 +49,8 @@ def test_the_command_prints_a_table_and_draws(tmp_path: Path, capsys: pytest.Cap
     assert "Suggested: --set finetune.learning_rate=" in output
     assert cv2.imread(str(tmp_path / "rates.png")) is not None
     assert main([*command[:2], "--to", str(tmp_path / "nowhere" / "rates.png")]) == 1
-    assert "Expected a folder" in capsys.readouterr().err
+    assert "its folder doesn't exist" in capsys.readouterr().err
     assert main([*command[:2], "--to", str(tmp_path / "rates.xyz")]) == 1
-    assert "ends in .png" in capsys.readouterr().err
+    assert "its suffix must be one of .png" in capsys.readouterr().err
     assert main([*command[:2], "--steps", "3"]) == 1
-    assert "Expected at least 20 steps" in capsys.readouterr().err
+    assert "needs at least 20 steps" in capsys.readouterr().err

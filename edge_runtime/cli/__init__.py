@@ -1,1 +1,1 @@
-"""The commands of ``edge-runtime``, one a file: each adds its options and says what it runs."""
+"""The commands of ``edge-runtime``, one per file."""

@@ -1,4 +1,4 @@
-"""``edge-runtime benchmark``: measures models against one another."""
+"""``edge-runtime benchmark``: measure and compare models."""
 
 from __future__ import annotations
 
@@ -20,47 +20,68 @@ if TYPE_CHECKING:
     from edge_runtime.inference.options import ClassifierOptions
 
 PROCESSES = 6
-LIMIT_S = 120.0
+"""Number of fresh processes that the rounds are spread over."""
+SECONDS = 10.0
+"""Duration of the rounds without ``--seconds``."""
+PRECISION_SECONDS = 120.0
+"""Maximum duration of the rounds with ``--precision`` and without ``--seconds``."""
 
 
 def add(commands: Any) -> None:
-    """Adds the command."""
-    benchmark = add_command(commands, "benchmark", "measure models against one another on this machine", _benchmark)
+    """Add the command."""
+    benchmark = add_command(
+        commands,
+        "benchmark",
+        "Measure latency, throughput, memory and accuracy of models on this machine",
+        _benchmark,
+        examples=(
+            "edge-runtime benchmark model_int8.tflite --baseline model_fp32.tflite",
+            "edge-runtime benchmark model_int8.tflite --threads auto",
+            "edge-runtime benchmark model_int8.tflite --source 0 --data photos/test --json report.json",
+        ),
+    )
     add_model(benchmark, several=True)
-    benchmark.add_argument("--baseline", metavar="MODEL", help="the FP32 model that the others are compared with")
+    benchmark.add_argument("--baseline", metavar="MODEL", help="FP32 model that the others are compared with")
     benchmark.add_argument(
-        "--source", metavar="SOURCE", help="also measure how fast it gives frames, and classify one of it; as for run"
+        "--source", metavar="SOURCE", help="Also measure this source's frame rate, and classify one of its frames"
     )
     benchmark.add_argument(
-        "--data", metavar="PHOTOS", help="measure accuracy on them too: a folder with one for each class"
+        "--data",
+        metavar="PHOTOS",
+        help="Also measure accuracy on the photos of this folder, with one subfolder per class",
     )
     benchmark.add_argument(
         "--minutes",
         type=positive_float,
         metavar="M",
-        help="then run the first model at full speed for M minutes",
+        help="Afterwards run the first model at full speed for M minutes, to see thermal throttling",
     )
     benchmark.add_argument(
         "--operations",
         action="store_true",
-        help="also list each model's operations: how many, their multiply-adds, and which XNNPACK runs",
+        help="Also list each model's operators: their number, multiply-adds, and which of them XNNPACK runs",
     )
-    stop = benchmark.add_argument_group("when to stop")
+    stop = benchmark.add_argument_group("duration")
     stop.add_argument(
-        "--seconds", type=positive_float, metavar="S", help="of rounds (default: 10; with --precision at most 120)"
+        "--seconds",
+        type=positive_float,
+        metavar="S",
+        help=f"Measure for S seconds (default: {SECONDS:g}; with --precision at most {PRECISION_SECONDS:g})",
     )
     stop.add_argument(
         "--precision",
         type=positive_float,
         metavar="P",
-        help="when the 95%% intervals of all ratios to the baseline are narrower than P percent of them",
+        help="Measure until the 95%% confidence intervals of all ratios to the baseline are narrower than P percent",
     )
-    stop.add_argument("--rounds", type=positive, metavar="N", help="after exactly N rounds")
-    output = benchmark.add_argument_group("output, beside the table; - is stdout, instead of it")
-    output.add_argument("--json", metavar="FILE", help="the whole report; kept every ten seconds while it runs")
-    output.add_argument("--markdown", metavar="FILE", help="the tables as Markdown")
-    output.add_argument("--csv", metavar="FILE", help="a line for each model, with every figure")
-    output.add_argument("--picture", metavar="FILE.svg", help="bars with intervals, and accuracy against latency")
+    stop.add_argument("--rounds", type=positive, metavar="N", help="Measure exactly N rounds")
+    output = benchmark.add_argument_group("output files (- writes to stdout, instead of the table)")
+    output.add_argument("--json", metavar="FILE", help="Full report; updated every ten seconds while it runs")
+    output.add_argument("--markdown", metavar="FILE", help="Tables as Markdown")
+    output.add_argument("--csv", metavar="FILE", help="One line per model, with all figures")
+    output.add_argument(
+        "--picture", metavar="FILE.svg", help="Chart of latency with intervals, and of accuracy against latency"
+    )
 
 
 def _benchmark(arguments: argparse.Namespace) -> int:
@@ -78,18 +99,18 @@ def _benchmark(arguments: argparse.Namespace) -> int:
 
     targets = (arguments.json, arguments.markdown, arguments.csv, arguments.picture)
     if targets.count("-") > 1:
-        raise OutputError("Expected at most one output to go to stdout (-), got several. Name files.")
+        raise OutputError("Only one output can go to stdout (-). Give file names for the others.")
     if arguments.picture and not arguments.picture.endswith((".svg", "-")):
-        raise OutputError(f"Expected a name that ends in .svg for the picture, got {arguments.picture}.")
+        raise OutputError(f"Cannot draw {arguments.picture}: the name of the picture must end in .svg.")
     _check_threads(arguments.num_threads)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the rounds, and what was measured is told
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end the rounds and report them
     paths = dict.fromkeys([*arguments.models, *([arguments.baseline] if arguments.baseline else [])])
     models, sweeps = _models(arguments, list(paths))
     report = benchmark(
         [options for path in paths for options in models[path]],
         baseline=models[arguments.baseline][0] if arguments.baseline else None,
         source=arguments.source,
-        seconds=arguments.seconds or (LIMIT_S if arguments.precision else 10.0),
+        seconds=arguments.seconds or (PRECISION_SECONDS if arguments.precision else SECONDS),
         rounds=arguments.rounds,
         precision=arguments.precision and arguments.precision / 100,
         processes=PROCESSES,
@@ -119,19 +140,19 @@ def _benchmark(arguments: argparse.Namespace) -> int:
 
 
 def _check_threads(numbers: tuple[int | None, ...] | str) -> None:
-    """More threads than cores spin against one another, and an inference takes minutes."""
+    """Refuse more threads than cores: they would spin against one another, and an inference take minutes."""
     from edge_runtime.errors import BackendError
     from edge_runtime.inference.device_cache import usable_cores
 
     most = max((number or 1 for number in numbers), default=1) if isinstance(numbers, tuple) else 1
     if most > usable_cores():
-        raise BackendError(f"Expected no more threads than the {usable_cores()} cores that may be used, got {most}.")
+        raise BackendError(f"Cannot use {most} threads on {usable_cores()} cores. Lower --num-threads.")
 
 
 def _models(
     arguments: argparse.Namespace, paths: Sequence[str]
 ) -> tuple[dict[str, tuple[ClassifierOptions, ...]], tuple[ThreadSweep, ...]]:
-    """The rows of each model, and the sweeps over threads that were asked for."""
+    """Return the rows of each model, and the sweeps over threads if requested."""
     from edge_runtime.benchmark import sweep_threads, variations
     from edge_runtime.errors import EdgeRuntimeError
     from edge_runtime.inference.interpreter import installed_backends
@@ -148,7 +169,7 @@ def _models(
             try:
                 sweeps.append(sweep_threads(row, SyntheticSource().draw(0)))
             except EdgeRuntimeError:
-                continue  # it fails again below, where it becomes a row
+                continue  # it will fail again in the benchmark, which reports it
             rows = (*rows[:number], replace(row, num_threads=sweeps[-1].best), *rows[number + 1 :])
         found[path] = rows
     return found, tuple(sweeps)

@@ -1,4 +1,4 @@
-"""``edge-runtime classify``: classifies pictures."""
+"""``edge-runtime classify``: classify pictures."""
 
 from __future__ import annotations
 
@@ -7,18 +7,28 @@ import json
 import sys
 from typing import Any
 
-from edge_runtime.cli.options.model import add_answer, add_model, open_classifier
+from edge_runtime.cli.options.model import add_model, add_prediction, open_classifier
 from edge_runtime.cli.options.values import add_command
 from edge_runtime.errors import EdgeRuntimeError
 
 
 def add(commands: Any) -> None:
-    """Adds the command."""
-    classify = add_command(commands, "classify", "classify pictures", _classify)
+    """Add the command."""
+    classify = add_command(
+        commands,
+        "classify",
+        "Classify pictures, or folders of pictures",
+        _classify,
+        examples=(
+            "edge-runtime classify model_int8.tflite photo.jpg",
+            "edge-runtime classify model_int8.tflite photos/ --top-k 1 --json",
+            "edge-runtime classify mobilenet.tflite photo.jpg --labels labels.txt --mean 127.5 --std 127.5",
+        ),
+    )
     add_model(classify)
-    classify.add_argument("pictures", nargs="+", metavar="PICTURE", help="a picture, or a folder of them")
-    add_answer(classify)
-    classify.add_argument("--json", action="store_true", help="one line of JSON for each picture")
+    classify.add_argument("pictures", nargs="+", metavar="PICTURE", help="A picture, or a folder of pictures")
+    add_prediction(classify)
+    classify.add_argument("--json", action="store_true", help="Print one line of JSON per picture")
 
 
 def _classify(arguments: argparse.Namespace) -> int:
@@ -37,8 +47,8 @@ def _classify(arguments: argparse.Namespace) -> int:
             if arguments.json:
                 print(json.dumps({"picture": str(path), **prediction.to_dict()}))
             else:
-                answers = ", ".join(f"{category.label} {category.score:.1%}" for category in prediction.categories)
-                if prediction.is_unknown and answers:
-                    answers = f"unknown ({answers})"
-                print(f"{path}: {answers or 'unknown'}")
+                best = ", ".join(f"{category.label} {category.score:.1%}" for category in prediction.categories)
+                if prediction.is_unknown and best:
+                    best = f"unknown ({best})"
+                print(f"{path}: {best or 'unknown'}")
     return 1 if failed else 0

@@ -1,4 +1,4 @@
-"""``edge-runtime capture``: collects pictures of one class for the next training."""
+"""``edge-runtime collect``: collect training pictures of one class."""
 
 from __future__ import annotations
 
@@ -15,24 +15,27 @@ from edge_runtime.cli.stopping import stop_event
 
 
 def add(commands: Any) -> None:
-    """Adds the command."""
-    capture = add_command(
-        commands, "capture", "collect pictures of one class, as edge-trainer train takes them", _capture
+    """Add the command."""
+    collect = add_command(
+        commands,
+        "collect",
+        "Collect training pictures of one class from a camera, without near-duplicates",
+        _collect,
+        examples=(
+            "edge-runtime collect --to photos --label bottle --source 0",
+            "edge-runtime collect --to photos --label empty --source csi --interval 1 --count 200",
+        ),
+        notes="Repeat it for each class, then train with 'edge-trainer train PHOTOS'.",
+        aliases=("capture",),
     )
-    capture.add_argument("--to", required=True, metavar="PHOTOS", help="folder with a folder for each class")
-    capture.add_argument("--label", required=True, metavar="NAME", help="class that the pictures show")
-    add_source(capture, pace="realtime")
-    capture.add_argument(
-        "--interval",
-        type=positive_float,
-        default=0.25,
-        metavar="S",
-        help="seconds from one picture to the next (default: %(default)s)",
-    )
-    capture.add_argument("--count", type=positive, metavar="N", help="stop after N saved pictures")
+    collect.add_argument("--to", required=True, metavar="PHOTOS", help="Folder with one subfolder per class")
+    collect.add_argument("--label", required=True, metavar="NAME", help="Class in the pictures")
+    add_source(collect, pace="realtime")
+    collect.add_argument("--interval", type=positive_float, default=0.25, metavar="S", help="Seconds between pictures")
+    collect.add_argument("--count", type=positive, metavar="N", help="Stop after N saved pictures")
 
 
-def _capture(arguments: argparse.Namespace) -> int:
+def _collect(arguments: argparse.Namespace) -> int:
     from edge_runtime.live_loop.capture import CaptureThread
     from edge_runtime.sinks.pictures.collector import Collector, check_label
 
@@ -41,8 +44,8 @@ def _capture(arguments: argparse.Namespace) -> int:
     saved = duplicates = 0
     due = float("-inf")
     with stop_event() as stop, open_live_source(arguments) as source, _keys() as keys:
-        how = "space collects and pauses, q ends" if keys.there else "Ctrl-C ends"
-        print(f"{source.describe()}; {arguments.label} into {arguments.to}; {how}", file=sys.stderr)
+        how = "press space to start or pause, q to stop" if keys.there else "press Ctrl-C to stop"
+        print(f"{source.describe()}; collecting {arguments.label} in {arguments.to}; {how}", file=sys.stderr)
         thread = CaptureThread(source, stop, capture_rules(arguments))
         try:
             while saved != arguments.count and (frame := thread.take()) is not None:
@@ -55,28 +58,28 @@ def _capture(arguments: argparse.Namespace) -> int:
                     duplicates += 1
                 else:
                     saved += 1
-                keys.say(f"{saved} saved, {duplicates} near-duplicates left out")
+                keys.say(f"{saved} saved, {duplicates} near-duplicates skipped")
         finally:
             thread.close()
     there = sum(count.pictures for count in collector.counts() if count.label == arguments.label)
-    print(f"{arguments.label}: {saved} saved, {duplicates} near-duplicates left out, {there} pictures in all")
+    print(f"{arguments.label}: {saved} saved, {duplicates} near-duplicates skipped, {there} pictures in total")
     return 0
 
 
 class _Keys:
-    """What is typed while pictures are taken. Where nobody can type, nothing ever pauses."""
+    """Keys pressed while pictures are collected. Without a terminal there are none, and collecting never pauses."""
 
     def __init__(self, *, there: bool) -> None:
         self.there = there
-        self.paused = there  # what is to be seen has to be held up first
+        self.paused = there  # gives the user time to position the object
         self._said = ""
 
     def ended(self) -> bool:
-        """Reads what was typed; whether it was an end."""
+        """Handle the keys pressed so far; True if one of them ends the program."""
         from select import select
 
         while self.there and select([sys.stdin], [], [], 0)[0]:
-            key = os.read(sys.stdin.fileno(), 1)  # past Python's buffer, of which select knows nothing
+            key = os.read(sys.stdin.fileno(), 1)  # not through Python's buffer, which select cannot see
             if key in (b"", b"q", b"Q"):
                 return True
             if key == b" ":
@@ -85,7 +88,7 @@ class _Keys:
         return False
 
     def say(self, line: str) -> None:
-        """Shows one line over the one before, for people only."""
+        """Replace the status line, if there is a terminal."""
         if not self.paused:
             self._said = line
         if self.there:
@@ -94,7 +97,7 @@ class _Keys:
 
 @contextmanager
 def _keys() -> Iterator[_Keys]:
-    """Lets single keys through where stdin and stderr are a terminal, until the end."""
+    """Read single keys without Enter if stdin and stderr are a terminal; restore its settings at the end."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         yield _Keys(there=False)
         return

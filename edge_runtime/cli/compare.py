@@ -1,4 +1,4 @@
-"""``edge-runtime compare``: tells regressions from noise between two benchmarks."""
+"""``edge-runtime compare``: find regressions between two benchmark reports."""
 
 from __future__ import annotations
 
@@ -9,28 +9,31 @@ from typing import Any
 from edge_runtime.cli.options.values import add_command, positive_float
 
 REGRESSION = 3
-"""The exit status of a comparison that found one: neither an error nor wrong usage."""
+"""Exit status if there is a regression, to tell it from an error (1) and wrong usage (2)."""
 
 
 def add(commands: Any) -> None:
-    """Adds the command."""
+    """Add the command."""
     compare = add_command(
-        commands, "compare", "tell regressions from noise between two reports of the benchmark", _compare
+        commands,
+        "compare",
+        "Compare two benchmark reports, and tell regressions from noise",
+        _compare,
+        examples=(
+            "edge-runtime compare before.json after.json",
+            "edge-runtime compare before.json after.json --tolerance 5 --json",
+        ),
+        notes=f"Exit status: 0, or {REGRESSION} if there is a regression.",
     )
-    compare.epilog = f"Exit status: 0, or {REGRESSION} where something got worse."
-    compare.add_argument("before", metavar="A.json", help="from benchmark --json")
-    compare.add_argument("after", metavar="B.json", help="the same, after the change")
+    compare.add_argument("before", metavar="A.json", help="Report written by 'edge-runtime benchmark --json'")
+    compare.add_argument("after", metavar="B.json", help="Report of the same benchmark after the change")
     compare.add_argument(
-        "--tolerance",
-        type=positive_float,
-        default=3.0,
-        metavar="P",
-        help="smaller changes of speed don't count, in percent (default: %(default)s)",
+        "--tolerance", type=positive_float, default=3.0, metavar="P", help="Ignore changes in speed below P percent"
     )
     compare.add_argument(
-        "--force", action="store_true", help="compare other machines, invalid runs and other tasks, too"
+        "--force", action="store_true", help="Compare even if machines or tasks differ, or a run is invalid"
     )
-    compare.add_argument("--json", action="store_true", help="as JSON")
+    compare.add_argument("--json", action="store_true", help="Print JSON")
 
 
 def _compare(arguments: argparse.Namespace) -> int:

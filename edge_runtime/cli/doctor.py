@@ -1,4 +1,4 @@
-"""``edge-runtime doctor``: says what is wrong with a device, and how to mend it."""
+"""``edge-runtime doctor``: find problems of a device, with the command that fixes each."""
 
 from __future__ import annotations
 
@@ -10,11 +10,26 @@ from edge_runtime.cli.options.values import add_command
 
 
 def add(commands: Any) -> None:
-    """Adds the command."""
-    doctor = add_command(commands, "doctor", "look this device over; exit status 1 where something won't work", _doctor)
-    doctor.add_argument("model", nargs="?", metavar="MODEL", help="a .tflite file, to be opened and verified as well")
-    doctor.add_argument("--require-signature", metavar="KEY.pub.pem", help="MODEL must be signed with this key")
-    doctor.add_argument("--json", action="store_true", help="as JSON")
+    """Add the command."""
+    doctor = add_command(
+        commands,
+        "doctor",
+        "Check this device's software, cameras, power and memory, and suggest fixes",
+        _doctor,
+        examples=(
+            "edge-runtime doctor",
+            "edge-runtime doctor model_int8.tflite",
+            "edge-runtime doctor model_int8.tflite --require-signature door.pub.pem --json",
+        ),
+        notes="Exit status: 0, or 1 if there is a problem.",
+    )
+    doctor.add_argument("model", nargs="?", metavar="MODEL", help="A .tflite file to open and verify as well")
+    doctor.add_argument(
+        "--require-signature",
+        metavar="KEY.pub.pem",
+        help="Public key; MODEL must be signed with its private key",
+    )
+    doctor.add_argument("--json", action="store_true", help="Print JSON")
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

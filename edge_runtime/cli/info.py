@@ -1,4 +1,4 @@
-"""``edge-runtime info``: says what a model is and what runs it."""
+"""``edge-runtime info``: show what a model contains and how it runs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,20 @@ if TYPE_CHECKING:
 
 
 def add(commands: Any) -> None:
-    """Adds the command."""
-    info = add_command(commands, "info", "say what a model is and what runs it", _info)
+    """Add the command."""
+    info = add_command(
+        commands,
+        "info",
+        "Show a model's classes, input, accuracy and backend",
+        _info,
+        examples=(
+            "edge-runtime info model_int8.tflite",
+            "edge-runtime info model_int8.tflite --json",
+            "edge-runtime info mobilenet.tflite --labels labels.txt --mean 127.5 --std 127.5",
+        ),
+    )
     add_model(info)
-    info.add_argument("--json", action="store_true", help="as JSON")
+    info.add_argument("--json", action="store_true", help="Print JSON")
 
 
 def _info(arguments: argparse.Namespace) -> int:
@@ -43,7 +53,7 @@ def _info(arguments: argparse.Namespace) -> int:
             f"{tensor.dtype}, mean {_joined(contract.mean)}, std {_joined(contract.std)}",
         ),
         ("output", f"{model.output_tensor.dtype}, activation {model.activation}"),
-        ("backend", f"{backend.name} {backend.version}, {backend.num_threads} threads{_remembered(backend)}"),
+        ("backend", f"{backend.name} {backend.version}, {_threads(backend)}"),
         (
             "INT8 kernels",
             backend.int8_kernels + (f" ({backend.int8_kernels_reason})" if backend.int8_kernels_reason else ""),
@@ -51,18 +61,18 @@ def _info(arguments: argparse.Namespace) -> int:
     ]
     if model.thresholds:
         each = (f"{label} {threshold:.2f}" for label, threshold in zip(model.labels, model.thresholds, strict=True))
-        rows.insert(4, ("thresholds", f"a photo may show several classes, each from its score on: {', '.join(each)}"))
+        rows.insert(4, ("thresholds", f"multi-label; a class is present from its score on: {', '.join(each)}"))
     if backend.delegated_ops is not None:
-        rows.append(("XNNPACK", f"took {backend.delegated_ops} of {backend.total_ops} operations"))
+        rows.append(("XNNPACK", f"runs {backend.delegated_ops} of {backend.total_ops} operators"))
     rows += [("note", note) for note in backend.notes]
     if model.manifest:
         for measured in model.manifest.accuracy:
             int8 = f", INT8 {measured.int8:.1%}" if measured.int8 is not None else ""
-            per_class = ", of each class of each photo" if model.thresholds else ""
+            per_class = ", per class and photo" if model.thresholds else ""
             figures = f"FP32 {measured.fp32:.1%}{int8} on {measured.count} photos{per_class}"
             rows.append((f"accuracy ({measured.split})", figures))
         if model.manifest.temperature != 1:
-            rows.append(("scores", f"calibrated on validation photos, temperature {model.manifest.temperature:g}"))
+            rows.append(("scores", f"calibrated on the validation set, temperature {model.manifest.temperature:g}"))
     if classifier.unknown_threshold is not None:
         rows.append(("unknown", f"below a certainty of {classifier.unknown_threshold:.3f}"))
     if model.manifest:
@@ -71,8 +81,9 @@ def _info(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _remembered(backend: BackendInfo) -> str:
-    return " (the best in a sweep on this machine)" if backend.threads_from == "sweep" else ""
+def _threads(backend: BackendInfo) -> str:
+    origin = " (fastest in a sweep on this machine)" if backend.threads_from == "sweep" else ""
+    return f"{backend.num_threads} thread{'s' * (backend.num_threads != 1)}{origin}"
 
 
 def _print_rows(rows: Sequence[tuple[str, str]]) -> None:

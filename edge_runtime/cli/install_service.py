@@ -1,4 +1,4 @@
-"""``edge-runtime install-service``: a systemd unit that classifies from boot on."""
+"""``edge-runtime install-service``: write a systemd unit that classifies from boot."""
 
 from __future__ import annotations
 
@@ -15,38 +15,55 @@ from edge_runtime.errors import ServiceError
 if TYPE_CHECKING:
     from edge_runtime.device.systemd_unit import ServiceUnit
 
-# What a service can run: each module's `add` knows its options.
+# Commands that a service can run; each module's `add` defines the options.
 _SERVED = {"run": run, "serve": serve}
 _GROUPS = ("video",)
 
 
 def add(commands: Any) -> None:
-    """Adds the command."""
-    install = add_command(commands, "install-service", "classify from boot on: write a systemd unit", _install)
+    """Add the command."""
+    install = add_command(
+        commands,
+        "install-service",
+        "Create a systemd service that classifies from boot",
+        _install,
+        examples=(
+            "edge-runtime install-service model_int8.tflite --source 0 --to door.jsonl",
+            "sudo edge-runtime install-service --name door model_int8.tflite --source 0 --to door.jsonl",
+            "edge-runtime install-service --user-unit --command serve model_int8.tflite --source csi",
+        ),
+        notes="""\
+Put options of the service before MODEL; options after MODEL are passed to run.
+Relative paths start from the current folder, which the service may write to.
+Without sudo or --system, the unit is printed instead of installed.""",
+    )
     install.usage = "edge-runtime install-service [options] MODEL [--] [options of run]"
-    install.epilog = (
-        "Example: sudo edge-runtime install-service --name door model_int8.tflite --source 0 --to door.jsonl. "
-        "Options of the service stand before MODEL, what stands after it goes to run as it is. Relative paths are from "
-        "the present folder, which the service may also write to. Without sudo or --system, the unit is printed."
-    )
-    install.add_argument("--name", default="edge-runtime", help="of the service (default: %(default)s)")
-    install.add_argument("--user", metavar="NAME", help="who it runs as, not root; default: you")
+    install.add_argument("--name", default="edge-runtime", help="Name of the service")
+    install.add_argument("--user", metavar="NAME", help="User that runs the service, not root (default: you)")
     install.add_argument(
-        "--command", dest="served", choices=tuple(_SERVED), default="run", help="what it runs (default: %(default)s)"
+        "--command", dest="served", choices=tuple(_SERVED), default="run", help="Command that the service runs"
     )
-    install.add_argument("--writable", action="append", default=[], metavar="FOLDER", help="one more it may write to")
-    install.add_argument("--journal", action="store_true", help="results into the journal, too: many lines")
+    install.add_argument(
+        "--writable",
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="Another folder that the service may write to; can be repeated",
+    )
+    install.add_argument("--journal", action="store_true", help="Also log results to the journal (many lines)")
     where = install.add_mutually_exclusive_group()
-    where.add_argument("--to", metavar="FILE", help="write the unit into FILE; - for stdout")
-    where.add_argument("--system", action="store_true", help="write it to /etc/systemd/system; default for root")
+    where.add_argument("--to", metavar="FILE", help="Write the unit to FILE; - for stdout")
     where.add_argument(
-        "--user-unit", action="store_true", help="write it to ~/.config/systemd/user, for systemctl --user"
+        "--system", action="store_true", help="Write the unit to /etc/systemd/system (default if run as root)"
     )
-    install.add_argument("model", metavar="MODEL", help="the .tflite file")
+    where.add_argument(
+        "--user-unit", action="store_true", help="Write the unit to ~/.config/systemd/user, for systemctl --user"
+    )
+    install.add_argument("model", metavar="MODEL", help="The .tflite file")
     rest = install.add_argument(
-        "options", nargs=argparse.REMAINDER, metavar="options of run", help="see edge-runtime run -h"
+        "options", nargs=argparse.REMAINDER, metavar="options of run", help="See edge-runtime run --help"
     )
-    rest.required = False  # it takes nothing, too; the message about a missing MODEL is to name MODEL alone
+    rest.required = False  # or the error about a missing MODEL would name these as well
 
 
 def _install(arguments: argparse.Namespace) -> int:
@@ -83,8 +100,8 @@ def _unit(arguments: argparse.Namespace) -> ServiceUnit:
     model = _absolute(arguments.model)
     if not model.is_file():
         raise ServiceError(
-            f"Expected a model file at {model}, there is none. Options of the service stand before MODEL, those of run "
-            "after it."
+            f"Model file {model} not found. Put the service's own options before MODEL, and those of "
+            f"{arguments.served} after it."
         )
     options = tuple(arguments.options[1:] if arguments.options[:1] == ["--"] else arguments.options)
     parsed = _parsed(arguments.served, str(model), options)
@@ -101,22 +118,22 @@ def _unit(arguments: argparse.Namespace) -> ServiceUnit:
 
 
 def _parsed(served: str, model: str, options: tuple[str, ...]) -> argparse.Namespace:
-    """Reads the options as the service will, so that a slip is told now and not at the next boot."""
+    """Parse the options as the service will, to report a mistake now instead of at boot."""
     parser = argparse.ArgumentParser(prog="edge-runtime")
     _SERVED[served].add(parser.add_subparsers())
     try:
         return parser.parse_args([served, model, *options])
     except SystemExit as end:
         if end.code:
-            print("Options of install-service itself stand before MODEL.", file=sys.stderr)
+            print("Put options of install-service itself before MODEL.", file=sys.stderr)
         raise
 
 
 def _written_to(parsed: argparse.Namespace) -> list[Path]:
-    """The folders that the options say to write into, beside the present one."""
+    """Return the folders outside the current one that the options write to."""
     here = Path.cwd()
     folders = [Path(parsed.to).absolute().parent] if getattr(parsed, "to", None) else []
-    for option in ("save_to", "collect"):  # inside of the present one they are made when they are needed
+    for option in ("save_to", "collect"):  # inside the current folder they are created when needed
         given = getattr(parsed, option, None)
         if given and not Path(given).absolute().is_relative_to(here):
             folders.append(Path(given))
@@ -124,7 +141,7 @@ def _written_to(parsed: argparse.Namespace) -> list[Path]:
 
 
 def _program() -> tuple[str, ...]:
-    """The very program that is running."""
+    """Return the command that started this program."""
     python, script = str(_absolute(sys.executable)), Path(sys.argv[0])
     if script.name == "edge-runtime" and script.is_file():
         return python, str(_absolute(script))
@@ -132,7 +149,7 @@ def _program() -> tuple[str, ...]:
 
 
 def _absolute(given: str | Path) -> Path:
-    """Without "..", which systemd refuses, and with links as they are: a virtual environment is found by them."""
+    """Return an absolute path without "..", which systemd rejects; links stay, as virtual environments need them."""
     return Path(os.path.normpath(Path(given).absolute()))
 
 
@@ -143,7 +160,7 @@ def _invoking_user() -> str:
     try:
         return name or pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
-        raise ServiceError(f"Expected a user of this machine, number {os.geteuid()} has no name. Use --user.") from None
+        raise ServiceError(f"User number {os.geteuid()} has no name here. Choose a user with --user.") from None
 
 
 def _checked_user(name: str) -> str:
@@ -153,11 +170,11 @@ def _checked_user(name: str) -> str:
         entry = pwd.getpwnam(name)
     except KeyError:
         raise ServiceError(
-            f"Expected a user of this machine, got {name!r}. Name one by --user, or make one by: "
+            f"User {name!r} does not exist. Choose another with --user, or create it: "
             f"sudo useradd --system --groups video {name}"
         ) from None
     if entry.pw_uid == 0:
-        raise ServiceError(f"Expected a user other than root, got {name!r}: nothing here needs it. Name one by --user.")
+        raise ServiceError(f"The service must not run as {name}. Choose another user with --user.")
     return entry.pw_name
 
 
@@ -174,5 +191,5 @@ def _group_exists(name: str) -> bool:
 def _folder(given: str | Path) -> Path:
     folder = _absolute(given)
     if not folder.is_dir():
-        raise ServiceError(f"Expected a folder at {folder}, where the service may write, there is none. Make it first.")
+        raise ServiceError(f"Folder {folder}, which the service writes to, does not exist. Create it first.")
     return folder

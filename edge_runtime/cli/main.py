@@ -1,9 +1,8 @@
-"""``edge-runtime``: the command line, a thin twin of the API. Results on stdout, progress and messages on stderr."""
+"""``edge-runtime``: command line of the runtime. Results go to stdout, progress and messages to stderr."""
 
 from __future__ import annotations
 
 import argparse
-import errno
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -21,82 +20,70 @@ from edge_runtime.cli import (
     serve,
     verify,
 )
+from edge_runtime.cli.memory import OUT_OF_MEMORY, is_out_of_memory
+from edge_runtime.cli.options.values import add_help
 from edge_runtime.errors import EdgeRuntimeError
+from edge_runtime.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command; returns the exit status: 0, 1 for an error, 2 for wrong usage."""
-    arguments = _parser().parse_args(argv)
-    # The threads of numpy's linear algebra, of which there is none here, take memory, and hang where there is little.
+    """Run a command and return its exit status: 0, or 1 after an error; wrong usage exits with 2."""
+    arguments = build_parser().parse_args(argv)
+    # numpy's linear algebra is not used here, but its threads take memory, and hang if there is little of it.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         status = int(arguments.command(arguments))
-        sys.stdout.flush()  # here, where a full disk can still be told
+        if sys.stdout is not None:
+            sys.stdout.flush()  # now, while a full disk can still be reported
         return status
     except EdgeRuntimeError as error:
-        if arguments.traceback:
-            raise
-        print(f"edge-runtime: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:  # the reader of our output has had enough
+        return _failed(str(error), arguments)
+    except BrokenPipeError:  # the reader of our output has closed it, as 'head' does
         _abandon_stdout()
         return 0
     except OSError as error:
         _abandon_stdout()
-        if arguments.traceback:
-            raise
-        print(f"edge-runtime: {error.strerror or error}", file=sys.stderr)
-        return 1
+        return _failed(error.strerror or str(error), arguments)
     except KeyboardInterrupt:
         return 130
     except Exception as error:
-        if arguments.traceback or not is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
-        print(f"edge-runtime: {MESSAGE}", file=sys.stderr)
-        return 1
+        return _failed(OUT_OF_MEMORY, arguments)
 
 
-def _abandon_stdout() -> None:
-    """Lets what is still buffered go nowhere; Python would try again at exit, and complain."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
-    os.close(null)
-
-
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
     parser = argparse.ArgumentParser(
         prog="edge-runtime",
-        description="Classifies pictures, videos and cameras with a TensorFlow Lite model.",
+        description="Classify pictures, videos and cameras with a TensorFlow Lite model.",
+        epilog="'edge-runtime COMMAND --help' shows a command's options, with examples.",
+        add_help=False,
     )
-    from edge_runtime.version import __version__
-
-    parser.add_argument("--version", action="version", version=f"edge-runtime {__version__}")
+    add_help(parser)
+    parser.add_argument(
+        "--version", action="version", version=f"edge-runtime {__version__}", help="Show the version and exit"
+    )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-
     live = (run, serve, record, collect)
     for command in (info, verify, classify, *live, benchmark, compare, doctor, install_service):
         command.add(commands)
     return parser
 
 
-MESSAGE = (
-    "Expected more memory than there is, or than this process may use. "
-    "End other programs, raise the limit, or use a smaller model or picture."
-)
-# The dynamic linker, when a library is loaded; CPython, when a thread is started; OpenCV.
-_WORDS = ("failed to map segment", "cannot allocate memory", "can't start new thread", "Insufficient memory")
+def _failed(message: str, arguments: argparse.Namespace) -> int:
+    """Report the error that is being handled; raise it again if the user wants the traceback."""
+    if arguments.traceback:
+        raise
+    print(f"edge-runtime: {message}", file=sys.stderr)
+    return 1
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error, or one that it came from, says that there wasn't enough memory."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, MemoryError) or getattr(cause, "errno", None) == errno.ENOMEM:
-            return True
-        if any(words.lower() in str(cause).lower() for words in _WORDS):
-            return True
-        cause = cause.__cause__ or cause.__context__
-    return False
+def _abandon_stdout() -> None:
+    """Discard buffered output; at exit Python would try to write it again, and complain."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)

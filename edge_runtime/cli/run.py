@@ -1,4 +1,4 @@
-"""``edge-runtime run``: classifies what a source delivers."""
+"""``edge-runtime run``: classify the frames of a source."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edge_runtime.cli.options.live import (
     gate_rules,
     open_live_source,
 )
-from edge_runtime.cli.options.model import add_answer, add_model, add_watch, open_classifier
+from edge_runtime.cli.options.model import add_model, add_prediction, add_watch, open_classifier
 from edge_runtime.cli.options.sinks import add_sinks, open_sinks
 from edge_runtime.cli.options.values import add_command, positive
 from edge_runtime.cli.stopping import hurry, stop_event
@@ -22,17 +22,27 @@ from edge_runtime.cli.stopping import hurry, stop_event
 if TYPE_CHECKING:
     from edge_runtime.types import LiveResult
 
-_COMMON = ("captured", "classified", "dropped")  # what a summary says, or what follows from the rest
+_COMMON = ("captured", "classified", "dropped")  # already in the summary, or implied by the other counts
 
 
 def add(commands: Any) -> None:
-    """Adds the command."""
-    run = add_command(commands, "run", "classify a camera, video or stream; JSON Lines on stdout", _run)
+    """Add the command."""
+    run = add_command(
+        commands,
+        "run",
+        "Classify a camera, video or stream, and print results as JSON Lines",
+        _run,
+        examples=(
+            "edge-runtime run model_int8.tflite --source 0",
+            "edge-runtime run model_int8.tflite --source csi --size 1280x720 --max-fps 5 --events-only",
+            "edge-runtime run model_int8.tflite --source rtsp://camera.local/stream --mqtt mqtt://broker.local/door",
+        ),
+    )
     add_model(run)
     add_watch(run)
     add_source(run)
-    run.add_argument("--max-frames", type=positive, metavar="N", help="stop after N frames")
-    add_answer(run)
+    run.add_argument("--max-frames", type=positive, metavar="N", help="Stop after N classified frames")
+    add_prediction(run)
     add_live(run)
     add_sinks(run)
 
@@ -54,7 +64,7 @@ def _run(arguments: argparse.Namespace) -> int:
     ):
         sinks = [opened.enter_context(sink) for sink in open_sinks(arguments)]
         watchdog.ready(source.describe())
-        print(f"{source.describe()}; {classifier.model.path.name}; Ctrl-C stops", file=sys.stderr)
+        print(f"{source.describe()}; {classifier.model.path.name}; press Ctrl-C to stop", file=sys.stderr)
         results = live(
             classifier,
             source,
@@ -71,7 +81,7 @@ def _run(arguments: argparse.Namespace) -> int:
         try:
             for result in islice(results, arguments.max_frames):
                 frames += 1
-                wanted = [sink.write(result) for sink in sinks]  # by all of them, before any of them ends it
+                wanted = [sink.write(result) for sink in sinks]  # to all sinks, even if one of them ends the run
                 if not all(wanted):
                     break
         finally:
@@ -88,9 +98,9 @@ def _summary(frames: int, result: LiveResult) -> str:
     return ", ".join(
         (
             f"{frames} frames",
-            f"{result.fps:.1f} per second at the end",
+            f"{result.fps:.1f} FPS at the end",
             f"{result.counters.dropped} dropped",
             *(f"{count} {name}" for name, count in rare.items()),
-            f"age of the last {result.age_ms:.1f} ms",
+            f"last result {result.age_ms:.1f} ms after capture",
         )
     )

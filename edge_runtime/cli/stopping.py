@@ -1,4 +1,4 @@
-"""How a command is asked to end, and that it does."""
+"""Stopping a command by Ctrl-C or SIGTERM, even if it hangs."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
     from edge_runtime.sinks import Sink
 
 LEAVE_S = 1.5
-"""From being asked to end until the process ends in any case."""
+"""Seconds from the signal until the process is ended in any case."""
 HURRY_S = 0.3
-"""For a sink to send what waits when the program was asked to end: three that hang are left within `LEAVE_S`."""
+"""Seconds that a sink gets to send what is queued after the signal: three hanging sinks fit into `LEAVE_S`."""
 _ASKED = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
 def stop_event() -> Iterator[threading.Event]:
-    """An event that is set when the program is asked to end, by Ctrl-C or SIGTERM; for the main thread.
+    """Yield an event that Ctrl-C and SIGTERM set; for the main thread.
 
-    Python calls a signal's handler in the main thread alone, which may hang just then: in a driver that opens a camera,
-    or in writing to somebody who doesn't read. So a thread of its own hears of the signal. When what is inside of the
-    ``with`` hasn't ended after `LEAVE_S`, it says where it hangs and ends the process with 128 and the signal's number,
-    the exit status that shells know for that. Results were flushed with each frame, and pictures are written whole.
+    Python runs signal handlers only in the main thread, which may hang: in a driver that opens a camera, or in writing
+    to a pipe that nobody reads. A separate thread therefore receives the signal. If the body of the ``with`` statement
+    has not ended after `LEAVE_S`, that thread prints where it hangs and ends the process with 128 plus the signal's
+    number, as shells do. No output is lost: results are flushed after each frame, and pictures are written whole.
     """
     stop = threading.Event()
     hearing, telling = socket.socketpair()
     telling.setblocking(False)
     heard = signal.set_wakeup_fd(telling.fileno(), warn_on_full_buffer=False)
-    # The handlers have nothing to do, but without one a signal would end the process.
+    # The handlers do nothing, but without them a signal would end the process.
     handlers = {number: signal.signal(number, lambda *_: None) for number in _ASKED}
     thread = threading.Thread(target=_hear, args=(hearing, stop), name="edge-stop", daemon=True)
     thread.start()
@@ -54,14 +54,14 @@ def stop_event() -> Iterator[threading.Event]:
 
 
 def hurry(sinks: Sequence[Sink]) -> None:
-    """Leaves sinks little time to send what waits: the program was asked to end."""
+    """Shorten the time that sinks get to send what is queued, after a signal."""
     for sink in sinks:
         sink.close_timeout_s = min(sink.close_timeout_s, HURRY_S)
 
 
 def _hear(hearing: socket.socket, stop: threading.Event) -> None:
     number = 0
-    while number not in _ASKED:  # other signals with a handler in Python are told too
+    while number not in _ASKED:  # other signals that Python handles arrive here too
         told = hearing.recv(1)
         if not told:
             return
@@ -79,14 +79,14 @@ def _hear(hearing: socket.socket, stop: threading.Event) -> None:
 
 
 def _leave(number: int) -> None:
-    line = f"edge-runtime: ended {LEAVE_S:g} s after {signal.Signals(number).name} although it hung{_place()}.\n"
-    if select.select([], [2], [], 0)[1]:  # whoever should read it may be what hangs
+    line = f"edge-runtime: forced to exit {LEAVE_S:g} s after {signal.Signals(number).name}: it hung{_place()}.\n"
+    if select.select([], [2], [], 0)[1]:  # writing would hang if nobody reads stderr
         os.write(2, line.encode())
     os._exit(128 + number)
 
 
 def _place() -> str:
-    """Where the main thread is, in our own files."""
+    """Return the place in this package where the main thread is."""
     main = threading.main_thread().ident
     frame = sys._current_frames().get(main) if main is not None else None
     while frame is not None:

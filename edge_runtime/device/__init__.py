@@ -1,1 +1,1 @@
-"""The machine itself: what it is, systemd, and the doctor."""
+"""The device: machine facts, systemd, and the doctor."""

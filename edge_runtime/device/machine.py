@@ -1,4 +1,4 @@
-"""What a figure was measured on: the machine, as far as it tells."""
+"""Facts about the machine and its state, for benchmarks and the doctor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-# "CPU part" of /proc/cpuinfo on Arm, where it gives no name: the cores of the boards that this runs on.
+# "CPU part" in /proc/cpuinfo, which has no names on Arm.
 _ARM_CORES = {
     "0xd03": "Cortex-A53",
     "0xd04": "Cortex-A35",
@@ -22,7 +22,7 @@ _ARM_CORES = {
     "0xd41": "Cortex-A78",
     "0xc07": "Cortex-A7",
 }
-# Of /proc/cpuinfo's flags, what decides how fast networks run: vector units, and dot products of 8-bit integers.
+# Flags in /proc/cpuinfo that matter for networks: vector units, and dot products of 8-bit integers.
 _FEATURES = {
     "asimd": "NEON",
     "neon": "NEON",
@@ -35,32 +35,32 @@ _FEATURES = {
     "avx_vnni": "AVX-VNNI",
 }
 _INT8_FEATURES = {"dot product", "i8mm", "AVX-512 VNNI", "AVX-VNNI"}
-# vcgencmd get_throttled: the lower bits are "now", the same ones 16 higher "since boot".
+# Bits of "vcgencmd get_throttled" for the present; 16 bits higher they are for any time since boot.
 _THROTTLED_BITS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine and its state; None for what it doesn't tell.
+    """A machine and its state; None for unknown values.
 
     Attributes:
-        board: As the firmware names it, such as ``"Raspberry Pi 4 Model B Rev 1.4"``.
+        board: Name of the board in the firmware, such as ``"Raspberry Pi 4 Model B Rev 1.4"``.
         cpu: Name of the processor or of its cores.
-        architecture: Such as ``"aarch64"``.
-        cores: That this process may use.
-        governor: Of the first core's clock: ``"performance"``, ``"ondemand"``, ``"powersave"``…
-        clock_mhz: Of the first core, at this moment.
-        clock_max_mhz: Of the first core.
-        temperature_c: Of the processor.
-        throttled: What holds the clock down now, on a Raspberry Pi; empty when nothing does.
-        load: Processes that wanted to run, averaged over the last minute.
-        memory_bytes: Of the machine.
-        kernel: Name and release.
-        python: Version.
-        features: What the processor has for networks, such as ``"dot product"`` or ``"AVX-512 VNNI"``.
-        throttled_since_boot: What held the clock down at some time since the start, on a Raspberry Pi.
-        memory_available_bytes: That programs can still have.
-        on_battery: Whether it runs on its battery; None where there is none.
+        architecture: Architecture, such as ``"aarch64"``.
+        cores: Number of cores that this process may use.
+        governor: Clock governor of the first core: ``"performance"``, ``"ondemand"``, ``"powersave"``…
+        clock_mhz: Current clock of the first core.
+        clock_max_mhz: Maximum clock of the first core.
+        temperature_c: Temperature of the processor in degrees Celsius.
+        throttled: Reasons for throttling now, on a Raspberry Pi; empty if it is not throttled.
+        load: Average number of processes that wanted to run during the last minute.
+        memory_bytes: Memory of the machine.
+        kernel: Name and release of the kernel.
+        python: Version of Python.
+        features: Instructions of the processor for networks, such as ``"dot product"`` or ``"AVX-512 VNNI"``.
+        throttled_since_boot: Reasons for throttling at any time since boot, on a Raspberry Pi.
+        memory_available_bytes: Memory still available to programs.
+        on_battery: Whether it runs on battery; None without a battery.
     """
 
     board: str | None
@@ -83,34 +83,34 @@ class Machine:
 
     @property
     def has_int8_instructions(self) -> bool:
-        """Whether the processor multiplies and adds 8-bit integers in one instruction, four or more at a time."""
+        """Whether the processor has instructions for dot products of 8-bit integers."""
         return not _INT8_FEATURES.isdisjoint(self.features)
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return a JSON-serializable dict."""
         values = asdict(self)
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     def warnings(self) -> tuple[str, ...]:
-        """What makes figures measured now worse than they need be."""
+        """Return the reasons why figures measured now would be worse than necessary."""
         found = []
         if self.governor == "powersave":
             found.append(
-                "The clock governor is 'powersave', so figures may be lower than the machine can do: "
-                "'echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor' changes it."
+                "The clock governor 'powersave' slows the machine down. Change it: "
+                "'echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor'."
             )
         if self.load is not None and self.load > 0.5 * self.cores:
-            found.append(f"Other programs are busy (load {self.load:.1f} on {self.cores} cores): figures will vary.")
+            found.append(f"Other programs are busy (load {self.load:.1f} on {self.cores} cores), so figures will vary.")
         if self.throttled:
-            found.append(f"The board slows itself down ({', '.join(self.throttled)}): see to its power and cooling.")
+            found.append(f"The board is throttled ({', '.join(self.throttled)}). Improve its power supply and cooling.")
         return tuple(found)
 
 
 def describe_machine(root: str | os.PathLike[str] = "/") -> Machine:
-    """Reads what this machine says of itself.
+    """Describe this machine and its current state.
 
     Args:
-        root: Where ``proc`` and ``sys`` are.
+        root: Folder with ``proc`` and ``sys``.
     """
     base = Path(root)
     clocks = base / "sys/devices/system/cpu/cpu0/cpufreq"
@@ -139,13 +139,13 @@ def describe_machine(root: str | os.PathLike[str] = "/") -> Machine:
 
 
 def read_temperature_c(root: str | os.PathLike[str] = "/") -> float | None:
-    """Of the processor, in degrees Celsius; None where the machine doesn't tell."""
+    """Return the processor's temperature in degrees Celsius; None if unknown."""
     return _number(Path(root) / "sys/class/thermal/thermal_zone0/temp", 1e-3)
 
 
 @dataclass(frozen=True)
 class State:
-    """What changes while a machine works: a cheap part of `Machine`, for reading again and again."""
+    """The part of `Machine` that changes under load; cheap enough to read repeatedly."""
 
     clock_mhz: float | None
     temperature_c: float | None
@@ -153,10 +153,10 @@ class State:
 
 
 def read_state(root: str | os.PathLike[str] = "/") -> State:
-    """Reads clock, temperature and throttling as they are now.
+    """Read the current clock, temperature and throttling.
 
     Args:
-        root: Where ``proc`` and ``sys`` are.
+        root: Folder with ``proc`` and ``sys``.
     """
     base = Path(root)
     throttled = _throttled(base)
@@ -168,26 +168,26 @@ def read_state(root: str | os.PathLike[str] = "/") -> State:
 
 
 def read_busy_s(root: str | os.PathLike[str] = "/", *, cores: Collection[int] | None = None) -> float | None:
-    """How long some cores together have worked since the start of the machine, for any program, in seconds.
+    """Return the seconds that cores have been busy since boot, in total over all programs; None if unknown.
 
-    In a virtual machine it includes what the host took for others. None where the system doesn't tell.
+    In a virtual machine they include the time that the host gave to others.
 
     Args:
-        root: Where ``proc`` is.
-        cores: Their numbers; None is those that this process may use.
+        root: Folder with ``proc``.
+        cores: Numbers of the cores; default: those that this process may use.
     """
     if cores is None:
         cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     lines = [line.split() for line in (_read(Path(root) / "proc/stat") or "").splitlines()]
     ours = [line for line in lines if len(line) >= 9 and line[0] in {f"cpu{core}" for core in cores}]
-    # user, nice, system, idle, iowait, irq, softirq, steal; guests are part of user.
+    # user, nice, system, idle, iowait, irq, softirq, steal; user includes guests.
     busy = sum(int(ticks) for line in ours for ticks in (*line[1:4], *line[6:9]))
     return busy / os.sysconf("SC_CLK_TCK") if ours else None
 
 
-def decode_throttled(answer: str, *, since_boot: bool = False) -> tuple[str, ...] | None:
-    """What ``vcgencmd get_throttled`` says is so at this moment, or was at some; None where it isn't its answer."""
-    match = re.fullmatch(r"throttled=0x([0-9a-fA-F]+)\s*", answer)
+def decode_throttled(output: str, *, since_boot: bool = False) -> tuple[str, ...] | None:
+    """Return the reasons for throttling in the output of ``vcgencmd get_throttled``; None if it is something else."""
+    match = re.fullmatch(r"throttled=0x([0-9a-fA-F]+)\s*", output)
     if match is None:
         return None
     bits = int(match.group(1), 16) >> (16 if since_boot else 0)
@@ -195,8 +195,8 @@ def decode_throttled(answer: str, *, since_boot: bool = False) -> tuple[str, ...
 
 
 def _throttled(base: Path) -> str | None:
-    """As ``vcgencmd get_throttled`` says it."""
-    # The kernel's own file, where it has one, needs no other process and no membership of the group "video".
+    """Return the output of ``vcgencmd get_throttled``, or its equivalent."""
+    # The kernel's file, if there is one, needs no other process and no membership in the group "video".
     bits = _read(base / "sys/devices/platform/soc/soc:firmware/get_throttled")
     if bits is not None:
         return f"throttled=0x{bits.removeprefix('0x')}"
@@ -222,7 +222,7 @@ def _features(cpuinfo: str) -> tuple[str, ...]:
 def _on_battery(supplies: Path) -> bool | None:
     if not supplies.is_dir():
         return None
-    # A mouse's battery is one too, of the scope "Device".
+    # The battery of a mouse has the scope "Device".
     batteries = [
         _read(supply / "status")
         for supply in supplies.iterdir()
@@ -236,8 +236,8 @@ def _cpu_name(cpuinfo: str) -> str | None:
     if name:
         return name
     parts = re.findall(r"^CPU part\s*:\s*(\S+)", cpuinfo, re.MULTILINE)
-    kinds = [f"{parts.count(part)}× {_ARM_CORES.get(part, f'Arm part {part}')}" for part in dict.fromkeys(parts)]
-    return ", ".join(kinds) or None
+    cores = [f"{parts.count(part)}× {_ARM_CORES.get(part, f'Arm part {part}')}" for part in dict.fromkeys(parts)]
+    return ", ".join(cores) or None
 
 
 def _memory_bytes(meminfo: str, name: str) -> int | None:
@@ -252,7 +252,7 @@ def _field(cpuinfo: str, name: str) -> str | None:
 
 def _read(path: Path) -> str | None:
     try:
-        # The device tree ends its strings with a zero byte.
+        # Strings of the device tree end with a zero byte.
         return path.read_text(encoding="utf-8", errors="replace").strip("\0 \n") or None
     except OSError:
         return None

@@ -1,7 +1,7 @@
-"""Tells systemd how the program is: started, at work, stopping (the ``sd_notify`` protocol, without a library).
+"""Reports to systemd that the program has started, is working, or is stopping (the ``sd_notify`` protocol).
 
-systemd names a socket in ``NOTIFY_SOCKET`` and, where it is to watch, the time after which silence counts as hung in
-``WATCHDOG_USEC``. Outside of such a unit, nothing is there and nothing is done.
+systemd names its socket in ``NOTIFY_SOCKET``, and the watchdog's timeout in ``WATCHDOG_USEC``. Outside of such a unit,
+everything here does nothing.
 """
 
 from __future__ import annotations
@@ -17,54 +17,54 @@ if TYPE_CHECKING:
 
 
 class Watchdog:
-    """The line to systemd. `beat` is what ``edge_runtime.live(heartbeat=…)`` takes.
+    """Connection to systemd and its watchdog.
 
-    It belongs to the thread that does the work: when that hangs, no more beats come, and systemd starts the program
-    anew. Closing it says that the program is stopping.
+    Pass `beat` to ``edge_runtime.live(heartbeat=…)``: if the working thread hangs, the beats stop, and systemd restarts
+    the program. Closing the watchdog reports that the program is stopping.
+
+    Args:
+        environment: Mapping with ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID``; default: this process's
+            environment.
+
+    Attributes:
+        interval_s: Seconds between two beats, half of the watchdog's timeout; None without a watchdog.
     """
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
-        """Looks for systemd's socket.
-
-        Args:
-            environment: With ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID``; None is this process's own.
-        """
         environment = os.environ if environment is None else environment
         self._socket = _connected(environment.get("NOTIFY_SOCKET", ""))
         self.interval_s = None if self._socket is None else _interval_s(environment)
-        """Between two beats that are sent: half of the time after which silence counts as hung; None where nobody
-        watches."""
         self._due = float("-inf")
 
     @property
     def connected(self) -> bool:
-        """Whether systemd listens."""
+        """Whether systemd is listening."""
         return self._socket is not None
 
     def ready(self, status: str = "") -> None:
-        """Says that the program has started: what a unit of ``Type=notify`` waits for.
+        """Report that the program has started, which a unit of ``Type=notify`` waits for.
 
         Args:
-            status: As in `status`.
+            status: Status to report as well; see `status`.
         """
         self._send("READY=1" + _status(status))
         self.beat()
 
     def status(self, text: str) -> None:
-        """Says what the program does, for ``systemctl status``: one line; of more, the first."""
+        """Report the first line of a text as the status that ``systemctl status`` shows."""
         self._send(_status(text).lstrip("\n"))
 
     def beat(self) -> None:
-        """Says that the program is at work; cheap, to be called as often as it turns."""
+        """Report that the program is working. Cheap: call it in every turn of the loop."""
         if self.interval_s is None:
             return
         now = time.monotonic()
-        # What couldn't be sent, since systemd has no time, is sent with the next beat.
+        # If systemd is too busy to receive it, the next call tries again.
         if now >= self._due and self._send("WATCHDOG=1"):
             self._due = now + self.interval_s
 
     def close(self) -> None:
-        """Says that the program is stopping. Closing twice does nothing."""
+        """Report that the program is stopping. Closing twice has no effect."""
         self._send("STOPPING=1")
         if self._socket is not None:
             self._socket.close()
@@ -81,17 +81,17 @@ class Watchdog:
     def _send(self, message: str) -> bool:
         if self._socket is None or not message:
             return False
-        # A lost beat is followed by others, the rest is said once.
+        # A lost beat is followed by others; the other messages are sent only once, so wait for them.
         self._socket.settimeout(0.0 if message == "WATCHDOG=1" else 1.0)
         try:
             self._socket.send(message.encode())
-        except OSError:  # no one listens any more, or no one has time: the program's work goes on
+        except OSError:  # nobody receives: this must not stop the program's work
             return False
         return True
 
 
 def _connected(address: str) -> socket.socket | None:
-    if not address.startswith(("/", "@")):  # others, such as vsock, are for virtual machines
+    if not address.startswith(("/", "@")):  # other kinds, such as vsock, are for virtual machines
         return None
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
     try:
@@ -114,6 +114,6 @@ def _interval_s(environment: Mapping[str, str]) -> float | None:
 
 
 def _status(text: str) -> str:
-    """The message's line; empty for an empty text. A second line would be another message."""
+    """Return the text's first line as a message; a second line would be a message of its own."""
     lines = text.strip().splitlines()
     return f"\nSTATUS={lines[0]}" if lines else ""

@@ -1,4 +1,4 @@
-"""A systemd unit that classifies from boot on: as a user, watched, started anew when it fails, and fenced in."""
+"""A systemd unit that classifies from boot: unprivileged, sandboxed, watched and restarted after failures."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pathlib import Path
 from edge_runtime.errors import OutputError, ServiceError
 
 MARK = "# Written by edge-runtime install-service."
-"""First line of each unit: a file without it is somebody else's."""
+"""First line of our units: a file without it belongs to somebody else."""
 
 SYSTEM_FOLDER = Path("/etc/systemd/system")
-"""Where the units of this machine's administrator lie."""
+"""Folder of the administrator's units."""
 
 _WATCHDOG_S = 30
-# What systemd takes for a special character somewhere in a command line is none of these.
+# Characters that have no special meaning in systemd's command lines.
 _PLAIN = re.compile(r"[A-Za-z0-9_./:=,@+-]+")
 _TEMPORARY = re.compile(r"(^|=)(/var)?/tmp(/|$)")
 
-# What the program can do without, whatever it is told to run. Left out on purpose: PrivateDevices and ProtectClock,
-# which take /dev/video* away; ProtectHome, since virtual environments lie there; MemoryDenyWriteExecute, which ctypes
-# trips over; ProcSubset, which hides the processor's name. AF_NETLINK is how libcamera finds cameras.
-_FENCE = """\
+# Restrictions that suit every command. Left out: PrivateDevices and ProtectClock, which hide /dev/video*; ProtectHome,
+# as virtual environments are there; MemoryDenyWriteExecute, which breaks ctypes; ProcSubset, which hides the name of
+# the processor. libcamera needs AF_NETLINK to find cameras.
+_SANDBOX = """\
 ProtectSystem=strict
 ProtectKernelTunables=yes
 ProtectKernelModules=yes
@@ -40,16 +40,19 @@ CapabilityBoundingSet="""
 
 @dataclass(frozen=True)
 class ServiceUnit:
-    """What a unit is made of.
+    """Settings of a unit.
 
     Attributes:
-        name: Of the service, without ``.service``.
-        command: Program and arguments; the program by its absolute path.
-        folder: Absolute; where the command runs, which relative paths in it are from, and where it may write.
-        user: Who it runs as; None makes a unit for the user's own service manager (``systemctl --user``).
-        groups: That it also belongs to, such as ``video``.
-        writable: More folders that it may write to; absolute.
-        journal_results: Whether stdout goes to the journal, too; stderr does.
+        name: Name of the service, without ``.service``.
+        command: Absolute path of the program, and its arguments.
+        folder: Absolute path of the working folder, which the service may write to.
+        user: User that runs the service; None for a unit of the user's own manager (``systemctl --user``).
+        groups: Supplementary groups, such as ``video``.
+        writable: Absolute paths of more folders that the service may write to.
+        journal_results: Whether stdout goes to the journal; stderr always does.
+
+    Raises:
+        ServiceError: A value is not allowed in a unit.
     """
 
     name: str
@@ -63,53 +66,53 @@ class ServiceUnit:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", self.name) or self.name.endswith(".service"):
             raise ServiceError(
-                f"Expected a service's name of letters, digits, '_', '.' and '-', without .service, got {self.name!r}. "
-                "Choose one by --name, for example door-camera."
+                f"Invalid service name {self.name!r}. Choose one of letters, digits, '_', '.' and '-' with --name, "
+                "without .service, for example door-camera."
             )
         if self.user in ("root", "0"):
-            raise ServiceError("Expected a user other than root: nothing here needs it. Name one by --user.")
+            raise ServiceError("The service must not run as root. Choose another user with --user.")
         for path in (Path(self.command[0]), self.folder, *self.writable):
-            # A line ends at a break, loses spaces at its end, and goes on in the next one after a backslash.
+            # In a unit, trailing spaces are lost, and a backslash at the end of a line continues it.
             whole = str(path).isprintable() and not str(path).endswith((" ", "\\"))
             if not path.is_absolute() or ".." in path.parts or not whole:
                 raise ServiceError(
-                    "Expected an absolute path of printable characters, without '..', and without a space or '\\' at "
-                    f"its end, got {str(path)!r}. Rename it."
+                    f"A systemd unit cannot use the path {str(path)!r}. Use an absolute one without '..' or control "
+                    "characters, and without a space or '\\' at its end."
                 )
-        if any(mark in self.command[0] for mark in "\"'\\"):  # systemd refuses these, however they are written
+        if any(mark in self.command[0] for mark in "\"'\\"):  # systemd rejects these, even if quoted
             raise ServiceError(
-                f"Expected a program's path without quotes and '\\', got {self.command[0]}. Rename its folder."
+                f"systemd cannot run {self.command[0]}: its path has a quote or '\\'. Rename the folder."
             )
         if any("\0" in word for word in self.command):
-            raise ServiceError("Expected a command without zero bytes. Leave them out.")
+            raise ServiceError("The command contains a zero byte. Remove it.")
 
     @property
     def file_name(self) -> str:
-        """What its file is called."""
+        """Name of the unit file."""
         return f"{self.name}.service"
 
     def text(self) -> str:
-        """The unit, as systemd reads it."""
+        """Return the content of the unit file."""
         sections = (("Unit", self._unit()), ("Service", self._service()), ("Install", self._install()))
         return "\n".join((MARK, *("\n".join((f"[{title}]", *lines, "")) for title, lines in sections)))
 
     def write(self, path: Path) -> None:
-        """Writes it, over an earlier one of ours only.
+        """Write the unit file. An existing file is replaced only if it is one of our units.
 
         Raises:
-            ServiceError: A file is there that isn't one of ours.
-            OutputError: It can't be written.
+            ServiceError: Another program's file is at this path.
+            OutputError: The file cannot be written.
         """
         try:
             if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(MARK):
                 raise ServiceError(
-                    f"Expected no file or one of ours at {path}, there is another's. Choose another name by --name."
+                    f"{path} was not written by edge-runtime, and is not replaced. Choose another name with --name."
                 )
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(self.text(), encoding="utf-8")
         except OSError as error:
             raise OutputError(
-                f"Expected to write {path}, got: {error.strerror}. Run it with sudo, or choose another file by --to."
+                f"Cannot write {path}: {error.strerror}. Run the command with sudo, or choose another file with --to."
             ) from error
 
     def _unit(self) -> tuple[str, ...]:
@@ -117,7 +120,7 @@ class ServiceUnit:
         return (
             f"Description=edge-runtime: {self.name}",
             *(("Wants=network-online.target", "After=network-online.target") if online else ()),
-            "# A camera that isn't there yet is tried for again; what never works is given up after some minutes.",
+            "# Retry while a camera is missing, but give up after some minutes.",
             "StartLimitIntervalSec=300",
             "StartLimitBurst=20",
         )
@@ -129,36 +132,36 @@ class ServiceUnit:
         return (
             "Type=notify",
             "NotifyAccess=main",
-            # The colon keeps systemd from taking $ for a variable.
+            # The colon turns off variables, so that $ is an ordinary character.
             f"ExecStart=:{' '.join(map(quote, self.command))}",
             f"WorkingDirectory={_escape(str(self.folder))}",
             *identity,
-            "# The self-test of the INT8 kernels, once for each machine, and the camera take their time.",
+            "# The self-test of the INT8 kernels (once per machine) and the camera take time.",
             "TimeoutStartSec=120",
             "TimeoutStopSec=20",
             f"WatchdogSec={_WATCHDOG_S}",
             "Restart=on-failure",
             "RestartSec=5",
-            "# 2: wrong usage, which another try doesn't mend.",
+            "# 2: wrong usage; a restart would not help.",
             "RestartPreventExitStatus=2",
-            "# 128 and SIGTERM: told to stop, it left although a driver or a reader hung.",
+            "# 128 + SIGTERM: forced to exit because a driver or a reader hung.",
             "SuccessExitStatus=143",
-            "# Where it hung stands in the journal when the watchdog ends it.",
+            "# Log where the program hung if the watchdog ends it.",
             "Environment=PYTHONFAULTHANDLER=1",
             *self._output(),
-            *self._fence(),
+            *self._sandbox(),
         )
 
     def _output(self) -> tuple[str, ...]:
         if self.journal_results:
             return ("Environment=PYTHONUNBUFFERED=1",)
         return (
-            "# Results are millions of lines a day: they go to --to or to a sink; messages go to the journal.",
+            "# Results are millions of lines a day: use --to or a sink. Messages go to the journal.",
             "StandardOutput=null",
         )
 
-    def _fence(self) -> tuple[str, ...]:
-        if self.user is None:  # a user's own manager may not mount anything
+    def _sandbox(self) -> tuple[str, ...]:
+        if self.user is None:  # a user's own manager is not allowed to mount anything
             return ("NoNewPrivileges=yes",)
         folders = dict.fromkeys((self.folder, *self.writable))
         return (
@@ -166,7 +169,7 @@ class ServiceUnit:
             f"Environment=XDG_CACHE_HOME=%C/{self.name}",
             "NoNewPrivileges=yes",
             *(() if self._uses_temporary() else ("PrivateTmp=yes",)),
-            *_FENCE.splitlines(),
+            *_SANDBOX.splitlines(),
             f"ReadWritePaths={' '.join(quote(str(folder)) for folder in folders)}",
         )
 
@@ -179,9 +182,9 @@ class ServiceUnit:
 
 
 def quote(word: str) -> str:
-    """A word as systemd's lists and command lines take it (systemd.syntax, systemd.service, "Command lines").
+    """Quote a word for systemd's lists and command lines (systemd.syntax; systemd.service, "Command lines").
 
-    ``%`` begins a specifier anywhere; ``$`` is left alone, for ``ExecStart=:``.
+    ``%`` is escaped, as it begins a specifier; ``$`` is not, as ``ExecStart=:`` turns off variables.
     """
     if _PLAIN.fullmatch(word):
         return word

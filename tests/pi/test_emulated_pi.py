@@ -100,7 +100,7 @@ def test_golden_samples_come_out_as_where_the_model_was_made(answers: Answers) -
     for text in answers.of("verify").values():
         *samples, verdict = text.splitlines()
         assert verdict.startswith("verified: 2 golden samples")
-        assert all("same pixels, same answer" in sample for sample in samples)
+        assert all("same pixels, same top class" in sample for sample in samples)
 
 
 def test_the_interpreter_is_the_one_for_this_python_and_takes_the_operations(answers: Answers) -> None:

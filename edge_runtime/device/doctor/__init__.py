@@ -1,7 +1,7 @@
-"""Looks over a device: whether everything is there, fits, and runs as well as it could.
+"""The doctor: checks a device for missing, incompatible or slow parts.
 
-It needs nothing but Python, since what it looks for may be missing or broken. Each check is a function that gives
-findings; those that read ``/proc``, ``/sys`` or ``/dev`` take the folder in which these are.
+It needs only Python itself, because everything else may be missing or broken. Each check is a function that returns
+findings; those that read ``/proc``, ``/sys`` or ``/dev`` take the root folder as an argument.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ def examine(
     require_signature: str | os.PathLike[str] | None = None,
     root: str | os.PathLike[str] = "/",
 ) -> Iterator[Finding]:
-    """Looks at one thing after the other: a few seconds in all.
+    """Run all checks, in a few seconds.
 
     Args:
-        model: A .tflite file to open and verify as well.
-        require_signature: The public key that it must be signed with.
-        root: Where ``dev``, ``proc`` and ``sys`` are.
+        model: Path of a .tflite file to open and verify as well.
+        require_signature: Path of a public key; the model must be signed with its private key.
+        root: Folder with ``dev``, ``proc`` and ``sys``.
 
     Yields:
-        What was found, as it is found.
+        Each finding as soon as it is known.
     """
     yield check_python()
     yield check_architecture()

@@ -1,4 +1,4 @@
-"""Whether the programs fit the machine and one another: Python, C library, numpy, OpenCV, the interpreters."""
+"""Checks of the software: Python, C library, NumPy, OpenCV and the interpreters."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from edge_runtime.device.doctor.finding import Answer, Finding, ask
+from edge_runtime.device.doctor.child import ChildResult, run_python
+from edge_runtime.device.doctor.finding import Finding
 
 _PIP = f"{shlex.quote(sys.executable)} -m pip"
-_IMAGER = "Write a card with the 64-bit Raspberry Pi OS: https://www.raspberrypi.com/software/"
-# What the wheels were built against: tflite-runtime 2.14.0 up to Python 3.11, LiteRT 2 from 3.12 on.
+_IMAGER = "Install the 64-bit Raspberry Pi OS: https://www.raspberrypi.com/software/"
+# Minimum glibc of the wheels: tflite-runtime 2.14.0 up to Python 3.11, LiteRT 2 from 3.12 on.
 _GLIBC_NEEDED = {
     ("tflite-runtime", "x86_64"): (2, 17),
     ("tflite-runtime", "aarch64"): (2, 34),
@@ -29,7 +30,7 @@ _OPENCV_PACKAGES = (
     "opencv-python-headless",
     "opencv-contrib-python-headless",
 )
-# What to look for in OpenCV's own words about its build.
+# Names of features in OpenCV's build information.
 _MEDIA = {"V4L2": "v4l/v4l2", "FFmpeg": "FFMPEG", "GStreamer": "GStreamer"}
 
 _NUMPY = "import json, numpy; print(json.dumps({'version': numpy.__version__}))"
@@ -46,26 +47,30 @@ module = importlib.import_module(sys.argv[1])
 importlib.import_module(sys.argv[1] + ".interpreter")
 print(json.dumps({"version": getattr(module, "__version__", "unknown")}))
 """
-_KERNELS = "import json; from edge_runtime import xnnpack; print(json.dumps({'reason': xnnpack.unavailable_reason()}))"
+_KERNELS = """
+import json
+from edge_runtime.inference.xnnpack import unavailable_reason
+print(json.dumps({"reason": unavailable_reason()}))
+"""
 
 
 def check_python(version: tuple[int, int] = sys.version_info[:2], *, environment: bool | None = None) -> Finding:
-    """Whether this Python is one that the runtime was tried on, and that packages can be installed for.
+    """Check that the runtime supports this Python, and that pip can install packages for it.
 
     Args:
-        version: Of Python.
-        environment: Whether pip may install for it; None looks whether the system keeps it for itself.
+        version: Version of Python.
+        environment: Whether pip may install packages; default: find out.
     """
     if not (3, 10) <= version <= (3, 13):
-        found = f"Python {version[0]}.{version[1]}, where 3.10 to 3.13 is expected"
+        found = f"Python {version[0]}.{version[1]} is not supported: use 3.10 to 3.13"
         mend = "sudo apt install -y python3.11 python3.11-venv && python3.11 -m venv ~/edge"
         return Finding("Python", "problem", found, mend)
     found = f"Python {platform.python_version()} at {sys.executable}"
-    if _is_free() if environment is None else environment:
+    if _allows_pip() if environment is None else environment:
         return Finding("Python", "ok", found)
-    # picamera2 comes from the system's packages.
+    # picamera2 is a system package.
     mend = "python3 -m venv --system-site-packages ~/edge && ~/edge/bin/pip install edge-image-sdk"
-    return Finding("Python", "warning", f"{found}: the system's own, which pip doesn't install for", mend)
+    return Finding("Python", "warning", f"{found}, managed by the system: pip refuses to install packages for it", mend)
 
 
 def check_architecture(
@@ -73,21 +78,21 @@ def check_architecture(
     bits: int = struct.calcsize("P") * 8,
     version: tuple[int, int] = sys.version_info[:2],
 ) -> Finding:
-    """Whether there are wheels for this processor, and for the system that runs on it.
+    """Check that there are wheels for this processor and operating system.
 
     Args:
-        machine: As the kernel names it, which may be 64-bit under a 32-bit system.
-        bits: Of the Python that runs.
-        version: Of Python.
+        machine: Processor as named by the kernel, which may be 64-bit below a 32-bit system.
+        bits: 32 or 64, of the running Python.
+        version: Version of Python.
     """
     if bits == 64 and machine in ("x86_64", "aarch64"):
         return Finding("architecture", "ok", f"{machine}, 64 bits")
     if bits == 32 and machine in ("aarch64", "armv7l", "armv8l"):
-        kernel = "on a 64-bit kernel, " if machine == "aarch64" else ""
-        rest = "only tflite-runtime runs, without the fast INT8 kernels, and OpenCV has no wheel on PyPI"
+        found = f"32-bit Arm{' on a 64-bit kernel' if machine == 'aarch64' else ''}"
         if version >= (3, 12):
-            return Finding("architecture", "problem", f"32-bit Arm, {kernel}for which LiteRT has no wheels", _IMAGER)
-        return Finding("architecture", "warning", f"32-bit Arm, {kernel}where {rest}", _IMAGER)
+            return Finding("architecture", "problem", f"{found}: LiteRT has no wheels for it", _IMAGER)
+        found += ": only tflite-runtime runs, without fast INT8 kernels, and OpenCV has no wheel on PyPI"
+        return Finding("architecture", "warning", found, _IMAGER)
     if machine.startswith("armv6"):
         return Finding("architecture", "problem", "32-bit Arm v6 (Raspberry Pi 1 or Zero): there are no wheels for it")
     return Finding("architecture", "problem", f"{machine}, {bits} bits: there are no wheels for it")
@@ -96,12 +101,12 @@ def check_architecture(
 def check_libc(
     library: str | None = None, machine: str = platform.machine(), version: tuple[int, int] = sys.version_info[:2]
 ) -> Finding:
-    """Whether the C library is one that the interpreter's wheel can run on.
+    """Check that the C library is recent enough for the interpreter's wheel.
 
     Args:
-        library: Such as ``"glibc 2.36"``; None asks the system.
-        machine: As the kernel names it.
-        version: Of Python, which decides on the interpreter.
+        library: Name and version, such as ``"glibc 2.36"``; default: this system's.
+        machine: Processor as named by the kernel.
+        version: Version of Python, on which the choice of the interpreter depends.
     """
     library = _libc() if library is None else library
     match = re.fullmatch(r"glibc (\d+)\.(\d+).*", library)
@@ -109,7 +114,7 @@ def check_libc(
         return Finding(
             "C library",
             "problem",
-            f"{library or 'not glibc'}, such as in Alpine Linux, where no interpreter has wheels: take a Debian",
+            f"{library or 'not glibc'} (as on Alpine Linux): interpreters have wheels for glibc only; use Debian",
         )
     package = "tflite-runtime" if version < (3, 12) else "ai-edge-litert"
     needed = _GLIBC_NEEDED.get((package, machine), (2, 17))
@@ -118,52 +123,54 @@ def check_libc(
     return Finding(
         "C library",
         "problem",
-        f"{library}, where {package} needs {needed[0]}.{needed[1]}: the system is too old",
+        f"{library} is too old: {package} needs {needed[0]}.{needed[1]}",
         f"{_PIP} install 'edge-image-sdk[litert]'" if needed > (2, 27) and machine == "aarch64" else "",
     )
 
 
 def check_numpy() -> Finding:
-    """Whether numpy is there and can be imported. Whether it fits the interpreter, `check_interpreters` says."""
-    answer = ask(_NUMPY)
-    if not answer.error:
-        return Finding("numpy", "ok", f"numpy {answer.values['version']}")
+    """Check that NumPy can be imported; `check_interpreters` checks that its version fits."""
+    result = run_python(_NUMPY)
+    if not result.error:
+        return Finding("numpy", "ok", f"numpy {result.values['version']}")
     wanted = "'numpy>=1.23.2,<2'" if sys.version_info < (3, 12) else "'numpy>=1.26.1,<3'"
-    return Finding("numpy", "problem", _not_imported(answer), _mend_import(answer, wanted))
+    return Finding("numpy", "problem", _import_error(result), _import_fix(result, wanted))
 
 
 def check_opencv() -> list[Finding]:
-    """Whether OpenCV is there, can be imported, and what its build can open."""
-    installed = [name for name in ask(_PACKAGES).values.get("names", []) if name in _OPENCV_PACKAGES]
-    return opencv_findings(ask(_OPENCV), installed)
+    """Check that OpenCV can be imported, and which media its build supports."""
+    installed = [name for name in run_python(_PACKAGES).values.get("names", []) if name in _OPENCV_PACKAGES]
+    return opencv_findings(run_python(_OPENCV), installed)
 
 
-def opencv_findings(answer: Answer, installed: list[str]) -> list[Finding]:
-    """What importing OpenCV tells.
+def opencv_findings(result: ChildResult, installed: list[str]) -> list[Finding]:
+    """Return the findings about OpenCV.
 
     Args:
-        answer: With ``version`` and ``build``, of `cv2.getBuildInformation`.
-        installed: Which of the packages that bring ``cv2``.
+        result: Result of importing it, with ``version``, and ``build`` from `cv2.getBuildInformation`.
+        installed: Names of the installed packages that contain ``cv2``.
     """
     wanted = "'opencv-python-headless>=4.8,<4.12'" if sys.version_info < (3, 12) else "'opencv-python-headless>=4.9,<5'"
-    anew = f"{_PIP} uninstall -y {' '.join(_OPENCV_PACKAGES)} && {_PIP} install {wanted}"
-    if answer.error:
-        missing = re.search(r"(lib[\w.+-]+\.so[\w.]*): cannot open shared object", answer.error)
+    reinstall = f"{_PIP} uninstall -y {' '.join(_OPENCV_PACKAGES)} && {_PIP} install {wanted}"
+    if result.error:
+        missing = re.search(r"(lib[\w.+-]+\.so[\w.]*): cannot open shared object", result.error)
         if missing and missing[1].startswith("libGL"):
-            needs = f"it needs {missing[1]}, of a desktop: the headless build doesn't"
-            return [Finding("OpenCV", "problem", needs, anew)]
+            needs = f"it needs the desktop library {missing[1]}: install the headless build"
+            return [Finding("OpenCV", "problem", needs, reinstall)]
         if missing and missing[1].startswith(("libgthread", "libglib")):
             return [Finding("OpenCV", "problem", f"it needs {missing[1]}", "sudo apt install -y libglib2.0-0")]
-        return [Finding("OpenCV", "problem", _not_imported(answer), _mend_import(answer, wanted))]
-    findings = [Finding("OpenCV", "ok", f"OpenCV {answer.values['version']}")]
+        return [Finding("OpenCV", "problem", _import_error(result), _import_fix(result, wanted))]
+    findings = [Finding("OpenCV", "ok", f"OpenCV {result.values['version']}")]
     if len(installed) > 1:
-        both = f"{' and '.join(installed)} are both installed, and overwrite one another's files"
-        findings[0] = Finding("OpenCV", "warning", both, anew)
-    build = str(answer.values["build"])
+        both = f"{' and '.join(installed)} are installed and overwrite each other's files"
+        findings[0] = Finding("OpenCV", "warning", both, reinstall)
+    build = str(result.values["build"])
     has = {name: bool(re.search(rf"^\s*{pattern}:\s*YES", build, re.MULTILINE)) for name, pattern in _MEDIA.items()}
-    for name, without in (("V4L2", "USB cameras can't be opened"), ("FFmpeg", "videos and streams can't be opened")):
+    for name, without in (("V4L2", "USB cameras"), ("FFmpeg", "videos and streams")):
         if not has[name]:
-            findings.append(Finding(f"OpenCV with {name}", "warning", f"this build has no {name}: {without}", anew))
+            findings.append(
+                Finding(f"OpenCV with {name}", "warning", f"without {name} it cannot open {without}", reinstall)
+            )
     present = [name for name, there in has.items() if there]
     absent = [name for name, there in has.items() if not there]
     lacks = f"; without {', '.join(absent)}" if absent else ""
@@ -171,47 +178,47 @@ def opencv_findings(answer: Answer, installed: list[str]) -> list[Finding]:
 
 
 def check_interpreters() -> list[Finding]:
-    """Which TensorFlow Lite interpreters can be used with this numpy, and whether INT8 runs on fast kernels."""
-    numpy = str(ask(_NUMPY).values.get("version", ""))
-    answers = {name: ask(_BACKEND, name) for name in ("tflite_runtime", "ai_edge_litert")}
-    findings = interpreter_findings(answers, numpy)
+    """Check which TensorFlow Lite interpreters work with this NumPy, and whether INT8 runs on fast kernels."""
+    numpy = str(run_python(_NUMPY).values.get("version", ""))
+    results = {name: run_python(_BACKEND, name) for name in ("tflite_runtime", "ai_edge_litert")}
+    findings = interpreter_findings(results, numpy)
     usable = [finding.subject for finding in findings if finding.level == "ok"]
     if "tflite_runtime" in usable:
-        findings.append(kernel_finding(ask(_KERNELS)))
+        findings.append(kernel_finding(run_python(_KERNELS)))
     elif usable:
         findings.append(Finding("INT8 kernels", "ok", "built in"))
     return findings
 
 
-def interpreter_findings(answers: dict[str, Answer], numpy: str) -> list[Finding]:
-    """What importing the interpreters tells.
+def interpreter_findings(results: dict[str, ChildResult], numpy: str) -> list[Finding]:
+    """Return the findings about the interpreters.
 
     Args:
-        answers: With ``version``, by the backends' names, in their order.
-        numpy: Its version; empty where it can't be had.
+        results: Results of importing each backend, with ``version``, in order of preference.
+        numpy: Version of NumPy; empty if it cannot be imported.
     """
     findings = []
-    for name, answer in answers.items():
-        absent = answer.error.startswith("ModuleNotFoundError") and f"'{name}'" in answer.error
+    for name, result in results.items():
+        absent = result.error.startswith("ModuleNotFoundError") and f"'{name}'" in result.error
         if absent:
             continue
         package = "tflite-runtime==2.14.0" if name == "tflite_runtime" else "'ai-edge-litert>=2.0,<3'"
         if name == "tflite_runtime" and numpy.partition(".")[0].isdigit() and int(numpy.partition(".")[0]) >= 2:
-            found = f"tflite-runtime needs numpy 1, this is numpy {numpy}"
-            # OpenCV from 4.12 on wants numpy 2.
+            found = f"tflite-runtime needs numpy 1, but numpy {numpy} is installed"
+            # OpenCV from 4.12 on needs numpy 2.
             mend = f"{_PIP} install 'numpy>=1.23.2,<2' 'opencv-python-headless>=4.8,<4.12'"
             findings.append(Finding(name, "problem", found, mend))
-        elif answer.error and not numpy:
-            findings.append(Finding(name, "problem", "it needs numpy, see there"))
-        elif answer.error:
+        elif result.error and not numpy:
+            findings.append(Finding(name, "problem", "it needs numpy; see above"))
+        elif result.error:
             mend = f"{_PIP} install --force-reinstall --no-deps {package}"
-            findings.append(Finding(name, "problem", _not_imported(answer), mend))
+            findings.append(Finding(name, "problem", _import_error(result), mend))
         else:
-            findings.append(Finding(name, "ok", f"{name} {answer.values['version']}"))
+            findings.append(Finding(name, "ok", f"{name} {result.values['version']}"))
     if not findings:
         package = "tflite-runtime==2.14.0" if sys.version_info < (3, 12) else "'ai-edge-litert>=2.0,<3'"
         return [Finding("interpreter", "problem", "none is installed", f"{_PIP} install {package}")]
-    if any(finding.level == "ok" for finding in findings):  # the other one is passed over, and that is all
+    if any(finding.level == "ok" for finding in findings):  # one is enough, so the other is not a problem
         return [
             finding if finding.level == "ok" else Finding(finding.subject, "warning", finding.found, finding.mend)
             for finding in findings
@@ -219,26 +226,26 @@ def interpreter_findings(answers: dict[str, Answer], numpy: str) -> list[Finding
     return findings
 
 
-def kernel_finding(answer: Answer, switch: str | None = None) -> Finding:
-    """Whether tflite-runtime runs INT8 on XNNPACK's kernels.
+def kernel_finding(result: ChildResult, switch: str | None = None) -> Finding:
+    """Return the finding about XNNPACK's INT8 kernels in tflite-runtime.
 
     Args:
-        answer: With ``reason``, of `edge_runtime.inference.xnnpack.unavailable_reason`.
-        switch: ``EDGE_RUNTIME_INT8_KERNELS``; None is as it is set.
+        result: Result with ``reason`` from `edge_runtime.inference.xnnpack.unavailable_reason`.
+        switch: Value of ``EDGE_RUNTIME_INT8_KERNELS``; default: the environment's.
     """
     switch = os.environ.get("EDGE_RUNTIME_INT8_KERNELS", "") if switch is None else switch
     if switch == "off":
         mend = "unset EDGE_RUNTIME_INT8_KERNELS"
-        return Finding("INT8 kernels", "warning", "off: EDGE_RUNTIME_INT8_KERNELS says so", mend)
-    reason = answer.error or str(answer.values.get("reason", ""))
+        return Finding("INT8 kernels", "warning", "switched off by EDGE_RUNTIME_INT8_KERNELS", mend)
+    reason = result.error or str(result.values.get("reason", ""))
     if not reason:
-        return Finding("INT8 kernels", "ok", "on, XNNPACK's; the self-test passes")
+        return Finding("INT8 kernels", "ok", "on (XNNPACK, self-test passed)")
     mend = f"{_PIP} install tflite-runtime==2.14.0" if "2.14.0 only" in reason else ""
     return Finding("INT8 kernels", "warning", f"off, so INT8 is slow: {reason}", mend)
 
 
-def _is_free() -> bool:
-    """PEP 668: a distribution marks the Python that is its own."""
+def _allows_pip() -> bool:
+    """Whether pip may install packages: distributions mark the Python that they manage (PEP 668)."""
     return sys.prefix != sys.base_prefix or not (Path(sysconfig.get_path("stdlib")) / "EXTERNALLY-MANAGED").exists()
 
 
@@ -249,13 +256,13 @@ def _libc() -> str:
         return ""
 
 
-def _not_imported(answer: Answer) -> str:
-    return "not installed" if _is_absent(answer) else f"installed, but it can't be imported: {answer.error}"
+def _import_error(result: ChildResult) -> str:
+    return "not installed" if _is_absent(result) else f"installed, but cannot be imported: {result.error}"
 
 
-def _mend_import(answer: Answer, package: str) -> str:
-    return f"{_PIP} install {'' if _is_absent(answer) else '--force-reinstall --no-deps '}{package}"
+def _import_fix(result: ChildResult, package: str) -> str:
+    return f"{_PIP} install {'' if _is_absent(result) else '--force-reinstall --no-deps '}{package}"
 
 
-def _is_absent(answer: Answer) -> bool:
-    return bool(re.fullmatch(r"ModuleNotFoundError: No module named '(numpy|cv2)'", answer.error))
+def _is_absent(result: ChildResult) -> bool:
+    return bool(re.fullmatch(r"ModuleNotFoundError: No module named '(numpy|cv2)'", result.error))

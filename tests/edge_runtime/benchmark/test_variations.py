@@ -80,7 +80,7 @@ class TestThreads:
             assert other.backend.threads_from == "default"
             assert (one.backend.num_threads, one.backend.threads_from) == (1, "caller")
         assert main(["info", str(tiny_int8)]) == 0
-        assert "the best in a sweep on this machine" in capsys.readouterr().out
+        assert "fastest in a sweep on this machine" in capsys.readouterr().out
 
     def test_a_record_that_makes_no_sense_is_as_none(self, cache: Path) -> None:
         remember_threads("a" * 64, "tflite_runtime", "2.14.0", 1)

@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_runtime import __version__
 from edge_runtime.cli.main import main
 from edge_runtime.inference.interpreter import choose_backend
 from tests.support.tiny import LABELS, TinyModels, picture
@@ -65,7 +64,7 @@ class TestInfo:
             "3: blue, green, red",
             "32×32 rgb, center crop, pyramid, int8, mean 128, std 127.5",
             f"{choose_backend()[0]} ",
-            ", 1 threads",
+            ", 1 thread\n",
             "XNNPACK",
             "FP32 98.3%, INT8",
             "backbone",
@@ -89,14 +88,14 @@ class TestVerify:
     def test_says_verified(self, tiny_int8: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["verify", str(tiny_int8)]) == 0
         lines = capsys.readouterr().out.splitlines()
-        assert lines[0].startswith("sample 1: same pixels, same answer, scores within 0.00")
+        assert lines[0].startswith("sample 1: same pixels, same top class, scores within 0.00")
         assert lines[-1].startswith("verified: 2 golden samples with ")
 
     def test_says_so_and_fails_where_pixels_differ(self, tiny_int8: Path, capsys: pytest.CaptureFixture[str]) -> None:
         other = ["--mean", "128", "--std", "127.5", "--input-color", "bgr"]
         assert main(["verify", str(tiny_int8), *other]) == 1
         out = capsys.readouterr().out
-        assert "OTHER PIXELS" in out
+        assert "DIFFERENT PIXELS" in out
         assert "NOT VERIFIED" in out
         assert main(["verify", str(tiny_int8), *other, "--json"]) == 1
         assert json.loads(capsys.readouterr().out)["passed"] is False
@@ -236,7 +235,7 @@ class TestRun:
             ),
             (("--on-event", "no-such-program"), "Program 'no-such-program' not found"),
             (("--mqtt", "broker/topic"), "Invalid address; use the form mqtt://"),
-            (("--save-to", "unwritten"), "to say which frames are saved, got none"),
+            (("--save-to", "unwritten"), "Give --save-below, --save-margin or --save-on"),
             (("--enter", "0.2", "--leave", "0.5"), "leave must not exceed enter"),
             (("--dwell", "-1"), "dwell_s must be 0 seconds or more"),
             (("--deny", "violet"), "The model has no class violet to allow or deny. Its classes: blue, green, red."),
@@ -325,11 +324,11 @@ class TestBenchmark:
     @pytest.mark.parametrize(
         ("options", "words"),
         [
-            (["--json", "-", "--markdown", "-"], "at most one output to go to stdout"),
-            (["--csv", "-", "--picture", "-"], "at most one output to go to stdout"),
-            (["--picture", "report.png"], "ends in .svg"),
+            (["--json", "-", "--markdown", "-"], "Only one output can go to stdout"),
+            (["--csv", "-", "--picture", "-"], "Only one output can go to stdout"),
+            (["--picture", "report.png"], "must end in .svg"),
             (["--precision", "2"], "Expected a baseline"),
-            (["--threads", "1,4096"], "no more threads than"),
+            (["--threads", "1,4096"], "Cannot use 4096 threads"),
             (["--data", "/no/such/folder"], "there is none"),
             (["--source", "/no/such/clip.mp4"], "does not exist"),
         ],
@@ -427,27 +426,6 @@ class TestErrors:
             main(arguments)
         assert ended.value.code == 2
         assert "usage: edge-runtime" in capsys.readouterr().err
-
-
-class TestHelp:
-    def test_names_every_command(self, capsys: pytest.CaptureFixture[str]) -> None:
-        with pytest.raises(SystemExit) as ended:
-            main(["--help"])
-        assert ended.value.code == 0
-        out = capsys.readouterr().out
-        commands = {line.split()[0] for line in out.splitlines() if line.strip()}
-        assert commands >= {"info", "verify", "classify", "run", "serve", "record", "benchmark", "compare", "doctor"}
-
-    @pytest.mark.parametrize("command", ["info", "verify", "classify", "run", "benchmark"])
-    def test_shows_the_defaults(self, command: str, capsys: pytest.CaptureFixture[str]) -> None:
-        with pytest.raises(SystemExit):
-            main([command, "--help"])
-        assert "(default: auto)" in capsys.readouterr().out
-
-    def test_says_the_version(self, capsys: pytest.CaptureFixture[str]) -> None:
-        with pytest.raises(SystemExit):
-            main(["--version"])
-        assert capsys.readouterr().out == f"edge-runtime {__version__}\n"
 
 
 def pick(line: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def test_while_a_camera_is_being_opened(tiny_int8: Path, silent: socket.socket, 
         with connection:
             assert command.stop(number) == 128 + number
     assert (
-        f"ended {LEAVE_S:g} s after {signal.Signals(number).name} although it hung in open_capture" in command.said[-1]
+        f"forced to exit {LEAVE_S:g} s after {signal.Signals(number).name}: it hung in open_capture" in command.said[-1]
     )
 
 
@@ -125,7 +125,7 @@ def test_while_nobody_reads_the_results(tiny_int8: Path, number: int) -> None:
 
         command.wait_for(is_full)
         assert command.stop(number) == 128 + number
-        assert "although it hung in write (json_lines.py" in command.said[-1]
+        assert ": it hung in write (json_lines.py" in command.said[-1]
 
 
 def test_while_an_output_is_opened_that_nobody_reads(tiny_int8: Path, tmp_path: Path) -> None:
@@ -171,8 +171,8 @@ def test_while_sinks_hang(tiny_int8: Path, tmp_path: Path, silent: socket.socket
             command.wait_for(started.exists)
             assert command.stop(number) == 0
     said = "".join(command.said)  # to its end: the program that it ran has ended, too
-    assert f"command sh didn't finish within {HURRY_S:g} s" in said
-    assert f"didn't finish within {HURRY_S:g} s" in said.partition("webhook at")[2]
+    assert f"command sh did not finish within {HURRY_S:g} s" in said
+    assert f"did not finish within {HURRY_S:g} s" in said.partition("webhook at")[2]
     assert whole_lines(lines)
 
 
@@ -197,7 +197,7 @@ def test_while_a_server_serves_and_its_sink_hangs(tiny_int8: Path, tmp_path: Pat
     with running("serve", tiny_int8, *arguments) as command:
         command.wait_for(started.exists)
         assert command.stop(number) == 0
-    assert f"command sh didn't finish within {HURRY_S:g} s" in "".join(command.said)
+    assert f"command sh did not finish within {HURRY_S:g} s" in "".join(command.said)
 
 
 @pytest.mark.slow

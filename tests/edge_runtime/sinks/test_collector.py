@@ -124,34 +124,34 @@ class TestCollector:
 class TestCommand:
     def test_collects_until_there_are_enough(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         options = ["--source", "synthetic", "--interval", "0.1", "--count", "3"]
-        assert main(["capture", "--to", str(tmp_path), "--label", "shapes", *options]) == 0
+        assert main(["collect", "--to", str(tmp_path), "--label", "shapes", *options]) == 0
         out, err = capsys.readouterr()
         assert out.startswith("shapes: 3 saved, ")
-        assert out.endswith(", 3 pictures in all\n")
+        assert out.endswith(", 3 pictures in total\n")
         assert "synthetic scene" in err
         assert len(list(tmp_path.glob("shapes/*.jpg"))) == 3
 
     def test_ends_with_its_source(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         cv2.imwrite(str(tmp_path / "one.png"), frame(0))
         to, source = str(tmp_path / "photos"), str(tmp_path / "one.png")
-        assert main(["capture", "--to", to, "--label", "one", "--source", source]) == 0
-        assert capsys.readouterr().out == "one: 1 saved, 0 near-duplicates left out, 1 pictures in all\n"
+        assert main(["collect", "--to", to, "--label", "one", "--source", source]) == 0
+        assert capsys.readouterr().out == "one: 1 saved, 0 near-duplicates skipped, 1 pictures in total\n"
 
     def test_a_bad_name_is_one_line(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["capture", "--to", str(tmp_path), "--label", "../x", "--source", "synthetic"]) == 1
+        assert main(["collect", "--to", str(tmp_path), "--label", "../x", "--source", "synthetic"]) == 1
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("edge-runtime: Invalid class name")
 
     def test_in_a_terminal_space_collects_and_q_ends(self, tmp_path: Path) -> None:
         ours, theirs = pty.openpty()
-        command = [sys.executable, "-m", "edge_runtime", "capture", "--to", tmp_path, "--label", "shapes"]
+        command = [sys.executable, "-m", "edge_runtime", "collect", "--to", tmp_path, "--label", "shapes"]
         command += ["--source", "synthetic", "--interval", "0.05"]
         with subprocess.Popen(
             [*map(str, command)], stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, text=True
         ) as process:
             os.close(theirs)
             said = b""
-            while b"space collects and pauses" not in said:
+            while b"press space to start or pause" not in said:
                 said += os.read(ours, 1000)
             time.sleep(0.5)  # long enough for it to collect, if it did
             assert list(tmp_path.rglob("*.jpg")) == []

@@ -125,7 +125,7 @@ class TestCommand:
         assert main(["record", "--source", "faulty:garbage@3,freeze@8", "--to", str(target), "--seconds", "0.5"]) == 0
         captured = capsys.readouterr()
         assert captured.out == ""
-        assert "1 repeated, 1 malformed, 0 times reopened" in captured.err
+        assert "1 repeated, 1 malformed, 0 reconnects" in captured.err
         frames = [json.loads(line) for line in (target / INDEX_NAME).read_text().splitlines()[1:]]
         assert 5 <= len(frames) <= 16
         assert 0 <= frames[-1]["at_s"] < 0.5
@@ -153,7 +153,7 @@ class TestCommand:
         child.terminate()
         _, messages = child.communicate(timeout=30)
         assert child.returncode == 0
-        assert f"{len(index.read_text().splitlines()) - 1} pictures over" in messages
+        assert f"{len(index.read_text().splitlines()) - 1} frames" in messages
 
     def test_a_target_that_is_in_use_is_refused(self, recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["record", "--source", "synthetic", "--to", str(recording)]) == 1

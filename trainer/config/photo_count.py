@@ -18,7 +18,7 @@ _EPOCHS, _MOST_EPOCHS = 32, 128  # fine-tuning epochs
 def for_photos(finetune: FinetuneConfig, augment: AugmentConfig, count: int) -> tuple[FinetuneConfig, AugmentConfig]:
     """Choose the number of fine-tuning epochs, the augmentation and the training resolution, unless they are set.
 
-    Epochs: 32. With fewer than 1,000 photos, as many as it takes for the steps of 1,000 photos, up to 128, with
+    Epochs: 32. With fewer than 1,000 photos, enough epochs for as many steps as 1,000 photos get, up to 128, with
     ``patience`` increased in proportion.
 
     Augmentation: the set ``"few"`` for few photos (see `augment_for_photos`).

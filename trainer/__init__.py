@@ -1,17 +1,17 @@
-"""Turns a folder of photos into a compact, full-INT8 TensorFlow Lite model and its FP32 baseline.
+"""Train compact, fully quantized (INT8) TensorFlow Lite image classifiers from a folder of photos.
 
     from trainer import Recipe, train
 
     result = train("photos", "runs/first", Recipe())
 
-Importing this package loads nothing heavy. It must be imported before TensorFlow and Keras.
+Importing this package is cheap: TensorFlow loads when it is needed. Import it before TensorFlow and Keras.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import trainer.environment as _environment  # noqa: F401, first of all: it sets what TensorFlow reads
+import trainer.environment as _environment  # noqa: F401, first: sets variables that TensorFlow reads
 
 if TYPE_CHECKING:
     from trainer.config import Recipe

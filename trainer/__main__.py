@@ -1,4 +1,4 @@
-"""``python -m trainer`` is ``edge-trainer``."""
+"""Entry point of ``python -m trainer``, the same as ``edge-trainer``."""
 
 import sys
 

@@ -1,63 +1,63 @@
-"""The errors of the trainer, one tree, each also the builtin that a caller would expect.
+"""Errors of the trainer: one tree, each also the builtin error that fits it.
 
 TrainerError
-├── RecipeError (ValueError)        a setting is unknown or out of range
-├── DatasetError (ValueError)       the photos can't be trained on
-├── WeightsError (OSError)          pretrained weights can't be had
-├── ConversionError (RuntimeError)  the converter made no model, or one that the device can't run
-├── CompressionError (ValueError)   a network can't be compressed as asked
-├── SearchError (ValueError)        a search can't be made as asked
-├── GateError (RuntimeError)        INT8 lost more than the promise allows
-├── ClusterError (RuntimeError)     GPUs or machines that are to train together can't, or one was lost
-├── SigningError (ValueError)       a key can't be made, or not sign
-├── PackagesError (RuntimeError)    packages are missing or don't fit together
-└── OutputFolderError (OSError)     a run's folder can't be written
+├── RecipeError (ValueError)        a setting is unknown, out of range or conflicts with another
+├── DatasetError (ValueError)       the photos cannot be used
+├── WeightsError (OSError)          pretrained weights are not available
+├── ConversionError (RuntimeError)  a model cannot be loaded or converted, or the device cannot run it
+├── CompressionError (ValueError)   a network cannot be compressed as requested
+├── SearchError (ValueError)        a search cannot run as requested
+├── GateError (RuntimeError)        the INT8 model failed the accuracy gate
+├── ClusterError (RuntimeError)     distributed training cannot start, or lost a GPU or machine
+├── SigningError (ValueError)       a signing key cannot be created or used
+├── PackagesError (RuntimeError)    packages are missing or incompatible
+└── OutputFolderError (OSError)     a folder or file cannot be written, or holds no usable run
 """
 
 
 class TrainerError(Exception):
-    """Base of every error that the trainer raises on purpose."""
+    """Base class of all errors that the trainer raises on purpose."""
 
 
 class RecipeError(TrainerError, ValueError):
-    """A setting is unknown or out of range."""
+    """A setting is unknown, out of range or conflicts with another."""
 
 
 class DatasetError(TrainerError, ValueError):
-    """The photos can't be trained on."""
+    """The photos cannot be used."""
 
 
 class WeightsError(TrainerError, OSError):
-    """Pretrained weights can't be had."""
+    """Pretrained weights are not available."""
 
 
 class ConversionError(TrainerError, RuntimeError):
-    """The converter made no model, or one that the device can't run."""
+    """A model cannot be loaded or converted, or the device cannot run it."""
 
 
 class CompressionError(TrainerError, ValueError):
-    """A network can't be compressed as asked."""
+    """A network cannot be compressed as requested."""
 
 
 class SearchError(TrainerError, ValueError):
-    """A search can't be made as asked."""
+    """A search cannot run as requested."""
 
 
 class GateError(TrainerError, RuntimeError):
-    """INT8 lost more than the promise allows."""
+    """The INT8 model failed the accuracy gate."""
 
 
 class ClusterError(TrainerError, RuntimeError):
-    """GPUs or machines that are to train together can't, or one was lost."""
+    """Distributed training cannot start, or lost a GPU or machine."""
 
 
 class SigningError(TrainerError, ValueError):
-    """A key can't be made, or not sign."""
+    """A signing key cannot be created or used."""
 
 
 class PackagesError(TrainerError, RuntimeError):
-    """Packages are missing or don't fit together."""
+    """Packages are missing or incompatible."""
 
 
 class OutputFolderError(TrainerError, OSError):
-    """A run's folder can't be written."""
+    """A folder or file cannot be written, or holds no usable run."""

@@ -1,4 +1,4 @@
-"""Writes files and folders whole or not at all, a power cut included."""
+"""Write files and folders atomically, even across a power failure; lock folders."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any
 from trainer.errors import OutputFolderError
 
 PARTIAL = ".*.partial"
-"""Pattern of the files that a process leaves behind which is killed as it writes."""
+"""Glob pattern of temporary files, which a process that is killed while writing leaves behind."""
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file; whoever looks sees the old one or the new one, never half of one.
+    """Write a file atomically: readers see either the old content or the new one.
 
     Raises:
-        OutputFolderError: It can't be written.
+        OutputFolderError: The file cannot be written.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -35,12 +35,12 @@ def write_bytes(path: Path, content: bytes) -> None:
             partial.unlink(missing_ok=True)
     except OSError as error:
         raise OutputFolderError(
-            f"Expected to write {path}, got: {error.strerror or error}. Make room or choose another folder."
+            f"Cannot write {path}: {error.strerror or error}. Free some space or choose another folder."
         ) from error
 
 
 def put_in_place(partial: Path, finished: Path) -> None:
-    """Renames a folder when all that is in it has reached the disk: a rename may get there before what it names."""
+    """Rename a folder after its content has reached the disk, which a rename alone does not guarantee."""
     for path in (*partial.rglob("*"), partial):
         _sync(path)
     partial.rename(finished)
@@ -48,12 +48,12 @@ def put_in_place(partial: Path, finished: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON, as `write_bytes` does."""
+    """Write JSON atomically; see `write_bytes`."""
     write_bytes(path, (json.dumps(value, indent=1) + "\n").encode())
 
 
 def read_json(path: Path) -> Any:
-    """Reads JSON."""
+    """Return the content of a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -66,26 +66,26 @@ def _sync(path: Path) -> None:
 
 
 def is_remote(path: str | Path) -> bool:
-    """Whether it is an address such as ``gs://bucket/photos``, which `tf.io.gfile` reads and `pathlib` doesn't."""
+    """Whether a path is a URL such as ``gs://bucket/photos``, for `tf.io.gfile` instead of `pathlib`."""
     return re.match(r"[a-z][a-z0-9+.-]*:/", str(path)) is not None
 
 
 def absolute(path: str | Path) -> Path:
-    """The path from the root on; an address stays as it is."""
+    """Return the absolute path; a URL stays unchanged."""
     return Path(path) if is_remote(path) else Path(path).resolve()
 
 
 def address(path: Path) -> str:
-    """A path as `tf.io.gfile` takes it: `pathlib` makes one slash of two, ``gs:/bucket`` of ``gs://bucket``."""
+    """Return a path for `tf.io.gfile`, restoring the slash that `pathlib` drops from ``gs://bucket``."""
     return re.sub(r"^([a-z][a-z0-9+.-]*):/+", r"\1://", str(path))
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keeps a folder to this process; the kernel frees it when the process ends, however that comes about.
+    """Hold an exclusive lock on a folder; the kernel releases it whenever the process ends.
 
     Raises:
-        OutputFolderError: Another process has it.
+        OutputFolderError: Another process holds the lock.
     """
     import fcntl
 
@@ -95,11 +95,10 @@ def locked(folder: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise OutputFolderError(
-                f"Expected nobody else to work in {folder}, but another process does. "
-                "Wait for it, or choose another folder with --to."
+                f"Another process is using {folder}. Wait until it has finished, or choose another output folder."
             ) from None
         except OSError:
-            pass  # some network file systems have no locks
+            pass  # some network file systems do not support locks
         yield
     finally:
         os.close(handle)
@@ -107,18 +106,18 @@ def locked(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def shared(folder: Path, sweep: Callable[[], None]) -> Iterator[None]:
-    """Works in a folder beside other processes.
+    """Hold a shared lock on a folder that several processes may use.
 
     Args:
-        folder: It exists.
-        sweep: Called first where no other process is at work there: what is unfinished then is nobody's. A file system
-            without locks can't tell, and isn't swept.
+        folder: Existing folder.
+        sweep: Called first if no other process uses the folder, to remove unfinished files. Not called on a file
+            system without locks.
     """
     import fcntl
 
     handle = os.open(folder, os.O_RDONLY)
     try:
-        with suppress(OSError):  # another is at work, or there are no locks
+        with suppress(OSError):  # another process holds it, or locks are not supported
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             sweep()
         with suppress(OSError):

@@ -74,7 +74,7 @@ def _build(folder: Path, backbone_name: str, input_size: int, io: Io, classes: i
     import numpy as np
 
     from edge_runtime import InputContract
-    from trainer.export.model_file import export_model
+    from trainer.export.model_file import Exporter
     from trainer.quantization.calibration import representative_set
     from trainer.quantization.convert import convert_fp32, convert_int8
     from trainer.training.networks.backbones import build_model, get_backbone
@@ -96,7 +96,7 @@ def _build(folder: Path, backbone_name: str, input_size: int, io: Io, classes: i
         (pair.fp32, convert_fp32(model), None),
         (pair.int8, convert_int8(model, images, contract=contract, io=io), calibration),
     ):
-        export_model(path, content, labels=labels, contract=contract, calibration=calibrated)
+        Exporter(labels, contract).write(path, content, calibrated, check=False)
         _stamp(path, pixels)
 
 

@@ -76,7 +76,7 @@ def _models(run: Run, folder: Path) -> tuple[Path, Path, float]:
     """
     from trainer.evaluation.evaluate import evaluate_pixels
     from trainer.evaluation.temperature import fit_temperature, scale_logits
-    from trainer.export.model_file import export_model
+    from trainer.export.model_file import Exporter
     from trainer.quantization.calibration import representative_set
     from trainer.quantization.convert import convert_fp32, convert_int8
     from trainer.quantization.preparation.prepare import prepare_for_int8
@@ -85,15 +85,15 @@ def _models(run: Run, folder: Path) -> tuple[Path, Path, float]:
 
     dataset, contract, network = read_dataset(run), input_contract(run.recipe), read_latest(run)
     train, val = read_pixels(run, dataset, "train"), read_pixels(run, dataset, "val")
-    fp32, int8 = folder / "fp32.tflite", folder / "int8.tflite"
-    export_model(fp32, convert_fp32(network), labels=dataset.labels, contract=contract)
+    fp32, int8, exporter = folder / "fp32.tflite", folder / "int8.tflite", Exporter(dataset.labels, contract)
+    exporter.write(fp32, convert_fp32(network), check=False)
     temperature = fit_temperature(evaluate_pixels(fp32, val, "val"))
     scale_logits(network, temperature)
     images, calibration = representative_set(
         train, samples=run.recipe.quantize.samples, seed=run.recipe.seed, num_classes=len(dataset.labels)
     )
     content = convert_int8(prepare_for_int8(network, images, contract=contract), images, contract=contract)
-    export_model(int8, content, labels=dataset.labels, contract=contract, calibration=calibration)
+    exporter.write(int8, content, calibration, check=False)
     return fp32, int8, temperature
 
 

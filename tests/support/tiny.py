@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_runtime.model.manifest import MeasuredAccuracy
+from edge_runtime.model.manifest import Calibration, MeasuredAccuracy
 from edge_runtime.types import InputContract
 from trainer.types import Pixels
 
@@ -124,10 +124,10 @@ def make_models(folder: Path) -> TinyModels:
     return TinyModels(fp32, int8, network, pixels, CONTRACT, content)
 
 
-def export(path: Path, content: bytes, **options: Any) -> None:
-    from trainer.export.model_file import export_model
+def export(path: Path, content: bytes, calibration: Calibration | None = None) -> None:
+    from trainer.export.model_file import Exporter
 
-    export_model(path, content, labels=LABELS, contract=CONTRACT, provenance={"backbone": "tiny"}, **options)
+    Exporter(LABELS, CONTRACT, provenance={"backbone": "tiny"}).write(path, content, calibration, check=False)
 
 
 def stamp(path: Path, accuracy: MeasuredAccuracy) -> None:

@@ -34,7 +34,6 @@ def _compress(arguments: argparse.Namespace) -> int:
     from edge_runtime.model.file import read_labels
     from trainer.config.recipe_file import read_recipe
     from trainer.reports.summary import format_compressed
-    from trainer.types import require_kept
     from trainer.workflows.external.compress import Target, compress
 
     recipe = read_recipe(arguments.recipe, arguments.set)
@@ -53,5 +52,5 @@ def _compress(arguments: argparse.Namespace) -> int:
         announce=lambda line: print(line, file=sys.stderr),
     )
     print(format_compressed(made))
-    require_kept(made.verdict)
+    made.verdict.require_passed()
     return 0

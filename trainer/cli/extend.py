@@ -20,12 +20,11 @@ def add(commands: Any) -> None:
 
 def _extend(arguments: argparse.Namespace) -> int:
     from trainer.reports.summary import format_extension, format_result
-    from trainer.types import require_kept
     from trainer.workflows.train.pipeline import extend
 
     result = extend(arguments.model, arguments.photos, arguments.to)
     print(format_result(result))
     if result.extension:
         print(f"\n{format_extension(result.extension)}")
-    require_kept(result.verdict)
+    result.verdict.require_passed()
     return 0

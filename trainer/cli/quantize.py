@@ -46,7 +46,6 @@ def add(commands: Any) -> None:
 def _quantize(arguments: argparse.Namespace) -> int:
     from edge_runtime.model.file import read_labels
     from trainer.reports.summary import format_models
-    from trainer.types import require_kept
     from trainer.workflows.external.quantize import quantize_keras_model
 
     made = quantize_keras_model(
@@ -63,5 +62,5 @@ def _quantize(arguments: argparse.Namespace) -> int:
         gate=GateConfig(**gate_settings(arguments)),
     )
     print(format_models(made.fp32, made.int8, {kind: {"val": e} for kind, e in made.evaluations.items()}, made.verdict))
-    require_kept(made.verdict)
+    made.verdict.require_passed()
     return 0

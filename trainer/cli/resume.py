@@ -17,10 +17,9 @@ def add(commands: Any) -> None:
 
 def _resume(arguments: argparse.Namespace) -> int:
     from trainer.reports.summary import format_result
-    from trainer.types import require_kept
     from trainer.workflows.train.pipeline import resume
 
     result = resume(arguments.run)
     print(format_result(result))
-    require_kept(result.verdict)
+    result.verdict.require_passed()
     return 0

@@ -61,7 +61,6 @@ def _train(arguments: argparse.Namespace) -> int:
     from trainer.config.recipe_file import read_recipe
     from trainer.reports.summary import format_result
     from trainer.training.distribution.cluster import Cluster
-    from trainer.types import require_kept
     from trainer.workflows.train.pipeline import train, train_along
 
     given = {
@@ -84,5 +83,5 @@ def _train(arguments: argparse.Namespace) -> int:
         return 0
     result = train(arguments.photos, arguments.to, recipe, distribute=arguments.distribute)
     print(format_result(result))
-    require_kept(result.verdict)
+    result.verdict.require_passed()
     return 0

@@ -1,1 +1,1 @@
-"""From model bytes to one file that explains itself; signing."""
+"""Self-describing model files, and their signatures."""

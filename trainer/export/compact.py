@@ -1,8 +1,8 @@
-"""Writes a converted model's flatbuffer anew, smaller: the same network, bit for bit.
+"""Rewrite a converted model's flatbuffer in fewer bytes, without changing the network.
 
-The converter stores a vector of 64-bit zeros beside the scales of each per-channel tensor, twice (weights and biases):
-a fifth of a small INT8 file. FlatBuffers lets fields share a vector, so equal ones are stored once here. Scales of
-biases have to stay: without them XNNPACK leaves the convolution to slow kernels.
+The converter stores a vector of 64-bit zeros with the scales of each per-channel tensor, for weights and again for
+biases: a fifth of a small INT8 file. FlatBuffers allows fields to share a vector, so equal ones are stored once. The
+scales of biases have to stay: without them XNNPACK leaves the convolution to slow kernels.
 """
 
 from __future__ import annotations
@@ -16,20 +16,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _KEPT_ENTRY = b"min_runtime_version"
-# Names that the converter makes up for constants; they say nothing.
+# Names that the converter generates for constants carry no information.
 _NAMELESS = (b"tfl.pseudo_", b"arith.constant")
 _BUFFER_ALIGNMENT = 16  # force_align of Buffer.data in TensorFlow Lite's schema.fbs
 
 
 def compact(content: bytes, entries: dict[str, bytes] | None = None) -> bytes:
-    """Rewrites a model.
+    """Return the same network in fewer bytes.
+
+    Of the converter's own metadata, only ``min_runtime_version`` is kept.
 
     Args:
-        content: A ``.tflite`` model as the converter made it.
+        content: Converted ``.tflite`` model.
         entries: Metadata to add, by name, such as ``TFLITE_METADATA``.
-
-    Returns:
-        The same network in fewer bytes. Of the converter's own metadata only ``min_runtime_version`` is kept.
     """
     from tensorflow.lite.python import schema_py_generated as schema
     from tensorflow.lite.tools import flatbuffer_utils
@@ -62,7 +61,7 @@ def compact(content: bytes, entries: dict[str, bytes] | None = None) -> bytes:
 
 
 class _Buffers:
-    """The model's constants, equal ones once. By the schema the first is empty: it stands for "no constant"."""
+    """The model's constants without duplicates. The first one is empty: in the schema it means "no constant"."""
 
     def __init__(self, make: Any) -> None:
         self._make = make
@@ -82,7 +81,7 @@ class _Buffers:
 
 
 class _SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]
-    """Stores equal vectors of numbers and equal strings once, and bytes so aligned as kernels want constants."""
+    """Builder that stores equal vectors and strings once, and aligns byte vectors as kernels require."""
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
@@ -114,7 +113,7 @@ def _bytes(data: Any) -> bytes:
 
 
 def _short(name: bytes | None) -> bytes | None:
-    """The layer's own name: ``model/block_1/Relu6;model/bn/…`` becomes ``block_1``."""
+    """Return the layer's own name: ``block_1`` for ``model/block_1/Relu6;model/bn/…``."""
     if not name or name.startswith(_NAMELESS):
         return None
     parts = name.split(b";")[0].split(b":")[0].split(b"/")

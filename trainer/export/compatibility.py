@@ -1,7 +1,7 @@
-"""Opens an exported file in the real interpreters, and tells what the pinned tflite-runtime would refuse.
+"""Check that an exported model runs in the installed interpreters and in the pinned tflite-runtime.
 
-tflite-runtime has no wheels for Python 3.12 and later; where it can't be had, the versions of the operations are held
-against the newest that 2.14.0 knows, which were found by asking it for each.
+tflite-runtime has no wheels for Python 3.12 and later. Without it, the versions of a model's operations are compared
+with the newest that 2.14.0 supports, which were determined by trying each one.
 """
 
 from __future__ import annotations
@@ -67,12 +67,12 @@ _TIMEOUT_S = 120
 
 @dataclass(frozen=True)
 class InterpreterCheck:
-    """What an interpreter made of a model file.
+    """Result of checking a model file with one interpreter.
 
     Attributes:
         name: ``"tflite_runtime"`` or ``"ai_edge_litert"``.
-        version: Its version; empty where it is not installed.
-        note: ``"runs"``, or how else it was checked.
+        version: Version of the interpreter; empty if it is not installed.
+        note: ``"runs"``, or how the file was checked without it.
     """
 
     name: str
@@ -81,17 +81,17 @@ class InterpreterCheck:
 
 
 def check_compatibility(path: str | os.PathLike[str]) -> tuple[InterpreterCheck, ...]:
-    """Checks that an exported model runs where it will be shipped to.
+    """Check that an exported model runs on devices.
 
     Args:
-        path: Of a file by `trainer.export.model_file.export_model`.
+        path: Model file written by `trainer.export.model_file.Exporter`.
 
     Returns:
-        One entry for each interpreter.
+        One result per interpreter.
 
     Raises:
-        ConversionError: tflite-runtime 2.14.0, or an installed interpreter, can't run it.
-        ModelError: It is no usable model file.
+        ConversionError: tflite-runtime 2.14.0 or an installed interpreter cannot run the model.
+        ModelError: The file is not a usable model.
     """
     model = read_model_file(path)
     check_versions(model)
@@ -105,40 +105,38 @@ def check_compatibility(path: str | os.PathLike[str]) -> tuple[InterpreterCheck,
 
 
 def check_versions(model: ModelFile) -> None:
-    """Checks the versions of a model's operations, and the minimum runtime version that the converter noted.
+    """Check the versions of a model's operations, and the minimum runtime version that the converter recorded.
 
     Raises:
-        ConversionError: tflite-runtime 2.14.0 is too old for one.
+        ConversionError: The model needs a newer tflite-runtime than 2.14.0.
     """
     pinned = ".".join(map(str, PINNED_VERSION))
     for name, version in model.operators:
         if version > _NEWEST.get(name, version):
             raise ConversionError(
-                f"Expected operations that tflite-runtime {pinned} knows, got {name} version {version} (it knows up to "
-                f"{_NEWEST[name]}) in {model.path}. Convert with TensorFlow 2.19, or without this layer."
+                f"{model.path} contains {name} version {version}, but tflite-runtime {pinned} supports only up to "
+                f"version {_NEWEST[name]}. Convert with TensorFlow 2.19, or without this layer."
             )
     needed = tuple(int(part) for part in model.min_runtime_version.split(".") if part.isdigit())
     if needed > PINNED_VERSION:
         raise ConversionError(
-            f"Expected a model for tflite-runtime {pinned}, got one that needs {model.min_runtime_version}: "
-            f"{model.path}. Convert with TensorFlow 2.19."
+            f"{model.path} needs tflite-runtime {model.min_runtime_version}, which is newer than {pinned}. "
+            "Convert with TensorFlow 2.19."
         )
 
 
 def _run(path: Path, backend: str) -> str:
-    """Classifies once in a process of its own, since an interpreter can take its process down; gives its version."""
+    """Run one inference in a separate process, which the interpreter may crash; return its version."""
     root = str(Path(edge_runtime.__file__).parent.parent)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))}
     command = [sys.executable, "-c", _CHILD, str(path), backend]
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired as error:
-        raise ConversionError(
-            f"Expected {backend} to run {path}, but it took more than {_TIMEOUT_S} s. Use a smaller network."
-        ) from error
+        raise ConversionError(f"{backend} did not run {path} within {_TIMEOUT_S} s. Use a smaller network.") from error
     if done.returncode != 0:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         if done.returncode < 0:
             reason = f"signal {-done.returncode}"
-        raise ConversionError(f"Expected {backend} to run {path}, but it failed: {reason}")
+        raise ConversionError(f"{backend} cannot run {path}: {reason}")
     return str(json.loads(done.stdout.strip().splitlines()[-1]))

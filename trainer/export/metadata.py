@@ -1,6 +1,6 @@
-"""Writes TensorFlow Lite Metadata for an image classifier, so that other programs understand the same file.
+"""Write TensorFlow Lite Metadata for an image classifier, so that other programs understand the file.
 
-Slots are those of ``metadata_schema.fbs`` of tensorflow/tflite-support; the reading side is `edge_runtime.model`.
+The slots are those of ``metadata_schema.fbs`` in tensorflow/tflite-support; `edge_runtime.model` reads them.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from edge_runtime.types import Activation, InputContract, TensorSpec
 LABELS_NAME = "labels.txt"
 _FEATURE_PROPERTIES = 1
 _UNKNOWN = 0
-_PARSER_VERSION = "1.0.0"  # the first version of the schema has all that is written here
+_PARSER_VERSION = "1.0.0"  # the first version of the schema covers all fields written here
 
 _Field = Callable[[int], None]
 
 
 def write_metadata(name: str, contract: InputContract, tensor: TensorSpec, activation: Activation) -> bytes:
-    """Makes the flatbuffer for a model's ``TFLITE_METADATA`` entry.
+    """Return the flatbuffer for a model's ``TFLITE_METADATA`` entry.
 
-    Quantized models get the mean and std of the float network, as the schema asks; programs that follow it feed a
-    uint8 network its pixels as they are, which is what these say too.
+    Quantized models get the mean and std of the float network, as the schema requires. Programs that follow the schema
+    feed unchanged pixels to a uint8 network, which is equivalent.
 
     Args:
-        name: Of the model, for people.
-        contract: Of its input.
-        tensor: The input tensor.
-        activation: That the network applies to its output.
+        name: Name of the model.
+        contract: Input contract.
+        tensor: Input tensor.
+        activation: Activation of the network's output.
     """
     b = flatbuffers.Builder(1024)
-    # In a flatbuffer, what is referred to is written first.
+    # A flatbuffer is written bottom-up: referenced objects come first.
     image = _image(b, contract, tensor)
     scores = _scores(b, activation)
     manifest = _file(b, MANIFEST_NAME, "How this model was made, and what it needs and gives, as JSON.", _UNKNOWN)

@@ -1,6 +1,6 @@
-"""Signs models, so that devices which are given the public key run no others.
+"""Sign models, so that devices with the public key accept only models that you signed.
 
-What a signature is and how a device checks it: `edge_runtime.model.signature`.
+`edge_runtime.model.signature` describes the signature and how a device checks it.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 
 def new_key(name: str | os.PathLike[str]) -> tuple[Path, Path]:
-    """Makes a pair of Ed25519 keys; existing files are never replaced.
+    """Create an Ed25519 key pair for `sign_model`. Existing files are never replaced.
 
     Args:
-        name: Of the files, without their endings.
+        name: Path of the key files, without extension.
 
     Returns:
-        ``NAME.pem``, the private key (PKCS 8, PEM, without a passphrase), which only its owner may read; and
-        ``NAME.pub.pem``, the public key, for the devices.
+        Path of the private key, ``NAME.pem`` (PKCS #8, PEM, no passphrase, readable by its owner only), and of the
+        public key for devices, ``NAME.pub.pem``.
 
     Raises:
-        SigningError: The files can't be written, or are there already.
-        PackagesError: The package ``cryptography`` is missing.
+        SigningError: A file cannot be written or already exists.
+        PackagesError: The package ``cryptography`` is not installed.
     """
     _require_package()
     from cryptography.hazmat.primitives import serialization
@@ -39,9 +39,8 @@ def new_key(name: str | os.PathLike[str]) -> tuple[Path, Path]:
     private, public = Path(f"{os.fspath(name)}.pem"), Path(f"{os.fspath(name)}.pub.pem")
     key = Ed25519PrivateKey.generate()
     pem = serialization.Encoding.PEM
-    _write_new(
-        public, key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo), permissions=0o644
-    )
+    shared = key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo)
+    _write_new(public, shared, permissions=0o644)
     try:
         secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         _write_new(private, secret, permissions=0o600)
@@ -52,23 +51,26 @@ def new_key(name: str | os.PathLike[str]) -> tuple[Path, Path]:
 
 
 def sign_model(model: str | os.PathLike[str], key: str | os.PathLike[str]) -> Path:
-    """Signs a model file; an earlier signature is replaced.
+    """Sign a model file. Devices with the public key then accept only models that you signed.
+
+    The signature covers the whole file: any later change, even of a label, invalidates it. An existing signature is
+    replaced.
 
     Args:
-        model: Of the ``.tflite`` file. What changes it afterwards, if only a label, makes the signature worthless.
-        key: Of the private key: Ed25519, PEM, without a passphrase.
+        model: Path of the ``.tflite`` file.
+        key: Path of the private key (Ed25519, PEM, no passphrase); `new_key` creates one.
 
     Returns:
-        Where the signature is.
+        Path of the signature file, next to the model.
 
     Raises:
-        ModelError: It is no whole image classifier: no device would run it.
-        SigningError: The key can't be used.
-        PackagesError: The package ``cryptography`` is missing.
-        OutputFolderError: The signature can't be written.
+        ModelError: The file is not a complete image classifier, so no device would run it.
+        SigningError: The key cannot be used.
+        PackagesError: The package ``cryptography`` is not installed.
+        OutputFolderError: The signature cannot be written.
     """
     private = _read_private_key(Path(key))
-    input_size(model)  # it refuses what no device would open
+    input_size(model)  # refuses files that no device would open
     path = signature_path(model)
     write_bytes(path, private.sign(read_model_content(model)))
     return path
@@ -83,24 +85,23 @@ def _read_private_key(path: Path) -> Ed25519PrivateKey:
     try:
         key: object = load_pem_private_key(path.read_bytes(), password=None)
     except OSError as error:
-        raise SigningError(f"Expected a private key at {path}, got: {error.strerror}. Check the path.") from error
+        raise SigningError(f"Cannot read the private key {path}: {error.strerror}. Check the path.") from error
     except TypeError:
         raise SigningError(
-            f"Expected a private key without a passphrase, {path} has one. Take it off by: "
+            f"The private key {path} is protected by a passphrase. Remove it with: "
             f"openssl pkey -in {path} -out plain.pem"
         ) from None
     except (ValueError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, Ed25519PrivateKey):
         raise SigningError(
-            f"Expected an Ed25519 private key in PEM, got something else in {path}. "
-            "Make one by: edge-trainer sign --new-key NAME"
+            f"{path} is not an Ed25519 private key in PEM format. Create one with: edge-trainer sign --new-key NAME"
         )
     return key
 
 
 def _write_new(path: Path, content: bytes, *, permissions: int) -> None:
-    """Writes a file that wasn't there; never for a moment can others read it who may not."""
+    """Create a file, with its permissions set before any content is written."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, permissions)
         try:
@@ -112,13 +113,13 @@ def _write_new(path: Path, content: bytes, *, permissions: int) -> None:
             path.unlink()
             raise
     except FileExistsError:
-        raise SigningError(f"Expected a new name for the keys, but {path} is there already. Choose another.") from None
+        raise SigningError(f"The key file {path} already exists. Choose another name.") from None
     except OSError as error:
-        raise SigningError(f"Expected to write {path}, got: {error.strerror}. Choose another folder.") from error
+        raise SigningError(f"Cannot write {path}: {error.strerror}. Choose another folder.") from error
 
 
 def _require_package() -> None:
     try:
         import cryptography.exceptions  # noqa: F401
     except ImportError:
-        raise PackagesError(f"Expected the package cryptography, which makes signatures. Run: {INSTALL}") from None
+        raise PackagesError(f"Signing needs the package cryptography. Run: {INSTALL}") from None

@@ -1,7 +1,7 @@
-"""A run: one folder, one sub-folder a stage. A stage is finished when its folder was renamed into place.
+"""A training run: one folder with a subfolder per stage, renamed into place once the stage is finished.
 
-A run that was killed goes on where it stopped: finished stages are kept, the one under way starts again, and its
-trainings go on from the last finished epoch.
+A run that was killed resumes where it stopped: finished stages are kept, the interrupted one starts again, and its
+training resumes from the last finished epoch.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder and what it was asked to do.
+    """A run's folder and its settings.
 
     Attributes:
-        folder: Where everything is written.
-        photos: The data set's folder.
-        recipe: All the settings.
-        weights: Pretrained weights to begin with; None: from scratch.
-        distribution: Where fine-tuning takes place; None: here alone.
+        folder: Folder of all results.
+        photos: Folder of the data set.
+        recipe: All settings.
+        weights: File of the pretrained weights; None to train from scratch.
+        distribution: GPUs or machines that share the fine-tuning; None for this process alone.
     """
 
     folder: Path
@@ -44,7 +44,7 @@ class Run:
     distribution: Distribution | None = None
 
     def stage(self, name: str) -> Path:
-        """The folder of a finished stage."""
+        """Return the folder of a stage, which exists once the stage is finished."""
         return self.folder / "stages" / name
 
 
@@ -53,10 +53,10 @@ class Stage:
     """One step of a run.
 
     Attributes:
-        name: Of its folder.
-        title: For people, in progress output.
-        work: Writes its results into the folder that it is given.
-        wanted: Whether a recipe asks for it.
+        name: Name of its folder.
+        title: Title in the progress output.
+        work: Function that writes the results into a given folder.
+        wanted: Function that says whether a recipe includes the stage.
     """
 
     name: str
@@ -66,10 +66,16 @@ class Stage:
 
 
 def open_run(folder: Path, photos: Path, recipe: Recipe, weights: Path | None) -> Run:
-    """Starts a run in a folder, or goes on with the one that is there.
+    """Start a run in a folder, or continue the one that it holds.
+
+    Args:
+        folder: Folder of the run: new, empty, or holding the same run.
+        photos: Folder of the data set.
+        recipe: All settings.
+        weights: File of the pretrained weights; None to train from scratch.
 
     Raises:
-        OutputFolderError: The folder can't be written, or holds something else or a run with other settings.
+        OutputFolderError: The folder cannot be written, or holds other files or a run with other settings.
     """
     run = Run(folder, photos, recipe, weights)
     request = folder / "run.json"
@@ -80,7 +86,7 @@ def open_run(folder: Path, photos: Path, recipe: Recipe, weights: Path | None) -
             write_recipe(recipe, folder / "recipe.toml")
         return run
     if folder.exists() and (not folder.is_dir() or set(folder.iterdir()) - set(folder.glob(PARTIAL))):
-        raise OutputFolderError(f"Expected {folder} to be a new or empty folder. Choose another one with --to.")
+        raise OutputFolderError(f"{folder} already exists and is not an empty folder. Choose another output folder.")
     was_there = folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -92,13 +98,13 @@ def open_run(folder: Path, photos: Path, recipe: Recipe, weights: Path | None) -
             if not was_there:
                 folder.rmdir()
         raise OutputFolderError(
-            f"Expected to write into {folder}, got: {error.strerror or error}. Choose another folder with --to."
+            f"Cannot write to {folder}: {error.strerror or error}. Choose another output folder."
         ) from error
     return run
 
 
 def load_run(folder: Path) -> Run:
-    """A run as it was started, to read what it has made.
+    """Open an existing run to read its results.
 
     Raises:
         OutputFolderError: The folder holds no run.
@@ -108,20 +114,20 @@ def load_run(folder: Path) -> Run:
 
 
 def run_stages(run: Run, stages: Sequence[Stage], announce: Callable[[str], None]) -> None:
-    """Works through the stages that the recipe wants, in order, leaving out those that are finished.
+    """Run the stages that the recipe includes, in order, skipping finished ones.
 
     Raises:
-        OutputFolderError: The folder can't be written, another process works in it, or it holds another run.
+        OutputFolderError: The folder cannot be written, is in use by another process, or holds another run.
     """
     stages = [stage for stage in stages if stage.wanted(run.recipe)]
     with locked(run.folder):
-        _require_asked(run)  # another process may have opened the folder at the same moment
+        _require_asked(run)  # another process may have started a run there meanwhile
         for leftover in run.folder.glob(PARTIAL):
             leftover.unlink()
         for number, stage in enumerate(stages, start=1):
             prefix = f"[{number}/{len(stages)}] {stage.title}"
             if run.stage(stage.name).exists():
-                announce(f"{prefix}: done before")
+                announce(f"{prefix}: already done")
             else:
                 announce(prefix)
                 _run_stage(run, stage)
@@ -142,42 +148,42 @@ def _run_stage(run: Run, stage: Stage) -> None:
         put_in_place(partial, finished)
     except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
-        if not isinstance(error, OSError) or error.errno is None:  # one of our own says what is wrong
+        if not isinstance(error, OSError) or error.errno is None:  # our own errors need no explanation
             raise
         where = f" ({error.filename})" if error.filename else ""
         raise OutputFolderError(
-            f"Expected to write into {run.folder} in stage {stage.name}, got: {error.strerror}{where}. "
-            "Make room or choose another folder; what was finished is kept."
+            f"Cannot write to {run.folder} in stage {stage.name}: {error.strerror}{where}. "
+            "Free some space and run the command again; finished stages are kept."
         ) from error
 
 
 def _checkpoints(run: Run, stage: Stage) -> Path:
-    """Where the trainings of a stage leave what they have reached, until it is finished."""
+    """Return the folder of a stage's training checkpoints, which is removed when the stage is finished."""
     return run.folder / "stages" / f".{stage.name}.checkpoints"
 
 
 def stage_records(run: Run) -> dict[str, dict[str, Any]]:
-    """By finished stage, in the order they ran: ``started`` (ISO 8601, UTC) and ``seconds``."""
+    """Return ``started`` (ISO 8601, UTC) and ``seconds`` of each finished stage, in the order they ran."""
     files = (run.folder / "stages").glob("*/stage.json")
     records = {file.parent.name: read_json(file) for file in files}
     return dict(sorted(records.items(), key=lambda item: item[1]["started"]))
 
 
 def _require_asked(run: Run) -> None:
-    """Raises an OutputFolderError where the run in the folder was asked to do something else.
+    """Check that the folder holds a run of the same photos and settings.
 
-    A setting that is newer than that run had its default then.
+    Settings that older versions did not have count as their defaults.
     """
     request = _read_request(run.folder / "run.json")
     try:
         begun = Recipe.from_dict(request["recipe"]).without_tracking()
         same = request["photos"] == str(absolute(run.photos)) and begun == run.recipe.without_tracking()
-    except (KeyError, TypeError, ValueError):  # of settings that there are no more, among others
+    except (KeyError, TypeError, ValueError):  # such as settings that no longer exist
         same = False
     if not same:
         raise OutputFolderError(
-            f"Expected {run.folder} to be new or to hold this very run, but it holds one with other photos or "
-            "settings: choose another folder with --to, or delete that one."
+            f"{run.folder} already holds a run with different photos or settings. Choose another output folder, or "
+            "delete that run."
         )
 
 
@@ -186,6 +192,6 @@ def _read_request(path: Path) -> Any:
         return read_json(path)
     except (OSError, ValueError) as error:
         raise OutputFolderError(
-            f"Expected {path} to tell what the run in that folder was asked to do, but it can't be read ({error}). "
-            "Choose another folder with --to, or delete that one."
+            f"Cannot read {path}, which describes the run in that folder ({error}). Choose another output folder, or "
+            "delete this one."
         ) from error

@@ -1,9 +1,9 @@
-"""The values that travel through the trainer. They import nothing else of ours."""
+"""Values that the whole trainer passes around; they depend on nothing but the errors."""
 
 from trainer.types.evaluation import MATRIX_CLASSES, ClassMetrics, Evaluation, Robustness, Verdict
 from trainer.types.models import LadderStep, NetworkCost, Variant
 from trainer.types.pictures import SPLITS, Dataset, Features, Photo, Pixels, Split, TrainingSet
-from trainer.types.results import CompressedModel, QuantizedModel, RunResult, require_kept
+from trainer.types.results import CompressedModel, QuantizedModel, RunResult
 from trainer.types.training import Epoch, ExtendedClass, Extension
 
 __all__ = [
@@ -28,5 +28,4 @@ __all__ = [
     "TrainingSet",
     "Variant",
     "Verdict",
-    "require_kept",
 ]

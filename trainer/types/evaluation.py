@@ -1,4 +1,4 @@
-"""How models answered, and what the gate says to it."""
+"""Measured models, and the verdict of the accuracy gate."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from trainer.errors import GateError
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 MATRIX_CLASSES = 100
-"""A confusion matrix is written out for at most so many classes: it grows with their square, and the answers tell it
-too."""
+"""Largest number of classes for which JSON holds the confusion matrix, which grows with its square. Labels and
+predictions hold the same information."""
 
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """One class's figures, 0–1 (scikit-learn's precision_recall_fscore_support)."""
+    """Metrics of one class, 0–1, as computed by scikit-learn's `precision_recall_fscore_support`."""
 
     label: str
     precision: float
@@ -29,23 +31,22 @@ class ClassMetrics:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One model file measured on one split through `edge_runtime.Classifier`.
+    """Accuracy and latency of one model file on one split, measured through `edge_runtime.Classifier`.
 
     Attributes:
         model: File name.
         split: ``"train"``, ``"val"``, ``"test"`` or the name of a folder.
         count: Number of pictures.
-        accuracy: Share of right top-1 answers, 0–1.
-        macro_f1: Mean of the classes' F1, 0–1.
-        classes: Per class.
+        accuracy: Top-1 accuracy, 0–1.
+        macro_f1: Unweighted mean of the F1 scores of all classes, 0–1.
+        classes: Metrics per class.
         labels: True class indices, in the split's order.
         predicted: Top-1 class indices, in the same order.
-        scores: Score of the top-1 answer, 0–1.
-        latency_ms: Median time of inference alone.
-        kernels: What ran it: backend, version, kernels; for the reader.
-        all_scores: Those of all the classes, float32 (N, classes), in the same order; None where they weren't kept or
-            are too many.
-            They aren't part of the JSON.
+        scores: Scores of the top-1 predictions, 0–1.
+        latency_ms: Median latency of the inference alone, in milliseconds.
+        kernels: Backend, version and kernels that ran the model, as text for readers.
+        all_scores: Scores of all classes, float32 (N, classes), in the same order; None if they were not kept or are
+            too many. Not part of the JSON.
     """
 
     model: str
@@ -63,27 +64,27 @@ class Evaluation:
 
     @property
     def pictures(self) -> int:
-        """Number of pictures that were asked about."""
+        """Number of pictures measured."""
         return self.count
 
     @cached_property
     def confusion(self) -> Counter[tuple[int, int]]:
-        """How often each pair of true and predicted index occurs; those that don't are left out."""
+        """Sparse confusion matrix: number of pictures by (true, predicted) index."""
         return Counter(zip(self.labels, self.predicted, strict=True))
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON, with ``confusion[true][predicted]``; None for more than `MATRIX_CLASSES` classes."""
+        """Return a JSON-serializable dict; ``confusion[true][predicted]`` is None above `MATRIX_CLASSES` classes."""
         classes = range(len(self.classes))
         values = asdict(replace(self, all_scores=None))
         del values["all_scores"]
         matrix = None
         if len(classes) <= MATRIX_CLASSES:
-            matrix = [[self.confusion[true, answer] for answer in classes] for true in classes]
+            matrix = [[self.confusion[true, predicted] for predicted in classes] for true in classes]
         return {**values, "confusion": matrix}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Evaluation:
-        """From what `to_dict` gave."""
+        """Restore what `to_dict` returned."""
         return cls(
             **{
                 **{name: value for name, value in values.items() if name != "confusion"},
@@ -97,14 +98,14 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Robustness:
-    """One model on pictures that are worse than those it learned from.
+    """Accuracy of one model on degraded pictures.
 
     Attributes:
-        kind: ``"blur"``, ``"noise"``, ``"darkness"``, ``"jpeg"``, ``"rotation"``; ``"none"``: the pictures as they are.
-        severity: 1 to 3; 0 for ``"none"``.
-        amount: What the severity means, in words.
-        accuracy: 0–1.
-        count: Pictures.
+        kind: ``"blur"``, ``"noise"``, ``"darkness"``, ``"jpeg"``, ``"rotation"``; ``"none"`` for unchanged pictures.
+        severity: Severity of the degradation, 1 to 3; 0 for ``"none"``.
+        amount: Description of the severity.
+        accuracy: Top-1 accuracy, 0–1.
+        count: Number of pictures.
     """
 
     kind: str
@@ -116,13 +117,13 @@ class Robustness:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The gate's decision on INT8, from the validation split.
+    """The accuracy gate's decision on the INT8 model, from the validation split.
 
     Attributes:
-        passed: Whether INT8 keeps the promise.
-        drop: FP32's accuracy minus INT8's, in points of percent.
-        agreement: Share of equal top-1 answers, in percent.
-        reasons: What was not kept; empty when passed.
+        passed: Whether the INT8 model passed.
+        drop: FP32's accuracy minus INT8's, in percentage points.
+        agreement: Share of equal top-1 predictions, in percent.
+        reasons: Why it failed, a sentence each; empty if it passed.
     """
 
     passed: bool
@@ -132,14 +133,23 @@ class Verdict:
 
     @property
     def gain(self) -> float:
-        """INT8's accuracy minus FP32's, in points of percent: as reports show it, and never minus zero."""
+        """INT8's accuracy minus FP32's in percentage points, as reports show it (never -0.0)."""
         return 0.0 - self.drop
 
+    def require_passed(self) -> None:
+        """Do nothing if the gate passed.
+
+        Raises:
+            GateError: The gate failed; the message gives the reasons.
+        """
+        if not self.passed:
+            raise GateError(" ".join(self.reasons))
+
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return a JSON-serializable dict."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Verdict:
-        """From what `to_dict` gave."""
+        """Restore what `to_dict` returned."""
         return cls(**{**values, "reasons": tuple(values["reasons"])})

@@ -1,4 +1,4 @@
-"""The ways to a model file, and what came of them."""
+"""What is known of a run's model files: quantization steps, cost of the networks, measurements."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 
 @dataclass(frozen=True)
 class LadderStep:
-    """One way to quantize that the gate tried.
+    """One step of the quantization ladder, measured on the validation split.
 
     Attributes:
-        name: Of the way, such as ``"plain"`` or ``"qat"``; its file is ``int8_<name>.tflite``.
-        title: For people.
-        accuracy: On the validation split, 0–1.
-        drop: FP32's accuracy minus this, in points of percent.
-        agreement: Share of answers that equal FP32's, in percent.
-        passed: Whether the gate would let it through.
-        seconds: That it took.
-        full_integer: False where layers were left in float.
-        remark: What a reader should know, such as the number of pictures or the layers left in float.
+        name: Name of the step, such as ``"plain"`` or ``"qat"``; its file is ``int8_<name>.tflite``.
+        title: Title for reports.
+        accuracy: Top-1 accuracy on the validation split, 0–1.
+        drop: FP32's accuracy minus this one, in percentage points.
+        agreement: Share of predictions equal to FP32's, in percent.
+        passed: Whether the model passes the accuracy gate.
+        seconds: Time that the step took.
+        full_integer: False if some layers stayed in float.
+        remark: Note for readers, such as the number of pictures or the layers left in float.
         chosen: Whether this is the model that ships.
     """
 
@@ -36,17 +36,17 @@ class LadderStep:
 
     @property
     def gain(self) -> float:
-        """INT8's accuracy minus FP32's, in points of percent: as reports show it, and never minus zero."""
+        """INT8's accuracy minus FP32's in percentage points, as reports show it (never -0.0)."""
         return 0.0 - self.drop
 
 
 @dataclass(frozen=True)
 class NetworkCost:
-    """What a network costs, in whatever precision.
+    """Cost of a network, independent of its precision.
 
     Attributes:
         macs: Multiply-adds of one inference.
-        sparsity: Share of zeros in its kernels, 0–1.
+        sparsity: Share of zeros in the kernels, 0–1.
     """
 
     macs: int
@@ -55,24 +55,24 @@ class NetworkCost:
 
 @dataclass(frozen=True)
 class Variant:
-    """One model file of a run, measured beside the others.
+    """One model file of a run, measured together with the others.
 
     Attributes:
-        name: Unique in the run, the file's stem: network and precision, such as ``"pruned_int8"``.
-        network: What was done to the network last: ``"teacher"``, ``"student"``, ``"distilled"``, ``"pruned"``,
+        name: Unique name of network and precision, such as ``"pruned_int8"``.
+        network: Last change to the network: ``"teacher"``, ``"student"``, ``"distilled"``, ``"pruned"``,
             ``"sparse"`` or ``"clustered"``.
         precision: ``"fp32"``, ``"int8"``, ``"float16"``, ``"dynamic_range"``, ``"int16"`` or ``"mixed"`` (INT8 with
-            layers in float).
-        title: For people.
-        accuracies: By split, 0–1.
-        size_bytes: Of the file.
-        gzip_bytes: Of the file after gzip.
+            some layers in float).
+        title: Title for reports.
+        accuracies: Top-1 accuracy by split, 0–1.
+        size_bytes: Size of the file.
+        gzip_bytes: Size of the file after gzip.
         macs: Multiply-adds of one inference.
-        sparsity: Share of zeros in its kernels, 0–1.
-        latency_ms: Median time of inference alone, all variants interleaved.
-        speedup: Against the baseline: ratio, low and high end of its 95% interval; None for the baseline itself.
+        sparsity: Share of zeros in the kernels, 0–1.
+        latency_ms: Median latency of the inference alone in milliseconds, measured in turns with the other variants.
+        speedup: Ratio to the baseline, with the low and high end of its 95% interval; None for the baseline itself.
         baseline: Whether the others are compared with this one.
-        ships: Whether it is one of the run's two models.
+        ships: Whether this is one of the run's two results.
     """
 
     name: str
@@ -90,11 +90,11 @@ class Variant:
     ships: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return a JSON-serializable dict."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Variant:
-        """From what `to_dict` gave."""
+        """Restore what `to_dict` returned."""
         speedup = values["speedup"]
         return cls(**{**values, "speedup": tuple(speedup) if speedup else None})

@@ -1,4 +1,4 @@
-"""Photos, their splits, and what is computed of them."""
+"""Photos, their splits, and the pixels and features computed from them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Photo:
-    """One photo of the data set.
+    """One photo of a data set.
 
     Attributes:
-        path: Relative to the data set's folder, with forward slashes.
-        label: Index of its class; in a multi-label data set the first of them, -1 where it shows none.
-        split: Where it belongs.
-        sha256: Of the file's bytes.
-        labels: Indices of all its classes, in a multi-label data set; else None.
+        path: Path relative to the data set's folder, with forward slashes.
+        label: Index of its class; in a multi-label data set, of the first of its classes (-1 without any).
+        split: Split that it belongs to.
+        sha256: SHA-256 of the file's bytes, in hex.
+        labels: Indices of all its classes in a multi-label data set; otherwise None.
     """
 
     path: str
@@ -36,21 +36,21 @@ class Photo:
 
     @property
     def classes(self) -> tuple[int, ...]:
-        """Indices of the classes that it shows: one, or in a multi-label data set any number."""
+        """Indices of its classes: one, or any number in a multi-label data set."""
         return (self.label,) if self.labels is None else self.labels
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A folder of photos, split.
+    """A folder of photos, divided into splits.
 
     Attributes:
-        root: The folder.
-        labels: Names of the classes, sorted; a photo's label indexes it.
-        photos: Those that can be decoded, sorted by path.
-        unreadable: Path and reason of those that can't.
-        given_split: True where the folder itself held train/val/test.
-        multi_label: Whether photos may show several classes, or none.
+        root: Folder of the photos.
+        labels: Names of the classes, sorted; a photo's label is an index into them.
+        photos: Photos that can be decoded, sorted by path.
+        unreadable: Path and reason of each photo that cannot be decoded.
+        given_split: Whether the folder itself defines the splits (train/val/test).
+        multi_label: Whether a photo may show several classes, or none.
     """
 
     root: Path
@@ -61,23 +61,23 @@ class Dataset:
     multi_label: bool = False
 
     def split(self, name: Split) -> tuple[Photo, ...]:
-        """The photos of one split, in order."""
+        """Return the photos of one split, in order."""
         return tuple(photo for photo in self.photos if photo.split == name)
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return a JSON-serializable dict."""
         return {**asdict(self), "root": str(self.root)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Dataset:
-        """From what `to_dict` gave."""
+        """Restore what `to_dict` returned."""
         return cls(
             root=Path(values["root"]),
             labels=tuple(values["labels"]),
             photos=tuple(_photo(photo) for photo in values["photos"]),
             unreadable=tuple((path, reason) for path, reason in values["unreadable"]),
             given_split=values["given_split"],
-            multi_label=values.get("multi_label", False),  # runs that are older have one label a photo
+            multi_label=values.get("multi_label", False),  # older runs have one label per photo
         )
 
 
@@ -88,14 +88,13 @@ def _photo(values: dict[str, Any]) -> Photo:
 
 @dataclass(frozen=True)
 class Pixels:
-    """The decoded pictures of one split.
+    """Decoded pictures of one split.
 
     Attributes:
         images: uint8 (N, height, width, 3) RGB, 0–255; usually a read-only memory map.
-        labels: int64 (N,), class indices; of a multi-label data set uint8 (N, classes), 1 for what is in the picture.
+        labels: int64 (N,) class indices; uint8 (N, classes) in a multi-label data set, 1 for each class shown.
         paths: N paths relative to the data set's folder.
-        whole: Number of pictures in the split where they were dealt to several workers, of which this one holds
-            these; 0: they are all here.
+        whole: Number of pictures in the whole split if they are divided among several workers; 0 if all are here.
     """
 
     images: NDArray[np.uint8]
@@ -105,7 +104,7 @@ class Pixels:
 
     @property
     def strata(self) -> NDArray[np.int64]:
-        """int64 (N,): the class that pictures are drawn by, of several the rarest; one more for those of none."""
+        """int64 (N,): class to stratify by, the rarest of several; a picture without any gets one of its own."""
         import numpy as np
 
         if self.labels.ndim == 1:
@@ -134,11 +133,11 @@ class TrainingSet:
 
 @dataclass(frozen=True)
 class Features:
-    """What a frozen network makes of pictures.
+    """Features of pictures, computed by a frozen network.
 
     Attributes:
-        values: float32 (N, features): the output of global pooling, before dropout.
-        labels: int64 (N,), class indices.
+        values: float32 (N, features), the output of global pooling before dropout.
+        labels: int64 (N,) class indices.
     """
 
     values: NDArray[np.float32]

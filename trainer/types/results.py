@@ -1,4 +1,4 @@
-"""What a command gives back: the files that it made, and what was measured of them."""
+"""Results of training, quantizing and compressing: the files made, and their measurements."""
 
 from __future__ import annotations
 
@@ -6,35 +6,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.errors import GateError
 from trainer.types.evaluation import Evaluation, Verdict
 from trainer.types.models import LadderStep, Variant
 from trainer.types.training import Extension
 
 
-def require_kept(verdict: Verdict) -> None:
-    """Raises a GateError with the reasons where the promise was not kept."""
-    if not verdict.passed:
-        raise GateError(" ".join(verdict.reasons))
-
-
 @dataclass(frozen=True)
 class RunResult:
-    """What a run made.
+    """Result of a training run.
 
     Attributes:
-        fp32: The baseline model file.
-        int8: The quantized model file.
-        report: ``report.html``.
-        compression: ``compression.html``: what each step brought, and the way to INT8.
-        card: ``model_card.md``.
-        evaluations: By kind (``"fp32"``, ``"int8"``), then by split (``"val"``, ``"test"``).
-        verdict: The gate's decision.
-        speed: The benchmark's report, as `edge_runtime.benchmark.BenchmarkReport.to_dict` gives it.
+        fp32: Path of the FP32 model, the baseline.
+        int8: Path of the INT8 model.
+        report: Path of ``report.html``.
+        compression: Path of ``compression.html``: effect of every compression step, and the quantization ladder.
+        card: Path of ``model_card.md``.
+        evaluations: Measurements by model (``"fp32"``, ``"int8"``), then by split (``"val"``, ``"test"``).
+        verdict: Decision of the accuracy gate.
+        speed: Benchmark report, as returned by `edge_runtime.benchmark.BenchmarkReport.to_dict`.
         rungs: Steps of the quantization ladder that were tried, in order.
-        variants: Every model file of the run: what each step brought.
-        extension: How the known classes fared; None where the run extends none.
-        few: What is to be known where photos were few, each a sentence.
+        variants: Measurements of every model file of the run.
+        extension: Effect on the known classes, if the run extends another one; otherwise None.
+        few: Notes for runs with few photos, a sentence each.
     """
 
     fp32: Path
@@ -51,20 +44,24 @@ class RunResult:
     few: tuple[str, ...] = ()
 
     def require_kept(self) -> RunResult:
-        """Returns itself, or raises a GateError where INT8 lost more than the recipe allows."""
-        require_kept(self.verdict)
+        """Return the result itself, to chain the check to `trainer.train`.
+
+        Raises:
+            GateError: The INT8 model failed the accuracy gate.
+        """
+        self.verdict.require_passed()
         return self
 
 
 @dataclass(frozen=True)
 class QuantizedModel:
-    """What quantizing a network from elsewhere made.
+    """Result of quantizing an existing Keras model.
 
     Attributes:
-        fp32: The baseline model file.
-        int8: The quantized model file.
-        evaluations: By kind, on the validation split of the representative photos.
-        verdict: The gate's decision.
+        fp32: Path of the FP32 model, the baseline.
+        int8: Path of the INT8 model.
+        evaluations: Measurements by model (``"fp32"``, ``"int8"``) on the validation split of the photos.
+        verdict: Decision of the accuracy gate.
     """
 
     fp32: Path
@@ -75,15 +72,15 @@ class QuantizedModel:
 
 @dataclass(frozen=True)
 class CompressedModel:
-    """What the search found.
+    """Result of compressing an existing Keras model.
 
     Attributes:
-        fp32: The network as it came, the baseline.
-        int8: The compressed model.
-        page: ``compression.html``.
-        keep_macs: Share of the multiply-adds that it keeps.
-        verdict: INT8 against the baseline, on the validation split.
-        variants: All that were tried.
+        fp32: Path of the unchanged network in FP32, the baseline.
+        int8: Path of the compressed INT8 model.
+        page: Path of ``compression.html``.
+        keep_macs: Share of the multiply-adds that the compressed model keeps, 0–1.
+        verdict: Decision of the accuracy gate, INT8 against the baseline on the validation split.
+        variants: Measurements of every model that was tried.
         rungs: Steps of the quantization ladder that were tried on the chosen network, in order.
     """
 

@@ -1,4 +1,4 @@
-"""What training leaves beside the network."""
+"""What training leaves besides the network: learning curves, and how an extension changed each class."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of a learning curve. Accuracies 0–1."""
+    """One epoch of a learning curve; accuracies are 0–1."""
 
     stage: str
     epoch: int
@@ -25,14 +25,14 @@ class Epoch:
 
 @dataclass(frozen=True)
 class ExtendedClass:
-    """How a class fared when a run was extended, by the float network on the photos of a split.
+    """Accuracy of one class before and after an extension, by the float network on one split.
 
     Attributes:
-        label: Its name.
-        added: Photos of it that were added, over all splits.
-        count: Photos that measured it.
-        before: Of these, those that the network had right before; None for a class that it didn't know.
-        after: Of these, those that it has right now.
+        label: Name of the class.
+        added: Number of photos added, over all splits.
+        count: Number of photos measured.
+        before: Number of them classified correctly before; None for a new class.
+        after: Number of them classified correctly after the extension.
     """
 
     label: str
@@ -44,12 +44,12 @@ class ExtendedClass:
 
 @dataclass(frozen=True)
 class Extension:
-    """What an extension did to the classes, by the float network.
+    """Effect of an extension on every class, by the float network.
 
     Attributes:
-        split: The photos that measured it: of the known classes those that were kept as features, and the new ones.
-        classes: The known ones first.
-        learned: Photos that the head was trained on as kept features, whose files weren't needed.
+        split: Split that was measured: stored features of the known classes, and the new photos.
+        classes: All classes, known ones first.
+        learned: Number of photos that the head learned from through stored features alone.
     """
 
     split: Split
@@ -58,14 +58,14 @@ class Extension:
 
     @property
     def known(self) -> tuple[ExtendedClass, ...]:
-        """Classes that were there before."""
+        """Classes that the extended run already knew."""
         return tuple(one for one in self.classes if one.before is not None)
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return a JSON-serializable dict."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Extension:
-        """From what `to_dict` gave."""
+        """Restore what `to_dict` returned."""
         return cls(**{**values, "classes": tuple(ExtendedClass(**one) for one in values["classes"])})

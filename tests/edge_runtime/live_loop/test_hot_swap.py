@@ -39,10 +39,11 @@ def model(tiny_int8: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def renamed(tiny_models: TinyModels, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The float model with other class names."""
-    from trainer.export.model_file import export_model
+    from trainer.export.model_file import Exporter
 
     path = tmp_path_factory.mktemp("renamed") / "renamed.tflite"
-    export_model(path, tiny_models.fp32_content, labels=OTHERS, contract=CONTRACT, provenance={"backbone": "tiny"})
+    exporter = Exporter(OTHERS, CONTRACT, provenance={"backbone": "tiny"})
+    exporter.write(path, tiny_models.fp32_content, check=False)
     return path
 
 

@@ -1,1 +1,1 @@
-"""Runs of the trainer that are killed or find the disk full: ``python -m tests.hostile.crash.kill --count 200``."""
+"""Training runs that are killed or run out of disk space: ``python -m tests.hostile.crash.kill --count 200``."""

@@ -1,10 +1,10 @@
-"""Kills a run at random moments of all its stages, lets it go on, and compares what it made with an undisturbed run.
+"""Kill a run at random moments of all its stages, resume it, and compare its models with those of an undisturbed run.
 
     python -m tests.hostile.crash.kill --count 200 --seed 0
 
-With ``--extends``, the runs add a class to a finished one.
+With ``--extends``, the runs extend a finished one by a class.
 
-Everything is written below ``build/crash``, where a run that came out otherwise stays.
+Everything is written to ``build/crash``; a run with different models stays there.
 """
 
 from __future__ import annotations
@@ -46,27 +46,27 @@ _PRELOAD = [
 
 
 class BrokenRunError(AssertionError):
-    """A run that lost something, or left something behind."""
+    """A run lost files or left temporary ones behind."""
 
 
 class Killer:
-    """Starts processes of one run, in turn, and kills them.
+    """Starts processes of one run, one after the other, and kills them.
 
-    Processes are forked from one that has imported TensorFlow, which takes longer than most stages.
+    Processes are forked from one that has already imported TensorFlow, which takes longer than most stages.
 
     Attributes:
-        killed: Number of kills, by stage or ``"before"`` the first one and ``"between"`` two.
+        killed: Number of kills by stage, ``"before"`` the first one, and ``"between"`` two stages.
     """
 
     def __init__(self, folder: Path, recipe: Recipe, *, photos: int, seed: int, extends: bool = False) -> None:
-        """Makes photos and an undisturbed run.
+        """Make photos and an undisturbed run.
 
         Args:
-            folder: New; everything is written there.
-            recipe: Of the run.
-            photos: Of each class.
-            seed: Of the moments.
-            extends: The runs that are killed add a class to a finished run of the recipe.
+            folder: New folder for all files.
+            recipe: Recipe of the run.
+            photos: Number of photos per class.
+            seed: Seed of the random moments.
+            extends: Whether to kill extensions of a finished run of the recipe.
         """
         self.killed: Counter[str] = Counter()
         self._folder, self._rng, self._runs, self._told_before = folder, random.Random(seed), 0, 0
@@ -88,10 +88,10 @@ class Killer:
         self._seconds = {name: record["seconds"] for name, record in stage_records(load_run(whole)).items()}
 
     def run(self, count: int) -> None:
-        """Starts a new run, kills it so many times, and lets it end.
+        """Start a new run, kill it ``count`` times, and let it finish.
 
         Raises:
-            BrokenRunError: It lost something, or left something behind.
+            BrokenRunError: The run lost files or left temporary ones behind.
         """
         self._runs += 1
         run, planned = self._folder / f"run{self._runs}", Counter(self._rng.choices(self._stages, k=count))
@@ -107,10 +107,10 @@ class Killer:
         self._finished(run, process)
         self._check_finished(run, hashes)
         if model_files(run) != self._models:
-            raise BrokenRunError(f"{run}: other models than undisturbed")
+            raise BrokenRunError(f"{run}: the models differ from those of the undisturbed run")
         found = names(run) | names(self._folder / _CACHE)
         if found != self._names:
-            raise BrokenRunError(f"{run}: {sorted(found ^ self._names)} are there or missing")
+            raise BrokenRunError(f"{run}: unexpected or missing files: {sorted(found ^ self._names)}")
         shutil.rmtree(run)
 
     def _start(self, run: Path) -> ForkServerProcess:
@@ -122,7 +122,7 @@ class Killer:
         return process
 
     def _kill(self, process: ForkServerProcess, run: Path, stage: str) -> None:
-        """Kills it at a random moment of a stage, as the next one begins, or now and then before the first one has."""
+        """Kill it at a random moment of a stage, at the start of the next one, or sometimes before the first one."""
         share, early = self._rng.uniform(0, 1.1), self._rng.random() < 0.3
         if early and stage == self._stages[0]:
             process.join(share)
@@ -140,16 +140,16 @@ class Killer:
         process.kill()
         process.join()
         if process.exitcode != -signal.SIGKILL:
-            return  # it had ended before
+            return  # it had already ended
         begun = [name for name in self._stages if (run / "stages" / f".{name}.partial").exists()]
         done = [name for name in self._stages if (run / "stages" / name).exists()]
         self.killed[begun[0] if begun else "between" if done else "before"] += 1
-        if stage in done:  # a stage that begins again may be far quicker than it was at first
+        if stage in done:  # a resumed stage may be much faster than the first attempt
             took = stage_records(load_run(run))[stage]["seconds"]
             self._seconds[stage] = min(self._seconds[stage], took)
 
     def _has_begun(self, run: Path, stage: str) -> bool:
-        """Whether the last process that was started has come to a stage, by what it has written."""
+        """Whether the current process has reached a stage, according to its log."""
         title = next(one.title for one in STAGES if one.name == stage)
         try:
             with run.with_suffix(".log").open("rb") as log:
@@ -166,7 +166,7 @@ class Killer:
         until = time.monotonic() + 60
         while left := list(tagged_processes(self._folder)):
             if time.monotonic() > until:
-                raise BrokenRunError(f"{run}: processes {left} are still at work")
+                raise BrokenRunError(f"{run}: processes {left} are still running")
             time.sleep(0.2)
 
     def _check_alive(self, process: ForkServerProcess, run: Path, started: float) -> None:
@@ -174,7 +174,7 @@ class Killer:
             raise BrokenRunError(f"{run}: no progress (exit status {process.exitcode}), see its .log")
 
     def _check_finished(self, run: Path, hashes: dict[str, str]) -> None:
-        """Whatever a finished stage has left stays as it is."""
+        """Check that the files of finished stages have not changed."""
         folders = [run / "stages" / stage for stage in self._stages]
         files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
         found = {str(file.relative_to(run)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
@@ -185,7 +185,7 @@ class Killer:
 
 
 def _negatives(photos: Path, to: Path) -> Path:
-    """Photos of another class: the negatives of one."""
+    """Write photos of a new class, the negatives of an existing one."""
     from trainer.data.images import read_image
 
     (to / "negative").mkdir(parents=True)
@@ -195,7 +195,7 @@ def _negatives(photos: Path, to: Path) -> Path:
 
 
 def _work(arguments: list[str], log: str) -> None:
-    """The process that is killed: the command line."""
+    """Run the command line, in the process to kill."""
     from trainer.cli.main import main
 
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -213,19 +213,19 @@ def names(folder: Path) -> set[str]:
 
 
 def tagged_processes(folder: Path) -> Iterator[int]:
-    """Processes that work for runs in a folder, but for this one and those that it forks from."""
+    """Yield the processes of runs in a folder, without this one and its fork server."""
     tag = f"{TAG}={folder}".encode()
     for process in Path("/proc").glob("[0-9]*"):
         try:
             command, environment = (process / "cmdline").read_bytes(), (process / "environ").read_bytes()
-        except OSError:  # it has ended, or is somebody else's
+        except OSError:  # it has ended, or belongs to another user
             continue
         if tag in environment.split(b"\0") and b"multiprocessing" not in command:
             yield int(process.name)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Kills runs at random moments and lets them go on.")
+    parser = argparse.ArgumentParser(description="Kill runs at random moments and resume them.")
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--extends", action="store_true", help="kill extensions of a finished run")

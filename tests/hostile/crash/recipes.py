@@ -1,4 +1,4 @@
-"""Tiny runs that go through few stages, and through all but ``extend``."""
+"""Recipes of tiny runs: with few stages, and with all but ``extend``."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ def test_a_run_that_is_killed_at_random_moments_ends_with_the_same_models(tmp_pa
         for name in ("SOURCE_DATE_EPOCH", "XDG_CACHE_HOME", TAG):  # which the killer sets
             patch.setenv(name, "")
         killer = Killer(tmp_path, FEW_STAGES, photos=20, seed=1)
-        while (left := 10 - killer.killed.total()) > 0:  # one may come when the run has just ended
+        while (left := 10 - killer.killed.total()) > 0:  # a kill may come just after the run has ended
             killer.run(left)
     assert killer.killed.total() == 10
     assert len(killer.killed) > 2

@@ -10,7 +10,7 @@ from edge_runtime.model.file import read_model_file
 from tests.support.tiny import CONTRACT, LABELS
 from trainer.errors import ConversionError
 from trainer.export.compatibility import check_compatibility, check_versions
-from trainer.export.model_file import export_model
+from trainer.export.model_file import Exporter
 
 
 def test_exported_models_run_in_every_installed_interpreter(tiny_int8: Path) -> None:
@@ -24,14 +24,14 @@ def test_exported_models_run_in_every_installed_interpreter(tiny_int8: Path) -> 
 
 def test_an_operation_too_new_for_the_pinned_runtime_is_named(tiny_int8: Path) -> None:
     model = replace(read_model_file(tiny_int8), operators=(("CONV_2D", 3), ("FULLY_CONNECTED", 12)))
-    with pytest.raises(ConversionError, match=r"FULLY_CONNECTED version 12 \(it knows up to 10\)"):
+    with pytest.raises(ConversionError, match=r"FULLY_CONNECTED version 12, .*only up to version 10"):
         check_versions(model)
 
 
 def test_a_newer_minimum_runtime_is_refused(tiny_int8: Path) -> None:
     model = read_model_file(tiny_int8)
     check_versions(replace(model, min_runtime_version="2.14.0"))
-    with pytest.raises(ConversionError, match=r"needs 2\.17\.0"):
+    with pytest.raises(ConversionError, match=r"needs tflite-runtime 2\.17\.0"):
         check_versions(replace(model, min_runtime_version="2.17.0"))
 
 
@@ -73,6 +73,6 @@ def test_a_model_that_interpreters_refuse_is_an_error_and_leaves_no_file(tiny_in
     model.subgraphs[0].tensors[operator.outputs[0]].type = 0
     broken = bytes(flatbuffer_utils.convert_object_to_bytearray(model))
     path = tmp_path / "broken.tflite"
-    with pytest.raises(ConversionError, match=r"to run .*broken\.tflite, but it failed"):
-        export_model(path, broken, labels=LABELS, contract=CONTRACT, check=True)
+    with pytest.raises(ConversionError, match=r"cannot run .*broken\.tflite: "):
+        Exporter(LABELS, CONTRACT).write(path, broken)
     assert list(tmp_path.iterdir()) == []

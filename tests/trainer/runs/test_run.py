@@ -177,7 +177,7 @@ class TestStages:
         stages = (writing([], "a"), Stage("b", "Doing b", fill))
         with files_limited_to(50_000), pytest.raises(OutputFolderError, match="stage b: File too large") as raised:
             run_stages(run, stages, lambda line: None)
-        assert "what was finished is kept" in str(raised.value)
+        assert "finished stages are kept" in str(raised.value)
         assert names_in(run.folder / "stages") == ["a/result.txt", "a/stage.json"]
         run_stages(run, stages, lambda line: None)
         assert run.stage("b").joinpath("large.bin").stat().st_size == 100_000

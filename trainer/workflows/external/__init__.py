@@ -1,1 +1,1 @@
-"""A network trained elsewhere: quantize it, compress it."""
+"""Quantize or compress a network that was trained elsewhere."""

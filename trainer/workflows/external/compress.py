@@ -1,8 +1,8 @@
-"""Searches for the smallest or fastest model that keeps the promise, from a network that was trained elsewhere.
+"""Search for the smallest or fastest model that passes the accuracy gate, from a network that was trained elsewhere.
 
-Size and speed depend on a network's widths alone, so a target is met before anything is trained: the network is pruned
-to one share of its multiply-adds after the other, quantized and timed as it is. Only what meets the target is trained,
-by the answers of the whole network. Without a target the share is halved in on until the promise just holds.
+Size and speed depend only on the widths of the layers, so a target is checked before training: the network is pruned to
+decreasing shares of its multiply-adds, quantized and timed. Only the first one that meets the target is trained, on the
+predictions of the whole network. Without a target, a binary search finds the smallest share that passes the gate.
 """
 
 from __future__ import annotations
@@ -27,18 +27,21 @@ if TYPE_CHECKING:
     from trainer.config import Recipe
 
 SHARES = (1.0, 0.85, 0.75, 0.65, 0.55, 0.45, 0.35, 0.25, 0.15)
-"""Shares of the multiply-adds that are tried."""
+"""Shares of the multiply-adds to try."""
 
 _BENCHMARK_S = 2.0
 
 
 @dataclass(frozen=True)
 class Target:
-    """What the model is to reach on this machine; None: nothing.
+    """Speed and size that the model must reach on this machine; None for no limit.
 
     Attributes:
-        fps: Inferences in a second on one thread, at least.
-        size_bytes: Of the INT8 file, at most.
+        fps: Minimum number of inferences per second on one thread.
+        size_bytes: Maximum size of the INT8 file.
+
+    Raises:
+        RecipeError: A value is not greater than 0.
     """
 
     fps: float | None = None
@@ -47,15 +50,15 @@ class Target:
     def __post_init__(self) -> None:
         for name, value in (("--target-fps", self.fps), ("--target-size", self.size_bytes)):
             if value is not None and value <= 0:
-                raise RecipeError(f"Expected {name} to be greater than 0, got {value:g}.")
+                raise RecipeError(f"{name} must be greater than 0, got {value:g}.")
 
     @property
     def given(self) -> bool:
-        """Whether there is one."""
+        """Whether there is any limit."""
         return self.fps is not None or self.size_bytes is not None
 
     def met_by(self, fps: float, size_bytes: int) -> bool:
-        """Whether a model reaches all of it."""
+        """Whether a model's speed and size are within the limits."""
         return (self.fps is None or fps >= self.fps) and (self.size_bytes is None or size_bytes <= self.size_bytes)
 
 
@@ -86,37 +89,38 @@ def compress(
     labels: tuple[str, ...] | None = None,
     announce: Callable[[str], None],
 ) -> CompressedModel:
-    """Prunes, trains and quantizes a Keras model until it meets the target, or as far as the promise holds.
+    """Prune, train and quantize a Keras model to meet a target, or as far as it passes the accuracy gate.
 
     Args:
-        model: As for `quantize_keras_model`, but a functional Keras 2 model that ends in softmax, or
-            in a sigmoid where photos have several labels.
-        photos: The same; the training split is trained with.
-        to: A new folder.
-        recipe: ``prune``, ``finetune``, ``augment``, ``distill``, ``quantize``, ``qat``, ``gate`` and the seed count.
-        normalize: As for `quantize_keras_model`.
-        target: What to reach; None: the fastest model that loses at most ``gate.max_drop`` against FP32.
-        crop: As for `quantize_keras_model`.
-        labels: The same.
-        announce: Called with a line about each step.
+        model: Functional or sequential Keras 2 model as for `quantize_keras_model`, ending in softmax, or in a sigmoid
+            for multi-label photos.
+        photos: Folder or list of photos; the training split is used for training.
+        to: New or empty folder for the models.
+        recipe: Settings, of which ``prune``, ``finetune``, ``augment``, ``distill``, ``quantize``, ``qat``, ``gate``
+            and ``seed`` are used.
+        normalize: Range of the network's input, as for `quantize_keras_model`.
+        target: Speed and size to reach; None for the smallest model that loses at most ``gate.max_drop`` against FP32.
+        crop: Part of a frame to use, as for `quantize_keras_model`.
+        labels: Names of the classes in the order of the network's outputs; None for those of the photos, sorted.
+        announce: Function that receives progress messages.
 
     Returns:
-        The models and the gate's verdict, which the caller is to heed.
+        The models and the decision of the accuracy gate; a failed gate raises no error here.
 
     Raises:
-        CompressionError: The network can't be pruned, or the target can't be met.
-        TrainerError: Network, photos or folder can't be used.
+        CompressionError: The network cannot be pruned, or the target cannot be met.
+        TrainerError: Network, photos or folder cannot be used.
     """
     target = target or Target()
     opened = open_external(model, photos, to, normalize=normalize, crop=crop, labels=labels, seed=recipe.seed)
     check_flip(recipe.augment, opened.labels)
     search = _Search(opened, to, recipe, announce)
-    share = search.largest_meeting(target) if target.given else search.smallest_keeping()
+    share = search.largest_meeting(target) if target.given else search.smallest_passing()
     return search.finish(share)
 
 
 class _Search:
-    """The network, what is known of it, and what was tried."""
+    """The network, its baseline, and the shares that were tried."""
 
     def __init__(self, opened: ExternalModel, to: Path, recipe: Recipe, announce: Callable[[str], None]) -> None:
         from trainer.compression.channel_pruning import least_share
@@ -126,13 +130,13 @@ class _Search:
 
         _check_prunable(opened)
         self._opened, self._to, self._announce = opened, to, announce
-        # Fewer channels give other answers where both are wrong: the promise is accuracy.
+        # A pruned network makes different mistakes, so only accuracy counts here.
         self._recipe = replace(recipe, gate=replace(recipe.gate, min_agreement=0.0))
         self._network: Any = opened.network
         least = least_share(self._network)
         self._shares = tuple(share for share in SHARES if share >= least)
         if least == 1.0:
-            announce("The network has no channels that can be taken out; it is quantized as it is.")
+            announce("The network has no channels that can be removed; it is quantized unchanged.")
         else:
             self._importance = channel_importance(
                 self._network,
@@ -148,10 +152,10 @@ class _Search:
         self._trials: dict[float, _Trial] = {}
 
     def largest_meeting(self, target: Target) -> float:
-        """The largest share whose untrained INT8 model meets a target.
+        """Return the largest share whose untrained INT8 model meets a target.
 
         Raises:
-            CompressionError: None does; the message says what the least reaches.
+            CompressionError: No share meets it; the message gives the speed and size of the smallest.
         """
         from edge_runtime.benchmark import benchmark
         from trainer.quantization.calibration import representative_set
@@ -163,7 +167,7 @@ class _Search:
         fps, size = 0.0, 0
         for share in self._shares:
             content = convert_int8(self._pruned(share), images, contract=opened.contract)
-            opened.export(probe, content, calibration=record)
+            opened.export(probe, content, record)
             report = benchmark([probe], seconds=_BENCHMARK_S, num_threads=1).to_dict()
             fps, size = report["models"][0]["inference"]["fps"], probe.stat().st_size
             probe.unlink()
@@ -173,13 +177,13 @@ class _Search:
         wanted = [f"{target.fps:g} FPS"] if target.fps else []
         wanted += [f"{target.size_bytes / 1024:.0f} KiB"] if target.size_bytes else []
         raise CompressionError(
-            f"Expected {' and '.join(wanted)}, but {opened.name} pruned to {self._shares[-1]:.0%} of its "
-            f"multiply-adds has {fps:.0f} FPS and {size / 1024:.0f} KiB. "
-            "Ask for less, or begin with a smaller network or input."
+            f"{opened.name} cannot meet the target of {' and '.join(wanted)}: pruned to {self._shares[-1]:.0%} of its "
+            f"multiply-adds it reaches {fps:.0f} FPS and {size / 1024:.0f} KiB. "
+            "Relax the target, or start from a smaller network or input size."
         )
 
-    def smallest_keeping(self) -> float:
-        """The smallest share that keeps the promise, by halving; the largest where none does."""
+    def smallest_passing(self) -> float:
+        """Return the smallest share that passes the gate, by binary search; the largest one if none does."""
         low, high = 0, len(self._shares) - 1
         while low < high:
             middle = (low + high + 1) // 2
@@ -190,7 +194,7 @@ class _Search:
         return self._shares[low]
 
     def try_share(self, share: float) -> _Trial:
-        """Prunes, trains and quantizes, unless that was done before."""
+        """Prune, train and quantize, unless this share was tried before."""
         from trainer.quantization.ladder import Subject, climb
         from trainer.training.distillation import Teacher
         from trainer.training.finetune import FitSettings, finetune
@@ -213,7 +217,7 @@ class _Search:
         folder = self._to / "stages" / f"{round(100 * share)}_percent"
 
         def measure(name: str, content: bytes, calibration: Calibration) -> Evaluation:
-            opened.export(folder / f"int8_{name}.tflite", content, calibration=calibration)
+            opened.export(folder / f"int8_{name}.tflite", content, calibration)
             return opened.measure(folder / f"int8_{name}.tflite")
 
         samples = recipe.quantize.samples or 256
@@ -226,7 +230,7 @@ class _Search:
         return trial
 
     def finish(self, share: float) -> CompressedModel:
-        """Writes the model of a share, and the page about all that were tried."""
+        """Write the model of a share, and the report on all shares that were tried."""
         from trainer.compression.cost import layer_widths
         from trainer.evaluation.accuracy_gate import judge
         from trainer.storage import write_bytes
@@ -262,8 +266,8 @@ class _Search:
         return rebuild(self._network, plan_widths(self._network, self._importance, share))
 
     def _variants(self, best: _Trial) -> tuple[tuple[Variant, ...], str]:
-        """All that were tried beside the baseline, and how they were timed."""
-        whole = "The network as it came, FP32"
+        """Return the baseline and all shares that were tried, and the conditions of the benchmark."""
+        whole = "Unchanged network, FP32"
         candidates = [Candidate("whole", "fp32", whole, self._fp32, count_cost(self._network))]
         evaluations = {candidates[0].name: {"val": self._baseline}}
         for share in sorted(self._trials, reverse=True):
@@ -284,14 +288,14 @@ def _check_prunable(opened: ExternalModel) -> None:
     network: Any = opened.network
     if not getattr(network, "_is_graph_network", False):
         raise CompressionError(
-            f"Expected a functional or sequential Keras 2 model, got {opened.name}, which doesn't tell its layers. "
-            "Save it with tf_keras as .keras, or use edge-trainer quantize."
+            f"{opened.name} cannot be pruned, because it is not a functional or sequential Keras 2 model. "
+            "Save it with tf_keras as .keras, or quantize it only, with edge-trainer quantize."
         )
     last = network.layers[-1]
     ending = "sigmoid" if opened.dataset.multi_label else "softmax"
     found = "softmax" if isinstance(last, tf_keras.layers.Softmax) else getattr(last, "activation", None)
     if found not in (ending, getattr(tf_keras.activations, ending)):
         raise CompressionError(
-            f"Expected a network that ends in {ending}, as the photos are labelled, got {type(last).__name__} "
-            f"{last.name!r} at the end of {opened.name}. Let it end so, or use edge-trainer quantize."
+            f"{opened.name} ends in {type(last).__name__} {last.name!r}, but these photos need a network that ends in "
+            f"{ending}. Change its last layer, or quantize it only, with edge-trainer quantize."
         )

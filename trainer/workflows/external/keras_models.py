@@ -1,4 +1,4 @@
-"""Loads a network that was trained elsewhere: ``.keras`` and ``.h5`` of Keras 2 or 3, or a SavedModel folder."""
+"""Load a network that was trained elsewhere: a ``.keras`` or ``.h5`` file of Keras 2 or 3, or a SavedModel folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from trainer.errors import ConversionError
 from trainer.quantization.convert import Network
 
-# A Keras 3 file needs Keras 3, which can't live in one process with the Keras 2 of the trainer.
+# A Keras 3 file needs Keras 3, which cannot share a process with the trainer's Keras 2.
 _EXPORT_WITH_KERAS_3 = """
 import sys
 import keras
@@ -26,19 +26,24 @@ model.export(sys.argv[2], verbose=False)
 
 
 class SavedNetwork:
-    """A SavedModel's serving function as a network.
+    """Serving function of a SavedModel, called like a Keras model.
 
     Attributes:
-        input_shape: (batch, height, width, channels).
+        input_shape: Shape of the input, (batch, height, width, channels).
+
+    Raises:
+        ConversionError: The SavedModel has no serving function, or several inputs or outputs.
     """
 
     def __init__(self, folder: Path) -> None:
         import tensorflow as tf
 
-        self._loaded = tf.saved_model.load(str(folder))  # the function needs its owner alive
+        self._loaded = tf.saved_model.load(str(folder))  # the function needs its owner to stay alive
         functions = self._loaded.signatures
         if not functions:
-            raise ConversionError(f"Expected a SavedModel with a serving function, got none in {folder}. Export again.")
+            raise ConversionError(
+                f"The SavedModel {folder} has no serving function. Export the model again, with model.export()."
+            )
         self._function: Any = functions.get("serving_default") or next(iter(functions.values()))
         inputs = self._function.structured_input_signature[1]
         outputs = self._function.structured_outputs
@@ -47,26 +52,26 @@ class SavedNetwork:
         self.input_shape: tuple[int | None, ...] = tuple(spec.shape)
 
     def __call__(self, images: Any, training: bool = False) -> Any:
-        """Maps normalized float32 pictures to scores; ``training`` is for the look of a Keras model."""
+        """Map normalized float32 (N, height, width, channels) pictures to scores; ``training`` is ignored."""
         return self._function(**{self._input_name: images})[self._output_name]
 
 
 def load_keras(path: str | os.PathLike[str]) -> Network:
-    """Loads a Keras model or SavedModel for conversion.
+    """Load a Keras model or SavedModel for conversion.
 
     Args:
-        path: A ``.keras`` or ``.h5`` file, or a SavedModel folder. The network takes pictures as float32
-            (N, height, width, 1 or 3) of fixed size and gives (N, classes).
+        path: A ``.keras`` or ``.h5`` file, or a SavedModel folder. The network maps float32
+            (N, height, width, 1 or 3) pictures of fixed size to (N, classes) scores.
 
     Raises:
-        ConversionError: It is no such thing, or can't be loaded.
+        ConversionError: The path holds no such network, or it cannot be loaded.
     """
     path = Path(path)
     if not path.exists():
-        raise ConversionError(f"Expected a Keras model, got {path}, which does not exist. Check the path.")
+        raise ConversionError(f"Keras model {path} does not exist. Check the path.")
     if path.is_dir():
         if not (path / "saved_model.pb").exists():
-            raise ConversionError(f"Expected a SavedModel, got the folder {path} without saved_model.pb in it.")
+            raise ConversionError(f"Folder {path} is not a SavedModel: it contains no saved_model.pb.")
         network: Any = SavedNetwork(path)
     elif _keras_version(path).startswith("3"):
         network = _load_keras_3(path)
@@ -75,7 +80,7 @@ def load_keras(path: str | os.PathLike[str]) -> Network:
     shape = tuple(network.input_shape)
     if len(shape) != 4:
         raise ConversionError(
-            f"Expected a network with an input (batch, height, width, channels), got {shape} in {path}. "
+            f"The network in {path} takes input of shape {shape}, not pictures (batch, height, width, channels). "
             "Only image classifiers can be quantized."
         )
     return network  # type: ignore[no-any-return]
@@ -86,11 +91,10 @@ def _load_keras_2(path: Path) -> Any:
 
     try:
         model = tf_keras.models.load_model(path, compile=False)
-    except Exception as error:  # Keras raises many kinds for a file that it can't read
+    except Exception as error:  # Keras raises many types of errors for unreadable files
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ConversionError(
-            f"Expected {path} to hold a Keras model of plain layers, but it can't be loaded: {reason} "
-            "Save the whole model, not its weights alone."
+            f"Cannot load the Keras model {path}: {reason} Save a whole model of built-in layers, not weights alone."
         ) from error
     _check_counts(path, len(model.inputs), len(model.outputs))
     return model
@@ -108,22 +112,18 @@ def _load_keras_3(path: Path) -> SavedNetwork:
         )
         if done.returncode != 0:
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise ConversionError(f"Expected Keras 3 to load {path}, but it failed: {reason}")
+            raise ConversionError(f"Keras 3 cannot load {path}: {reason}")
         return SavedNetwork(target)
 
 
 def _keras_version(path: Path) -> str:
-    """The Keras that wrote a file; empty where the file doesn't say.
-
-    Raises:
-        ConversionError: It is no Keras file.
-    """
+    """Return the version of Keras that wrote a file, or an empty string if unknown."""
     import h5py
 
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if archive.testzip() is not None:
-                raise ConversionError(f"Expected a whole Keras model, but {path} is damaged. Copy it again.")
+                raise ConversionError(f"The Keras model {path} is damaged. Copy it again.")
             if "metadata.json" in archive.namelist():
                 return str(json.loads(archive.read("metadata.json")).get("keras_version", ""))
     elif h5py.is_hdf5(path):
@@ -131,18 +131,16 @@ def _keras_version(path: Path) -> str:
             with h5py.File(path) as file:
                 whole, version = "model_config" in file.attrs, file.attrs.get("keras_version", "")
         except OSError as error:
-            raise ConversionError(f"Expected a whole Keras model, but {path} is damaged. Copy it again.") from error
+            raise ConversionError(f"The Keras model {path} is damaged. Copy it again.") from error
         if not whole:
-            raise ConversionError(
-                f"Expected a whole Keras model, got weights alone in {path}. Save it by model.save()."
-            )
+            raise ConversionError(f"{path} holds weights alone. Save the whole model with model.save().")
         return version.decode() if isinstance(version, bytes) else str(version)
-    raise ConversionError(f"Expected a .keras or .h5 model or a SavedModel folder, got {path}, which is none of them.")
+    raise ConversionError(f"{path} is not a Keras model. Use a .keras or .h5 file, or a SavedModel folder.")
 
 
 def _check_counts(path: Path, inputs: int, outputs: int) -> None:
     if inputs != 1 or outputs != 1:
         raise ConversionError(
-            f"Expected a network with one input and one output, got {inputs} and {outputs} in {path}. "
+            f"Expected one input and one output, got {inputs} and {outputs} in {path}. "
             "Only image classifiers can be quantized."
         )

@@ -1,4 +1,4 @@
-"""The last steps for a network that was trained elsewhere: quantize, export, measure, judge."""
+"""Quantize, export and measure a network that was trained elsewhere."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from trainer.data.pixels import load_pixels
 from trainer.environment import load_tensorflow
 from trainer.errors import ConversionError, DatasetError, OutputFolderError, RecipeError
 from trainer.evaluation.multi_label import thresholds_of
+from trainer.export.model_file import Exporter
 from trainer.runs.artifacts import MODEL_FILES
 from trainer.types import Dataset, Evaluation, Pixels, QuantizedModel, Split
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _RANGES = {
     "0..255": ((0.0,), (1.0,)),
     "0..1": ((0.0,), (255.0,)),
-    # -1 to 1 as the trainer's own networks have it: 0.004 beside the usual 127.5, and int8 pixels are an exact shift.
+    # -1 to 1 as in the trainer's own networks: 0.004 off the usual 127.5, but int8 pixels become an exact shift.
     "symmetric": ((128.0,), (127.5,)),
     "imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
 }
@@ -46,44 +47,50 @@ def quantize_keras_model(
     seed: int = 0,
     gate: GateConfig | None = None,
 ) -> QuantizedModel:
-    """Quantizes a Keras model and writes FP32 and INT8 files that explain themselves.
+    """Quantize an existing Keras model to INT8 without training it, and measure both precisions.
+
+    Writes ``model_fp32.tflite`` and ``model_int8.tflite``, which contain labels, input contract and manifest.
 
     Args:
-        model: ``.keras``, ``.h5`` or a SavedModel folder; takes (N, height, width, 3) RGB, gives (N, classes).
-        representative: Photos like those that it will see: ``<class>/*``, ``{train,val,test}/<class>/*`` or a list,
-            with several labels a photo where the network ends in a sigmoid. The calibration pictures are taken from
-            the training split, whether given or made.
-        to: A new folder.
-        normalize: What the network takes: ``"0..255"``, ``"0..1"``, ``"symmetric"`` (-1 to 1), ``"imagenet"`` (mean and
-            standard deviation per channel), or ``"MEAN,STD"`` in pixel units.
-        crop: Which part of a frame is used.
-        labels: In the order of the network's outputs; None: the classes' names, sorted.
-        activation: What the network applies to its output; None: read off its last operation.
-        samples: Calibration pictures.
-        io: dtype of the input and output tensors.
-        seed: Of the choice of calibration pictures.
-        gate: What INT8 may lose.
+        model: ``.keras`` or ``.h5`` file, or SavedModel folder, that maps float32 (N, height, width, 3) RGB pictures
+            of fixed size to (N, classes) scores.
+        representative: Photos typical of the model's use: ``<class>/*``, ``{train,val,test}/<class>/*`` or a list,
+            with several labels per photo if the network ends in a sigmoid. The training split is the source of the
+            calibration set, the validation split measures the models.
+        to: New or empty folder for the models.
+        normalize: Range of the network's input: ``"0..255"``, ``"0..1"``, ``"symmetric"`` (-1 to 1), ``"imagenet"``
+            (mean and standard deviation per channel), or ``"MEAN,STD"`` in pixel units.
+        crop: Part of a frame to use: its center (``"center"``), or all of it, distorted (``"stretch"``).
+        labels: Names of the classes in the order of the network's outputs; None for those of the photos, sorted.
+        activation: Activation of the network's output; None to detect it from the last operation.
+        samples: Number of pictures in the calibration set.
+        io: dtype of the INT8 model's input and output tensors.
+        seed: Seed of the splits and of the calibration set.
+        gate: Limits of the accuracy gate; None for the defaults.
 
     Returns:
-        The two files and the gate's verdict, which the caller is to heed.
+        The two models, their measurements and the decision of the accuracy gate. A failed gate raises no error here;
+        call ``verdict.require_passed()`` for one.
 
     Raises:
-        TrainerError: Network, photos or folder can't be used.
+        TrainerError: Network, photos or folder cannot be used.
     """
     from trainer.evaluation.accuracy_gate import judge
     from trainer.quantization.calibration import representative_set
     from trainer.quantization.convert import convert_fp32, convert_int8
     from trainer.quantization.preparation.prepare import prepare_for_int8
 
-    opened = open_external(model, representative, to, normalize=normalize, crop=crop, labels=labels, seed=seed)
+    opened = open_external(
+        model, representative, to, normalize=normalize, crop=crop, labels=labels, activation=activation, seed=seed
+    )
     network, contract = opened.network, opened.contract
     images, calibration = representative_set(
         opened.pixels("train"), samples=samples, seed=seed, num_classes=len(opened.labels)
     )
     files = {kind: to / name for kind, name in MODEL_FILES.items()}
-    opened.export(files["fp32"], convert_fp32(network), activation=activation)
+    opened.export(files["fp32"], convert_fp32(network))
     content = convert_int8(prepare_for_int8(network, images, contract=contract), images, contract=contract, io=io)
-    opened.export(files["int8"], content, activation=activation, calibration=calibration)
+    opened.export(files["int8"], content, calibration)
     evaluations = {kind: opened.measure(path) for kind, path in files.items()}
     verdict = judge(evaluations["fp32"], evaluations["int8"], gate or GateConfig())
     return QuantizedModel(files["fp32"], files["int8"], evaluations, verdict)
@@ -91,24 +98,32 @@ def quantize_keras_model(
 
 @dataclass(frozen=True)
 class ExternalModel:
-    """A network that was trained elsewhere, with photos like those that it will see.
+    """A network that was trained elsewhere, with photos typical of its use.
 
     Attributes:
-        name: Of its file.
-        network: A tf_keras model, or what stands for one.
-        contract: How a picture becomes its input.
-        labels: In the order of its outputs.
+        name: Name of its file.
+        network: A tf_keras model, or a function that is called like one.
+        exporter: Labels, input contract, activation and provenance of the exported models.
         dataset: The photos.
     """
 
     name: str
     network: Network
-    contract: InputContract
-    labels: tuple[str, ...]
+    exporter: Exporter
     dataset: Dataset
 
+    @property
+    def contract(self) -> InputContract:
+        """Input contract of the network."""
+        return self.exporter.contract
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the network's outputs."""
+        return self.exporter.labels
+
     def pixels(self, split: Split) -> Pixels:
-        """A split's pictures, their classes numbered as the network numbers them."""
+        """Return a split's pictures, with the class indices of the network's outputs."""
         pixels = load_pixels(self.dataset, split, self.contract, cache_folder())
         outputs = np.array([self.labels.index(label) for label in self.dataset.labels])
         if not self.dataset.multi_label:
@@ -117,50 +132,31 @@ class ExternalModel:
         labels[:, outputs] = pixels.labels
         return replace(pixels, labels=labels)
 
-    def export(
-        self,
-        path: Path,
-        content: bytes,
-        *,
-        activation: Activation | None = None,
-        calibration: Calibration | None = None,
-    ) -> None:
-        """Writes a model that was made of the network.
+    def export(self, path: Path, content: bytes, calibration: Calibration | None = None) -> None:
+        """Write a model that was converted from the network.
 
         Raises:
-            ConversionError: Photos have several labels, and the network doesn't answer each class by itself.
-            TrainerError: It can't be written, or not run.
+            ConversionError: The photos have several labels, but the network does not end in a sigmoid.
+            OutputFolderError: The folder cannot be created.
         """
-        from trainer.environment import package_versions
-        from trainer.export.model_file import export_model
-
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputFolderError(
-                f"Expected to write into {path.parent}, got: {error.strerror}. Choose another --to."
+                f"Cannot write to {path.parent}: {error.strerror}. Choose another output folder."
             ) from error
-        file = export_model(
-            path,
-            content,
-            labels=self.labels,
-            contract=self.contract,
-            activation=activation,
-            provenance={"trained_elsewhere": self.name, "versions": package_versions()},
-            calibration=calibration,
-            check=True,
-        )
+        file = self.exporter.write(path, content, calibration)
         if self.dataset.multi_label and file.activation != "sigmoid":
             path.unlink()
             raise ConversionError(
-                f"Expected a network that ends in a sigmoid for photos with several labels, got {file.activation} in "
-                f"{self.name}. Give photos with one label each, or a network that answers each class by itself."
+                f"{self.name} ends in {file.activation}, but photos with several labels need a network that ends in a "
+                "sigmoid. Use photos with one label each, or another network."
             )
 
     def measure(self, path: Path) -> Evaluation:
-        """Measures an exported file on the validation photos.
+        """Measure an exported file on the validation photos.
 
-        Where photos have several labels, the file gets the threshold of each class that serves those best.
+        In a multi-label file this also stores the best threshold of each class.
         """
         from edge_runtime import read_model_file
         from trainer.evaluation.evaluate import evaluate_pixels
@@ -182,41 +178,58 @@ def open_external(
     normalize: str,
     crop: Literal["center", "stretch"] = "center",
     labels: tuple[str, ...] | None = None,
+    activation: Activation | None = None,
     seed: int = 0,
 ) -> ExternalModel:
-    """Opens a network and photos for it, as `quantize_keras_model` takes them; nothing is written yet.
+    """Open a network and its photos, without writing anything yet.
+
+    Args:
+        model: Network, as for `quantize_keras_model`.
+        photos: Folder or list of photos.
+        to: Folder for the models, new or empty.
+        normalize: Range of the network's input.
+        crop: Part of a frame to use.
+        labels: Names of the classes in the order of the network's outputs; None for those of the photos, sorted.
+        activation: Activation of the network's output; None to detect it from the last operation.
+        seed: Seed of the splits.
 
     Raises:
-        TrainerError: Network, photos or folder can't be used.
+        TrainerError: Network, photos, settings or folder cannot be used.
     """
     from edge_runtime import InputContract
     from trainer.data.dataset import scan
-    from trainer.environment import check_packages
+    from trainer.environment import check_packages, package_versions
     from trainer.workflows.external.keras_models import load_keras
 
     check_packages()
     mean, std = parse_normalization(normalize)
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
-        raise OutputFolderError(f"Expected {to} to be a new or empty folder. Choose another one with --to.")
+        raise OutputFolderError(f"{to} already exists and is not an empty folder. Choose another output folder.")
     dataset = scan(photos, data=DataConfig(), seed=seed)
     labels = labels or dataset.labels
-    strangers = sorted(set(dataset.labels) - set(labels))
-    if strangers:
-        raise DatasetError(f"Expected classes named like the labels, got {', '.join(strangers)}. Rename them.")
+    unknown = sorted(set(dataset.labels) - set(labels))
+    if unknown:
+        raise DatasetError(
+            f"Photos in {photos} show classes that are not among the model's labels: {', '.join(unknown)}. "
+            "Rename these classes, or correct the labels."
+        )
     load_tensorflow()
     network = load_keras(model)
     _, height, width, channels = network.input_shape
     if not (height and width and channels == 3):
-        raise ConversionError(f"Expected a network for RGB pictures of fixed size, got input {network.input_shape}.")
+        raise ConversionError(
+            f"The network takes input of shape {network.input_shape}, not RGB pictures of fixed size."
+        )
     contract = InputContract(height, width, crop=crop, mean=mean, std=std)
-    return ExternalModel(model.name, network, contract, labels, dataset)
+    provenance = {"trained_elsewhere": model.name, "versions": package_versions()}
+    return ExternalModel(model.name, network, Exporter(labels, contract, activation, provenance), dataset)
 
 
 def parse_normalization(text: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation in pixel units from what ``--normalize`` takes.
+    """Return mean and standard deviation in pixel units, by the name or values of a normalization.
 
     Raises:
-        RecipeError: It is none of them.
+        RecipeError: The text is neither a known name nor ``MEAN,STD``.
     """
     if text in _RANGES:
         return _RANGES[text]
@@ -226,7 +239,6 @@ def parse_normalization(text: str) -> tuple[tuple[float, ...], tuple[float, ...]
             raise ValueError
     except ValueError:
         raise RecipeError(
-            f"Expected --normalize to be {', '.join(_RANGES)} or MEAN,STD in pixel units, for example 127.5,127.5, "
-            f"got {text!r}."
+            f"Unknown normalization {text!r}. Use {', '.join(_RANGES)}, or MEAN,STD in pixel units such as 127.5,127.5."
         ) from None
     return (mean,), (std,)

@@ -1,1 +1,1 @@
-"""A sweep that suggests a learning rate."""
+"""Learning-rate range test."""

@@ -1,4 +1,4 @@
-"""The picture and the table of a learning-rate sweep."""
+"""Chart and table of a learning-rate sweep."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ if TYPE_CHECKING:
     from trainer.workflows.learning_rate.sweep import RateSweep
 
 PICTURES = (".png", ".svg", ".pdf")
-"""Endings of the files that can be drawn."""
+"""File extensions of the supported formats."""
 
 _ROWS = 20
 _BAR = 40
 
 
 def write_rate_figure(sweep: RateSweep, path: Path) -> None:
-    """Draws the loss over the learning rate.
+    """Draw the loss over the learning rate.
 
     Args:
-        sweep: What to draw.
-        path: Its ending, one of `PICTURES`, names the format.
+        sweep: Sweep to draw.
+        path: Path of the file; its extension, one of `PICTURES`, selects the format.
 
     Raises:
-        OutputFolderError: The file can't be written.
+        OutputFolderError: The file cannot be written.
     """
     from matplotlib.figure import Figure
 
@@ -48,7 +48,7 @@ def write_rate_figure(sweep: RateSweep, path: Path) -> None:
 
 
 def format_sweep(sweep: RateSweep) -> str:
-    """A table with some of the steps, a bar for each loss, and the suggestion."""
+    """Return a table of some steps with a bar per loss, and the suggested learning rate."""
     highest = max(sweep.losses)
     steps = range(0, len(sweep.rates), max(1, len(sweep.rates) // _ROWS))
     rows = [(sweep.rates[step], sweep.losses[step]) for step in steps]
@@ -59,6 +59,6 @@ def format_sweep(sweep: RateSweep) -> str:
             *lines,
             "",
             f"Suggested: --set finetune.learning_rate={sweep.suggestion:g}",
-            "(half the rate at which the loss is lowest; with a constant schedule, take a fifth of that)",
+            "(half the rate with the lowest loss; with a constant schedule, use a fifth of it)",
         ]
     )

@@ -1,4 +1,4 @@
-"""Finds a learning rate: it grows from step to step, and the loss tells where training is fastest and where it breaks.
+"""Find a learning rate: increase it at every step, and watch where the loss is lowest and where training diverges.
 
 Smith, "Cyclical Learning Rates for Training Neural Networks", 2017.
 """
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     import tf_keras
 
 LOWEST, HIGHEST = 1e-6, 10.0
-_BROKEN = 2.0  # times the lowest loss so far: training has come apart
-_WINDOW = 9  # steps over which the loss is averaged
+_BROKEN = 2.0  # times the lowest loss so far: training has diverged
+_WINDOW = 9  # steps to average the loss over
 _LEAST_STEPS = 20
-_FEW = 32  # pictures to validate on, which plays no part
+_FEW = 32  # validation pictures; their accuracy is not used
 
 
 @dataclass(frozen=True)
 class RateSweep:
-    """The loss over growing learning rates.
+    """Loss over increasing learning rates.
 
     Attributes:
-        rates: Of each step, ascending.
-        losses: Of each step's batch, averaged over the steps around it.
+        rates: Learning rate of each step, ascending.
+        losses: Training loss of each step, averaged over neighboring steps.
     """
 
     rates: tuple[float, ...]
@@ -45,32 +45,32 @@ class RateSweep:
 
     @property
     def suggestion(self) -> float:
-        """Half the rate at which the loss is lowest, rounded to two digits: a peak for a schedule that decays from it.
+        """Half the rate with the lowest loss, rounded to two digits, as the peak of a decaying schedule.
 
-        Where the loss is lowest, the rate is about to be too high.
+        At the lowest loss itself, the rate is about to be too high.
         """
         lowest = self.losses.index(min(self.losses))
         return float(f"{self.rates[lowest] / 2:.1e}")
 
 
 def find_learning_rate(photos: Path, recipe: Recipe, *, steps: int = 100, progress: bool = True) -> RateSweep:
-    """Trains as a run's fine-tuning would begin, a few steps long, and throws the network away.
+    """Run a sweep from the state in which a run would begin fine-tuning. The network is discarded.
 
     Args:
-        photos: As for `trainer.train`.
-        recipe: The settings; ``finetune.learning_rate`` and the schedule play no part.
-        steps: Of the sweep.
-        progress: Whether bars are drawn on stderr.
+        photos: Folder of the data set, as for `trainer.train`.
+        recipe: All settings; ``finetune.learning_rate`` and the schedule are ignored.
+        steps: Number of steps from the lowest to the highest rate, at least 20.
+        progress: Whether to show progress bars on stderr.
 
     Raises:
-        TrainerError: Photos, settings or weights can't be used.
+        TrainerError: Photos, settings or weights cannot be used.
     """
     from trainer.data.dataset import scan
     from trainer.data.pixels import load_pixels
     from trainer.training.networks.weights import resolve_weights
 
     if steps < _LEAST_STEPS:
-        raise RecipeError(f"Expected at least {_LEAST_STEPS} steps to see a curve, got {steps}.")
+        raise RecipeError(f"A learning-rate sweep needs at least {_LEAST_STEPS} steps, got {steps}.")
     check_precision(recipe.finetune)
     backbone, contract = get_backbone(recipe.model.backbone), input_contract(recipe)
     weights = resolve_weights(backbone, recipe.model.weights, input_size(recipe))
@@ -90,14 +90,14 @@ def find_learning_rate(photos: Path, recipe: Recipe, *, steps: int = 100, progre
 def sweep_rates(
     model: tf_keras.Model, data: TrainingSet, settings: FitSettings, *, from_scratch: bool = False, steps: int = 100
 ) -> RateSweep:
-    """Trains a model with a learning rate that grows from `LOWEST` to `HIGHEST`, or until the loss has doubled.
+    """Train a model with a learning rate that grows from `LOWEST` to `HIGHEST`, or until the loss has doubled.
 
     Args:
-        model: As for `trainer.training.finetune.finetune`; of no use afterwards.
-        data: Pictures to train on and, of which only a few are used, to validate on.
+        model: Model as for `trainer.training.finetune.finetune`; useless afterwards.
+        data: Training pictures, and validation pictures, few of which are used.
         settings: Settings as for `finetune`; schedule, epochs and stage are replaced.
-        from_scratch: The model holds no pretrained weights.
-        steps: From the lowest to the highest rate.
+        from_scratch: Whether the model lacks pretrained weights.
+        steps: Number of steps from the lowest to the highest rate.
     """
     train, val, config = data.train, data.val, settings.finetune
     growth = (HIGHEST / LOWEST) ** (1 / (steps - 1))
@@ -115,7 +115,7 @@ def sweep_rates(
 
 
 def _sweep(rates: list[float]) -> Any:
-    """A Keras callback that sets the learning rate of each step, and stops when the loss has come apart."""
+    """Return a Keras callback that sets the learning rate of each step, and stops when training diverges."""
     import tf_keras
 
     class Sweep(tf_keras.callbacks.Callback):  # type: ignore[misc]  # tf_keras has no types
@@ -124,7 +124,7 @@ def _sweep(rates: list[float]) -> Any:
             self.losses: list[float] = []
 
         def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
-            self.model.reset_metrics()  # so that the loss is this batch's alone
+            self.model.reset_metrics()  # so that the loss covers this batch only
             self.model.optimizer.learning_rate = rates[len(self.losses)]
 
         def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
@@ -139,6 +139,6 @@ def _sweep(rates: list[float]) -> Any:
 
 
 def _averaged(losses: list[float]) -> tuple[float, ...]:
-    """Means over windows around each step, narrower at the ends."""
+    """Return moving averages, over narrower windows at the ends."""
     windows = (losses[max(0, i - _WINDOW // 2) : i + _WINDOW // 2 + 1] for i in range(len(losses)))
     return tuple(sum(window) / len(window) for window in windows)

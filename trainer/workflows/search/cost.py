@@ -41,7 +41,7 @@ def _latency_ms(model: Any, recipe: Recipe, dataset: Dataset) -> float:
     from dataclasses import replace
 
     from trainer.evaluation.evaluate import evaluate_pixels
-    from trainer.export.model_file import export_model
+    from trainer.export.model_file import Exporter
     from trainer.quantization.calibration import representative_set
     from trainer.quantization.convert import convert_int8
 
@@ -54,5 +54,5 @@ def _latency_ms(model: Any, recipe: Recipe, dataset: Dataset) -> float:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "int8.tflite"
         content = convert_int8(model, images, contract=contract)
-        export_model(file, content, labels=dataset.labels, contract=contract, calibration=calibration)
+        Exporter(dataset.labels, contract).write(file, content, calibration, check=False)
         return evaluate_pixels(file, few, "train").latency_ms

@@ -1,1 +1,1 @@
-"""Train a run, resume it, extend it."""
+"""Train a run, resume it, or extend it."""

@@ -1,4 +1,4 @@
-"""Where the followers meet a run: around its stages, so that neither the stages nor the trainings know of them."""
+"""Connect trackers to a run, around its stages, so that neither stages nor training code know of them."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ _PAGES = ("report.html", "report.json", "compression.html", "compression.json", 
 _FILES = (*MODEL_FILES.values(), *_PAGES, "recipe.toml")
 
 _FIGURES = ("accuracy", "macro_f1", "latency_ms", "mean_average_precision", "subset_accuracy")
-"""Of an evaluation; the last two where photos may show several classes."""
+"""Metrics of an evaluation; only multi-label models have the last two."""
 
 
 def check_tracking(config: TrackConfig) -> None:
-    """Raises a PackagesError where something that is to follow a run isn't installed."""
+    """Raise a PackagesError if a tracker that the settings ask for is not installed."""
     if config.uri:
         check_mlflow()
 
 
 @contextmanager
 def followed(run: Run, stages: Sequence[Stage], warn: Callable[[str], None]) -> Iterator[Sequence[Stage]]:
-    """Gives the stages of a run as the followers that its recipe asks for hear of them; by default there are none."""
+    """Wrap the stages of a run so that they report to the trackers in its recipe, by default none."""
     followers: list[Follower] = []
 
-    def begin() -> None:  # not before a stage has the run's folder to itself: another process may be followed there
+    def begin() -> None:  # only once the run's folder is locked: another process may be tracked there
         if not followers:
             followers.extend(_followers(run, warn))
 
@@ -51,7 +51,7 @@ def followed(run: Run, stages: Sequence[Stage], warn: Callable[[str], None]) -> 
 
 @contextmanager
 def marked_if_broken(followers: Sequence[Follower]) -> Iterator[None]:
-    """Tells the followers where what happens inside is stopped or fails."""
+    """Tell the followers if the enclosed code fails or is interrupted."""
     try:
         yield
     except BaseException as error:
@@ -90,7 +90,7 @@ def _overheard(stage: Stage, followers: Sequence[Follower], begin: Callable[[], 
 
 
 def _figures(run: Run) -> Mapping[str, float]:
-    """What the run's report tells in numbers: accuracies 0–1, the drop in points, the agreement in percent."""
+    """Return the run's metrics: accuracies 0–1, accuracy drop in percentage points, agreement in percent."""
     verdict = read_verdict(run)
     figures = {"gate/drop": verdict.drop, "gate/agreement": verdict.agreement, "gate/passed": float(verdict.passed)}
     for kind, splits in read_evaluations(run).items():

@@ -1,4 +1,4 @@
-"""The whole journey of a run, from photos to two model files and a report: `STAGES`, in order."""
+"""A run from start to end, from photos to two model files and a report: the stages in `STAGES`, in order."""
 
 from __future__ import annotations
 
@@ -55,21 +55,27 @@ def train(
     distribute: Kind | None = None,
     announce: Callable[[str], None] | None = None,
 ) -> RunResult:
-    """Trains, quantizes, judges and writes down; goes on where an earlier run in the same folder stopped.
+    """Train an image classifier, quantize it to INT8, measure both models and write a report.
+
+    The run's folder receives the two models, ``report.html``, ``compression.html`` and ``model_card.md``. If it holds
+    the same run, unfinished, training resumes with the first stage that is missing.
+
+        result = train("photos", "runs/first").require_kept()
 
     Args:
-        photos: The data set's folder: ``<class>/*`` or ``{train,val,test}/<class>/*``.
-        to: The run's folder, new or of this very run.
-        recipe: The settings.
-        distribute: Fine-tuning takes all GPUs (``"gpus"``) or the machines of ``TF_CONFIG`` (``"workers"``): on the
-            chief; the others call `train_along`.
-        announce: Called with a line at the start of each stage; default: printed on stderr.
+        photos: Folder ``<class>/*`` or ``{train,val,test}/<class>/*``, list (``.csv``, ``.tsv``, ``.jsonl``) or export.
+        to: Folder of the run: new, empty, or holding the same run.
+        recipe: All settings; None for the default recipe.
+        distribute: Fine-tune on all GPUs (``"gpus"``) or on the machines of ``TF_CONFIG`` (``"workers"``), where the
+            chief calls this function and the other machines call `train_along`. None for this process alone.
+        announce: Function that receives progress messages; None to print them to stderr.
 
     Returns:
-        What was made, and the gate's verdict, which the caller is to heed (`RunResult.require_kept`).
+        The models, reports and measurements. Check the accuracy gate with `RunResult.require_kept`: a failed gate
+        raises no error here.
 
     Raises:
-        TrainerError: Photos, settings, weights or folder can't be used; said before anything is written.
+        TrainerError: Photos, settings, weights or folder cannot be used. Checked before anything is written.
     """
     check_packages()
     from trainer.training.networks.weights import resolve_weights
@@ -79,7 +85,7 @@ def train(
     recipe = recipe.for_photos(len(dataset.split("train")), multi_label=dataset.multi_label)
     machines = _distribution(distribute, recipe, announce) if distribute else None
     if machines and machines.worker > 0:
-        raise ClusterError(f"Expected the chief of TF_CONFIG, this is worker {machines.worker}: call train_along here.")
+        raise ClusterError(f"This machine is worker {machines.worker} of TF_CONFIG, not the chief. Call train_along.")
     backbone = get_backbone(recipe.model.backbone)
     check_plan(recipe, dataset.labels, multi_label=dataset.multi_label)
     check_tracking(recipe.track)
@@ -87,15 +93,15 @@ def train(
     run = replace(open_run(Path(to), photos, recipe, weights), distribution=machines)
     if run.stage("data").exists() and read_dataset(run) != dataset:
         raise OutputFolderError(
-            f"Expected the photos that the run in {run.folder} was started with, but they have changed since. "
-            "Start a new run with another --to."
+            f"The photos of the run in {run.folder} have changed since it was started. Start a new run in another "
+            "folder."
         )
     if backbone.int8_warning:
         announce(f"Warning: {backbone.name}: {backbone.int8_warning}.")
     few = few_photos(Counter(dataset.labels[number] for photo in dataset.photos for number in photo.classes))
     if few and not _extends(recipe):
-        advice = "" if recipe.gate.spare else f" --recipe {RECIPE} is made for so few."
-        announce(f"Warning: {few}: the accuracy will be known roughly only.{advice}")
+        advice = "" if recipe.gate.spare else f" Recipe {RECIPE!r} is made for small data sets."
+        announce(f"Warning: {few}: the measured accuracy will be imprecise.{advice}")
     with followed(run, STAGES, announce) as stages:
         run_stages(run, stages, announce)
         if machines:
@@ -119,23 +125,23 @@ def train(
 def extend(
     model: str | Path, photos: str | Path, to: str | Path, *, announce: Callable[[str], None] | None = None
 ) -> RunResult:
-    """Adds classes, or more photos of known ones, to the network of a finished run.
+    """Add classes, or photos of known classes, to the network of a finished run.
 
-    The network stays as it is but for its head, which learns anew: the known classes from the features that the run has
-    kept, the new ones from their photos'. The known classes' photos may be gone; copies of some of them calibrate INT8,
-    decide the gate and measure.
+    Only the classifier head is retrained: on the features that the run stored of its photos, and on the new photos.
+    The original photos are not needed; stored copies of some of them serve for calibration, the accuracy gate and
+    the measurements.
 
     Args:
-        model: The run's folder, or a model file in it.
-        photos: Of new classes, of known ones or both; one class is enough. Split as for `train`.
-        to: The new run's folder, new or of this very extension. It can be extended in turn.
-        announce: Called with a line at the start of each stage; default: printed on stderr.
+        model: Folder of the run, or a model file in it.
+        photos: Folder of the new photos, of new or known classes; a single class is enough. Split as for `train`.
+        to: Folder of the new run: new, empty, or holding the same extension. It can be extended again.
+        announce: Function that receives progress messages; None to print them to stderr.
 
     Returns:
-        What was made; its ``extension`` tells how the known classes fared.
+        The same as `train`; ``extension`` shows the effect on the known classes.
 
     Raises:
-        TrainerError: The run can't be extended, or the photos can't be used.
+        TrainerError: The run cannot be extended, or the photos cannot be used.
     """
     check_packages()
     announce = announce or _to_stderr
@@ -144,25 +150,25 @@ def extend(
 
 
 def resume(run: str | Path, *, announce: Callable[[str], None] | None = None) -> RunResult:
-    """Goes on with a run that was stopped or killed, with the photos and settings that it was started with.
+    """Resume a run that was interrupted, with the photos and settings that it was started with.
 
-    On a CPU the models come out as without the interruption, bit for bit. They carry the day on which they were
-    quantized; on another day it is another one, unless ``SOURCE_DATE_EPOCH`` sets it.
+    On a CPU, the models are bit-identical to those of an uninterrupted run, except for the date of quantization in
+    their manifest; ``SOURCE_DATE_EPOCH`` fixes it.
 
     Args:
-        run: Its folder.
-        announce: As for `train`.
+        run: Folder of the run.
+        announce: Function that receives progress messages; None to print them to stderr.
 
     Returns:
         The same as `train`.
 
     Raises:
-        TrainerError: There is no run in the folder, another process works in it, or its photos have changed.
+        TrainerError: The folder holds no run or is in use by another process, or the photos have changed.
     """
     folder = Path(run)
     if not (folder / "run.json").exists():
         raise OutputFolderError(
-            f"Expected the folder of a run, got {folder}, which has no run.json. Start it with edge-trainer train."
+            f"{folder} is not the folder of a run: it contains no run.json. Start a run with edge-trainer train."
         )
     stopped = load_run(folder)
     return train(stopped.photos, folder, stopped.recipe, announce=announce)
@@ -171,15 +177,15 @@ def resume(run: str | Path, *, announce: Callable[[str], None] | None = None) ->
 def train_along(
     photos: str | Path, recipe: Recipe | None = None, *, announce: Callable[[str], None] | None = None
 ) -> None:
-    """Helps the chief of ``TF_CONFIG`` with its fine-tuning; nothing of the run is written here.
+    """Take part in the fine-tuning of the chief in ``TF_CONFIG``, as a worker. Writes nothing of the run.
 
     Args:
-        photos: The same as the chief's.
-        recipe: The same settings.
-        announce: Called with a line for people; default: printed on stderr.
+        photos: Same data set as the chief's.
+        recipe: Same settings as the chief's; None for the default recipe.
+        announce: Function that receives progress messages; None to print them to stderr.
 
     Raises:
-        TrainerError: Photos or settings can't be used or aren't the chief's, or a machine was lost.
+        TrainerError: Photos or settings cannot be used or differ from the chief's, or a machine was lost.
     """
     check_packages()
     recipe, photos, announce = recipe or Recipe(), absolute(photos), announce or _to_stderr
@@ -189,7 +195,7 @@ def train_along(
     with TemporaryDirectory(prefix="edge-trainer-") as folder:
         run = Run(Path(folder), photos, recipe, None, machines)
         network_stages.train_along(run, dataset, announce)
-    announce("Trained along; the chief goes on alone.")
+    announce("Distributed training finished; the chief continues alone.")
 
 
 def _extends(recipe: Recipe) -> bool:
@@ -217,12 +223,12 @@ STAGES = (
     Stage("teacher", "Training the teacher", network_stages.teacher, trains_teacher),
     Stage("head", "Training the classifier on the frozen backbone's features", network_stages.head, _trains),
     Stage("finetune", "Training the network", network_stages.finetune, _trains),
-    Stage("distill", "Distilling the teacher's answers", network_stages.distill, lambda r: bool(r.distill.teacher)),
+    Stage("distill", "Distilling the teacher's predictions", network_stages.distill, lambda r: bool(r.distill.teacher)),
     Stage("prune", "Pruning channels", network_stages.prune, lambda r: r.prune.keep_macs < 1),
     Stage("sparsify", "Setting small weights to zero", network_stages.sparsify, lambda r: r.sparsify.sparsity > 0),
     Stage("cluster", "Clustering weights", network_stages.cluster, lambda r: r.cluster.clusters > 0),
-    Stage("keep", "Keeping the photos' features", keep, lambda r: r.keep.pictures > 0),
-    Stage("extend", "Training a head for all classes on the features", network_stages.extend, _extends),
+    Stage("keep", "Storing the photos' features", keep, lambda r: r.keep.pictures > 0),
+    Stage("extend", "Training a head for all classes on the stored features", network_stages.extend, _extends),
     Stage("quantize", "Converting to FP32 and full INT8", file_stages.quantize),
     Stage("evaluate", "Measuring the models through the runtime", file_stages.evaluate),
     Stage("report", "Writing the models and the report", file_stages.report),

@@ -1,4 +1,4 @@
-"""Looks at what a recipe asks for before anything is trained, and refuses what can't work."""
+"""Check a recipe against the photos and the network before anything is trained."""
 
 from __future__ import annotations
 
@@ -18,32 +18,30 @@ if TYPE_CHECKING:
 
 
 def check_plan(recipe: Recipe, labels: tuple[str, ...], *, multi_label: bool = False) -> None:
-    """Raises an error that says what can't work.
+    """Check that a run can be carried out as the recipe asks.
 
     Args:
-        recipe: The settings.
+        recipe: All settings.
         labels: Names of the classes.
-        multi_label: Whether photos may show several classes.
+        multi_label: Whether a photo may show several classes.
 
     Raises:
-        RecipeError: The loss doesn't fit the labels; there is no such teacher, or it knows other classes or answers in
-            another way; steps undo each other; a mirrored picture would be of another class; or there is no GPU for
-            what needs one.
-        CompressionError: The network has nothing to prune, or not so much, or can't be trained for INT8.
+        RecipeError: The loss or the teacher does not fit the labels, settings conflict, mirroring would turn one class
+            into another, or a GPU is needed and missing.
+        CompressionError: The network cannot be pruned as far, or not be trained for INT8.
     """
     fitted_to(recipe.loss, multi_label=multi_label)
     if multi_label and recipe.head.solver == "lbfgs":
         raise RecipeError(
-            "Expected head.solver adam for photos that show several classes, got 'lbfgs', which knows one class a "
-            "photo. Use --set head.solver=adam."
+            "head.solver 'lbfgs' supports one label per photo only, but the photos have several. Use head.solver=adam."
         )
     check_precision(recipe.finetune)
     check_flip(recipe.augment, labels)
     check_teacher(recipe, labels, multi_label=multi_label)
     if recipe.cluster.clusters and recipe.qat.always:
         raise RecipeError(
-            f"Expected either cluster.clusters or qat.always, got {recipe.cluster.clusters} clusters before training "
-            "that would move each weight again. Leave one of them out."
+            f"cluster.clusters ({recipe.cluster.clusters}) and qat.always exclude each other, as quantization-aware "
+            "training would undo the clusters. Remove one of them."
         )
     pruned, sparse = recipe.prune.keep_macs < 1, recipe.sparsify.sparsity > 0
     if not (pruned or sparse or recipe.qat.always):

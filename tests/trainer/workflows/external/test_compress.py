@@ -59,7 +59,7 @@ def test_without_a_target_it_goes_as_far_as_the_promise_holds(keras_file: Path, 
         assert classifier.model.is_quantized
         assert classifier.labels == LABELS
     assert json.loads((tmp_path / "c" / "compression.json").read_text())["pareto"]["size_bytes"]
-    assert "The network as it came" in made.page.read_text()
+    assert "Unchanged network, FP32" in made.page.read_text()
     assert f"{made.keep_macs:.0%} of the multiply-adds" in format_compressed(made)
 
 
@@ -75,9 +75,9 @@ def test_a_target_is_met_by_the_largest_that_meets_it(keras_file: Path, photos: 
 
 
 def test_a_target_that_cannot_be_met_says_what_can(keras_file: Path, photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(CompressionError, match=r"Expected 1 KiB, but mine.keras pruned to \d+% .* has \d+ FPS and"):
+    with pytest.raises(CompressionError, match=r"target of 1 KiB: pruned to \d+% .* reaches \d+ FPS and \d+ KiB"):
         run(keras_file, photos, tmp_path / "c", target=Target(size_bytes=1024))
-    with pytest.raises(RecipeError, match="--target-fps to be greater than 0"):
+    with pytest.raises(RecipeError, match="--target-fps must be greater than 0"):
         Target(fps=0.0)
 
 
@@ -87,6 +87,8 @@ def test_a_network_without_softmax_is_refused(photos: Path, tmp_path: Path) -> N
     network = build_network()
     logits = tf_keras.Model(network.input, network.get_layer("head").output)
     logits.save(tmp_path / "logits.keras")
-    with pytest.raises(CompressionError, match="ends in softmax, as the photos are labelled, got Dense 'head'"):
+    with pytest.raises(
+        CompressionError, match="ends in Dense 'head', but these photos need a network that ends in softmax"
+    ):
         run(tmp_path / "logits.keras", photos, tmp_path / "c")
     assert not (tmp_path / "c").exists()

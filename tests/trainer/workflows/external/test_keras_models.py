@@ -87,13 +87,13 @@ def test_keras_3_files_load(name: str, keras_3: Path, tiny_models: TinyModels) -
 
 
 def test_what_is_no_model_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConversionError, match="which does not exist"):
+    with pytest.raises(ConversionError, match="does not exist"):
         load_keras(tmp_path / "none.keras")
     (tmp_path / "notes.keras").write_text("notes")
-    with pytest.raises(ConversionError, match="which is none of them"):
+    with pytest.raises(ConversionError, match="is not a Keras model"):
         load_keras(tmp_path / "notes.keras")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(ConversionError, match=r"without saved_model\.pb"):
+    with pytest.raises(ConversionError, match=r"contains no saved_model\.pb"):
         load_keras(tmp_path / "folder")
 
 
@@ -130,5 +130,5 @@ def test_several_inputs_and_other_inputs_are_refused(tmp_path: Path) -> None:
         load_keras(tmp_path / "two.keras")
     vector = layers.Input((8,))
     tf_keras.Model(vector, layers.Dense(2)(vector)).save(tmp_path / "vector.keras")
-    with pytest.raises(ConversionError, match=r"got \(None, 8\)"):
+    with pytest.raises(ConversionError, match=r"input of shape \(None, 8\)"):
         load_keras(tmp_path / "vector.keras")

@@ -122,8 +122,8 @@ def test_it_is_told_how_the_known_classes_fare(extended: RunResult) -> None:
     assert [one.before is None for one in by_label.values()] == [False, False, False, True]
     assert extended.extension.learned == 108
     page = extended.report.read_text()
-    assert "An extension: the head learned the known classes" in page
-    assert f"New: {NEW}" in page
+    assert "its head learned the known classes from stored features" in page
+    assert f"New classes: {NEW}" in page
 
 
 def test_an_extension_can_be_stopped_and_extended_in_turn(extended: RunResult, here: Path) -> None:
@@ -132,7 +132,7 @@ def test_an_extension_can_be_stopped_and_extended_in_turn(extended: RunResult, h
     lines: list[str] = []
     request = json.loads((folder / "run.json").read_text())
     again = train(request["photos"], folder, Recipe.from_dict(request["recipe"]), announce=lines.append)
-    assert [line.endswith("done before") for line in lines] == [True] * 5 + [False]
+    assert [line.endswith("already done") for line in lines] == [True] * 5 + [False]
     assert again.extension == extended.extension
     kept = read_kept(load_run(folder))
     assert len(kept.photos) == len(kept.features) == 180 + 46
@@ -140,18 +140,18 @@ def test_an_extension_can_be_stopped_and_extended_in_turn(extended: RunResult, h
 
 
 def test_what_cannot_be_extended_is_refused(first: Path, here: Path, more: Path, tmp_path: Path) -> None:
-    with pytest.raises(OutputFolderError, match="Name the run that it was made in"):
+    with pytest.raises(OutputFolderError, match="Give the folder of the run that made the model"):
         extend(shutil.copy(first / "model_int8.tflite", tmp_path), more, tmp_path / "run")
     forgotten = tmp_path / "forgotten"
     shutil.copytree(first, forgotten)
     shutil.rmtree(forgotten / "stages" / "keep")
-    with pytest.raises(OutputFolderError, match="got neither"):
+    with pytest.raises(OutputFolderError, match="stored no image features, and its photos are not available"):
         extend(forgotten, more, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_photos_that_are_known_already_teach_nothing(extended: RunResult, more: Path, tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="knows all 46"):
+    with pytest.raises(DatasetError, match="already trained with all 46 photos"):
         extend(extended.fp32.parent, more, tmp_path / "run")
 
 
@@ -159,10 +159,12 @@ def test_photos_with_several_labels_are_refused(first: Path, more: Path, tmp_pat
     listed = "".join(f"{NEW}/{file.name},{NEW}|{LABELS[0]}\n" for file in (more / NEW).iterdir())
     shutil.copytree(more, tmp_path / "photos")
     (tmp_path / "photos" / "labels.csv").write_text(f"path,labels\n{listed}")
-    with pytest.raises(DatasetError, match="Expected photos with one label each"):
+    with pytest.raises(DatasetError, match="have several labels, but the run in"):
         extend(first, tmp_path / "photos" / "labels.csv", tmp_path / "run")
 
 
 def test_the_command_tells_the_error_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["extend", str(tmp_path), str(tmp_path), "--to", str(tmp_path / "run")]) == 1
-    assert capsys.readouterr().err.startswith("edge-trainer: Expected the folder of a run or a model file in it")
+    assert capsys.readouterr().err.startswith(
+        f"edge-trainer: {tmp_path} is neither the folder of a run nor a model file in one"
+    )

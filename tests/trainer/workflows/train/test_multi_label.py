@@ -132,14 +132,14 @@ def test_what_was_measured_is_what_ships(run: RunResult, photos: Path, capsys: p
     again = read_evaluation({k: v for k, v in json.loads(capsys.readouterr().out).items() if k != "unreadable"})
     assert (again.pictures, again.thresholds) == (240, test.thresholds)
     assert trainer_cli(["evaluate", str(run.int8), str(photos)]) == 0
-    assert "several labels a photo" in capsys.readouterr().out
+    assert "multi-label" in capsys.readouterr().out
     assert runtime_cli(["info", str(run.int8)]) == 0
     assert f"blue {test.thresholds[0]:.2f}, green" in capsys.readouterr().out
 
 
 def test_the_report_shows_the_figures_of_several_labels(run: RunResult) -> None:
     page, pictures = run.report.read_text(encoding="utf-8"), run.evaluations["int8"]["test"].pictures
-    for text in ("mAP", "All classes right", "ROC AUC", "Threshold", "false positive rate", f"Test, {pictures} photos"):
+    for text in ("mAP", "Subset accuracy", "ROC AUC", "Threshold", "false positive rate", f"Test, {pictures} photos"):
         assert text in page
     assert "Confusion matrix" not in page
     assert "Wilson" not in page
@@ -168,7 +168,7 @@ def test_thresholds_that_do_not_fit_the_model_are_refused(run: RunResult, tmp_pa
     older = json.loads(manifest.to_json())
     del older["thresholds"]
     assert Manifest.from_json(json.dumps(older)).thresholds == ()
-    with pytest.raises(ModelError, match="Expected 3 thresholds from 0 to 1"):
+    with pytest.raises(ModelError, match="needs 3 thresholds from 0 to 1"):
         restamp(copy, replace(manifest, thresholds=(0.5, 0.5)))
 
 
@@ -176,7 +176,7 @@ def test_a_score_says_how_often_the_class_is_there(run: RunResult, tmp_path: Pat
     with Classifier(run.int8) as classifier:
         assert classifier.model.manifest is not None
         assert classifier.model.manifest.temperature != 1.0
-    assert "A score says how often a class with such a score is there" in run.report.read_text(encoding="utf-8")
+    assert "so that scores match the frequency of the class" in run.report.read_text(encoding="utf-8")
     test = json.loads((run.report.parent / "report.json").read_text())["summary"]["test"]["int8"]
     assert 0 <= test["calibration_error"] < 0.15
 
@@ -228,7 +228,7 @@ def test_a_network_from_elsewhere_is_pruned(keras_file: Path, photos: Path, tmp_
 def test_a_network_of_one_label_is_refused(tiny_models: TinyModels, photos: Path, tmp_path: Path) -> None:
     tiny_models.keras.save(tmp_path / "one.keras")
     files = (tmp_path / "one.keras", photos, tmp_path / "q")
-    with pytest.raises(ConversionError, match="ends in a sigmoid for photos with several labels, got softmax"):
+    with pytest.raises(ConversionError, match="ends in softmax, but photos with several labels need"):
         quantize_keras_model(*files, normalize="symmetric")
     with pytest.raises(CompressionError, match="ends in sigmoid"):
         compress(*files, QUICK, normalize="symmetric", announce=str)

@@ -85,7 +85,7 @@ def test_a_run_that_was_killed_twice_ends_with_the_same_bytes(photos: Path, undi
     kill_at(start_run(photos, run, RECIPE), run / "stages" / ".finetune.checkpoints" / "1.npz")
     kill_at(start("resume", run), run / "stages" / ".quantize.partial" / "int8_plain.tflite")
     output = finish(start("resume", run))
-    assert "[3/7] Training the network: done before" in output
+    assert "[3/7] Training the network: already done" in output
     assert "INT8" in output
     assert model_files(run) == model_files(undisturbed)
     assert names(run) == names(undisturbed)
@@ -97,13 +97,13 @@ def test_a_finished_run_has_nothing_left_to_do(undisturbed: Path) -> None:
     lines: list[str] = []
     before = model_files(undisturbed)
     result = resume(undisturbed, announce=lines.append)
-    assert all(line.endswith("done before") for line in lines if line.startswith("["))
+    assert all(line.endswith("already done") for line in lines if line.startswith("["))
     assert result.int8 == undisturbed / "model_int8.tflite"
     assert model_files(undisturbed) == before
 
 
 def test_photos_that_are_gone_and_folders_without_a_run_are_told(undisturbed: Path, tmp_path: Path) -> None:
-    with pytest.raises(OutputFolderError, match="Expected the folder of a run"):
+    with pytest.raises(OutputFolderError, match="is not the folder of a run"):
         resume(tmp_path)
     run = tmp_path / "run"
     shutil.copytree(undisturbed, run)

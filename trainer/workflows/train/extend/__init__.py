@@ -1,1 +1,1 @@
-"""Classes added to a finished run."""
+"""Add classes to a finished run."""

@@ -1,4 +1,4 @@
-"""Adds classes, or more photos of known ones, to a finished run: what it has kept, and the new photos beside it."""
+"""Add classes, or photos of known classes, to a finished run, from its stored features and the new photos."""
 
 from __future__ import annotations
 
@@ -25,44 +25,42 @@ from trainer.workflows.train.extend.kept_features import keep, read_kept
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_SAMPLES = 128  # calibration pictures: enough, where looking for the number takes as long as all the rest
+_SAMPLES = 128  # calibration pictures; searching for the number would take as long as everything else
 
 
 def open_extended(model: Path, announce: Callable[[str], None]) -> Run:
-    """The run that is to be extended. One that is older than what runs keep catches up on that, from its photos.
+    """Open the run to extend. A run of an older version first stores the features of its photos.
 
     Args:
-        model: The run's folder, or a file in it.
-        announce: Called with a line where there is something to do.
+        model: Folder of the run, or a model file in it.
+        announce: Function that receives progress messages.
 
     Raises:
-        OutputFolderError: There is no finished run, or it has kept nothing and its photos are gone.
+        OutputFolderError: There is no finished run, or it stored no features and its photos are gone.
     """
     folder = model.parent if model.is_file() else model
     if not (folder / "run.json").exists():
         raise OutputFolderError(
-            f"Expected the folder of a run or a model file in it, got {model}: the model alone doesn't hold the "
-            "features that an extension learns from. Name the run that it was made in."
+            f"{model} is neither the folder of a run nor a model file in one. A model alone lacks the image features "
+            "that an extension learns from. Give the folder of the run that made the model."
         )
     run = load_run(folder.resolve())
     if not run.stage("report").exists():
-        raise OutputFolderError(
-            f"Expected the run in {folder} to be finished. Finish it with the command that started it."
-        )
+        raise OutputFolderError(f"The run in {folder} is not finished. Finish it with: edge-trainer resume {folder}")
     if not run.stage("keep").exists() and run.recipe.keep.pictures:
         try:
-            run_stages(run, (Stage("keep", "Keeping the photos' features", keep),), announce)
+            run_stages(run, (Stage("keep", "Storing the photos' features", keep),), announce)
         except DatasetError as error:
             raise OutputFolderError(
-                f"Expected the run in {folder} to have kept its photos' features or its photos to be there still, "
-                f"got neither ({error}). Train it anew."
+                f"Cannot extend the run in {folder}: it stored no image features, and its photos are not available "
+                f"({error}). Restore the photos, or train a new run."
             ) from error
     read_kept(run)
     return run
 
 
 def extension_recipe(of: Run) -> Recipe:
-    """The settings of the run that extends another one: that one's, without what needs the old photos or takes long."""
+    """Return the settings of an extension: those of the run, without what needs the old photos or takes long."""
     return replace(
         of.recipe,
         extend=ExtendConfig(str(of.folder)),
@@ -75,7 +73,7 @@ def extension_recipe(of: Run) -> Recipe:
         quantize=replace(
             of.recipe.quantize,
             samples=of.recipe.quantize.samples or _SAMPLES,
-            # A new head changes none of the layers for which the other run has found the better of the two.
+            # A new head leaves the layers unchanged for which the other run found the better of the two.
             ways=("plain",) if chosen_step(of).name == "plain" else ("equalized",),
         ),
         gate=replace(of.recipe.gate, repair=False),
@@ -84,12 +82,12 @@ def extension_recipe(of: Run) -> Recipe:
 
 
 def read_photos(photos: Path, recipe: Recipe) -> Dataset:
-    """The photos of a run: those in its folder, behind the copies that the run which it extends has kept.
+    """Return the photos of a run. Those of an extension follow the copies that the extended run stored.
 
-    The new classes stand behind the known ones, whose numbers stay. Photos whose features are known are left out.
+    New classes follow the known ones, whose indices stay. Photos whose features are already known are left out.
 
     Raises:
-        DatasetError: The photos can't be trained on, or are all known already.
+        DatasetError: The photos cannot be used, or none of them is new.
     """
     from trainer.data.dataset import scan
 
@@ -99,8 +97,8 @@ def read_photos(photos: Path, recipe: Recipe) -> Dataset:
     found = scan(photos, data=recipe.data, seed=recipe.seed, least_classes=1)
     if found.multi_label:
         raise DatasetError(
-            f"Expected photos with one label each, as those that the run in {recipe.extend.run} has learned from, got "
-            f"several labels a photo in {photos}. Give each photo its one class."
+            f"Photos in {photos} have several labels, but the run in {recipe.extend.run} was trained with one label "
+            "per photo. Give each photo one class."
         )
     labels = (*kept.labels, *(label for label in found.labels if label not in kept.labels))
     known = {photo.sha256 for photo in kept.photos}
@@ -111,14 +109,14 @@ def read_photos(photos: Path, recipe: Recipe) -> Dataset:
     )
     if not new:
         raise DatasetError(
-            f"Expected photos in {photos} that the run in {recipe.extend.run} hasn't learned from, but it knows all "
-            f"{len(found.photos)}. Add new ones."
+            f"The run in {recipe.extend.run} was already trained with all {len(found.photos)} photos in {photos}. "
+            "Add new photos."
         )
     learnable = {photo.label for photo in new if photo.split == "train"}
     for number, label in enumerate(labels):
         if label not in kept.labels and number not in learnable:
             raise DatasetError(
-                f"Expected photos of class {label} in {photos} to train on that the run in {recipe.extend.run} doesn't "
-                "know under another name, found none. Add some, or take the class out."
+                f"Class {label} has no new training photos in {photos}: the run in {recipe.extend.run} already knows "
+                "them by another class name. Add photos, or remove the class."
             )
     return Dataset(kept.folder, labels, (*kept.copies, *new), found.unreadable, found.given_split)

@@ -1,7 +1,7 @@
-"""What a run keeps of its photos: the features of all of them, and small copies of some.
+"""Features of a run's photos, and small copies of some of them, stored to extend the run later.
 
-With them a run can be extended when the photos themselves are gone: the head learns from the features, the copies
-calibrate INT8, decide the gate and measure.
+They allow an extension even if the photos themselves are gone: the head learns from the features, and the copies serve
+as calibration, validation and test pictures.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_FEATURES = 20_000  # of a split: 50 MB, with 1,280 numbers for each photo
+_FEATURES = 20_000  # per split: 50 MB at 1,280 values per photo
 _SHARES: dict[Split, float] = {"train": 0.25, "val": 0.5, "test": 0.25}  # of the copies
 _JPEG_QUALITY = 95
 _COPIES, _RECORD, _VALUES = "copies", "kept.json", "features.npy"
@@ -32,14 +32,14 @@ _COPIES, _RECORD, _VALUES = "copies", "kept.json", "features.npy"
 
 @dataclass(frozen=True)
 class Kept:
-    """What was kept.
+    """Stored features and copies of a run.
 
     Attributes:
-        folder: Where the copies lie.
+        folder: Folder of the copies.
         labels: Names of the classes.
-        photos: Whose features there are; the photos themselves may be gone.
-        features: float16 (photos, features): the output of global pooling.
-        copies: Of some of the photos, at the network's input size; paths are relative to the folder.
+        photos: Photos whose features are stored; their files may be gone.
+        features: float16 (photos, features), the output of global pooling.
+        copies: Copies of some photos, at the network's input size; paths are relative to the folder.
     """
 
     folder: Path
@@ -49,7 +49,7 @@ class Kept:
     copies: tuple[Photo, ...]
 
     def split(self, name: Split) -> Features:
-        """The features of one split."""
+        """Return the features of one split."""
         import numpy as np
 
         chosen = [index for index, photo in enumerate(self.photos) if photo.split == name]
@@ -58,11 +58,11 @@ class Kept:
 
 
 def keep(run: Run, folder: Path) -> None:
-    """Writes down what the run is to keep. One that extends another goes on with what that one kept.
+    """Store features and copies of a run's photos. An extension adds to those of the run that it extends.
 
     Args:
-        run: Its network is trained; or it extends a run, whose network it takes over.
-        folder: Where to.
+        run: Run with a trained network, or an extension, which takes over the network of another run.
+        folder: Folder to write into.
     """
     import numpy as np
 
@@ -71,12 +71,12 @@ def keep(run: Run, folder: Path) -> None:
 
     dataset, contract = read_dataset(run), input_contract(run.recipe)
     if dataset.multi_label:
-        return  # an extension learns one label a photo
+        return  # extensions support one label per photo only
     extended = load_run(Path(run.recipe.extend.run)) if run.recipe.extend.run else None
     network = read_latest_shared(extended) if extended else read_latest(run)
     before = read_kept(extended) if extended else None
     extract = feature_extractor(network, contract=contract)
-    copied = {photo.path for photo in before.copies} if before else set()  # their features are there already
+    copied = {photo.path for photo in before.copies} if before else set()  # their features are already stored
     photos, features = (list(before.photos), [before.features]) if before else ([], [])
     copies: list[Photo] = []
     (folder / _COPIES).mkdir()
@@ -94,23 +94,23 @@ def keep(run: Run, folder: Path) -> None:
 
 
 def read_kept(run: Run) -> Kept:
-    """What a run has kept.
+    """Return the stored features and copies of a run.
 
     Raises:
-        OutputFolderError: It has kept nothing.
+        OutputFolderError: The run stored none.
     """
     import numpy as np
 
     folder = run.stage("keep")
     if not folder.exists():
         raise OutputFolderError(
-            f"Expected the run in {run.folder} to have kept its photos' features, but it hasn't. "
-            "Train it with keep.pictures above 0, or finish it with the command that started it."
+            f"Cannot extend the run in {run.folder}: it stored no image features. Finish it if it was interrupted, or "
+            "train a new run with keep.pictures above 0."
         )
     if not (folder / _RECORD).exists():
         raise OutputFolderError(
-            f"Expected a run of photos with one label each, but those of {run.folder} show several: it can't be "
-            "extended. Train anew with the photos of all classes."
+            f"Cannot extend the run in {run.folder}: its photos have several labels each. Train a new run with the "
+            "photos of all classes."
         )
     record = read_json(folder / _RECORD)
     photos, copies = (tuple(Photo(**photo) for photo in record[name]) for name in ("photos", "copies"))
@@ -128,7 +128,7 @@ def _drawn(run: Run, pixels: Pixels, limit: int) -> list[int]:
 
 
 def _copy(folder: Path, number: int, image: NDArray[np.uint8], photo: Photo) -> Photo:
-    """Writes a picture, uint8 (height, width, 3) RGB, that stands for a photo."""
+    """Write a copy of a photo, uint8 (height, width, 3) RGB, 0–255, and return its entry."""
     import cv2
 
     _, encoded = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])

@@ -1,1 +1,1 @@
-"""The work of each stage in `trainer.workflows.train.pipeline.STAGES`."""
+"""Functions that carry out the stages in `trainer.workflows.train.pipeline.STAGES`."""

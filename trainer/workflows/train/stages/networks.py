@@ -1,4 +1,4 @@
-"""The stages that leave a network: what is trained, and what is taken away from it."""
+"""Stages that write a network: training and compression."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 def data(run: Run, folder: Path) -> None:
-    """Reads and resizes the photos."""
+    """Read and resize the photos."""
     dataset = read_photos(run.photos, run.recipe)
     for split in SPLITS:
         read_pixels(run, dataset, split)
@@ -50,19 +50,20 @@ def data(run: Run, folder: Path) -> None:
 
 
 def teacher(run: Run, folder: Path) -> None:
-    """Trains another network, which is to teach the run's own; it takes the place of the FP32 baseline, too."""
+    """Train the teacher of the run's network, which also serves as FP32 baseline."""
     from trainer.training.networks.weights import resolve_weights
 
     recipe, dataset = teacher_recipe(run.recipe), read_dataset(run)
     backbone = get_backbone(recipe.model.backbone)
-    theirs = replace(run, recipe=recipe, weights=resolve_weights(backbone, recipe.model.weights, input_size(recipe)))
-    model, history = _head_trained(theirs, dataset)
-    history += _trained(theirs, model, recipe, "teacher", from_scratch=theirs.weights is None)
-    write_trained(folder, model, history, pretrained=theirs.weights is not None)
+    weights = resolve_weights(backbone, recipe.model.weights, input_size(recipe))
+    teacher_run = replace(run, recipe=recipe, weights=weights)
+    model, history = _head_trained(teacher_run, dataset)
+    history += _trained(teacher_run, model, recipe, "teacher", from_scratch=weights is None)
+    write_trained(folder, model, history, pretrained=weights is not None)
 
 
 def head(run: Run, folder: Path) -> None:
-    """The classifier alone, on the frozen backbone's features; from scratch there is nothing to freeze."""
+    """Train the classifier head on the frozen backbone's features; a run from scratch skips it."""
     dataset = read_dataset(run)
     model, history = _head_trained(run, dataset)
     write_trained(folder, model, history, pretrained=run.weights is not None)
@@ -72,7 +73,7 @@ def head(run: Run, folder: Path) -> None:
 
 
 def _accuracy_by_photos(run: Run, model: Any) -> tuple[tuple[float, float], ...]:
-    """Of a head on the features of the training and validation photos, which the backbone has never seen."""
+    """Measure heads on features of training and validation photos, neither of which the backbone has seen."""
     import numpy as np
 
     from trainer.evaluation.more_photos import accuracy_by_photos
@@ -87,7 +88,7 @@ def _accuracy_by_photos(run: Run, model: Any) -> tuple[tuple[float, float], ...]
 
 
 def finetune(run: Run, folder: Path) -> None:
-    """The network, by the labels alone; with few photos, only where it knows as many of them afterwards."""
+    """Fine-tune the network on the labels; with few photos, undo it if validation accuracy drops."""
     pretrained = was_pretrained(run)
     model = read_model(run, "head")
     history = _trained(run, model, run.recipe, "finetune", from_scratch=not pretrained)
@@ -99,24 +100,24 @@ def finetune(run: Run, folder: Path) -> None:
 
 
 def _better(run: Run, folder: Path, before: Any, after: Any) -> Any:
-    """The network from before fine-tuning, if it knows more of the validation photos, or else the one after it."""
+    """Return the network with the higher validation accuracy; fine-tuning wins a tie."""
     from trainer.training.loop.scores import network_accuracy
 
     data = _pixels(run)
-    known, known_after = (network_accuracy(model, data.val, data.contract) for model in (before, after))
-    if known <= known_after:
+    accuracy, accuracy_after = (network_accuracy(model, data.val, data.contract) for model in (before, after))
+    if accuracy <= accuracy_after:
         return after
-    write_undone(folder, known, known_after)
+    write_undone(folder, accuracy, accuracy_after)
     return before
 
 
 def train_along(run: Run, dataset: Dataset, announce: Callable[[str], None]) -> None:
-    """What a worker does that isn't the chief: it trains what the chief says, until there is no more.
+    """Train whatever the chief orders, as a worker, until the chief dismisses it.
 
     Args:
-        run: In an empty folder of the worker's own.
+        run: Run in an empty folder of the worker's own.
         dataset: The photos.
-        announce: Called with a line for people.
+        announce: Function that receives progress messages.
     """
     from trainer.training.networks.backbones import build_network
 
@@ -124,16 +125,16 @@ def train_along(run: Run, dataset: Dataset, announce: Callable[[str], None]) -> 
     assert distribution is not None
     run.stage("data").mkdir(parents=True)
     write_dataset(run.stage("data"), dataset)
-    _pixels_to_augment(run)  # now, while the chief has other things to do
+    _pixels_to_augment(run)  # now, while the chief is still busy
     announce("Waiting for the chief's fine-tuning")
     while order := distribution.follow(fingerprint(run)):
         recipe = teacher_recipe(run.recipe) if order.stage == "teacher" else run.recipe
-        model = build_network(recipe, dataset)  # its weights are the chief's
+        model = build_network(recipe, dataset)  # the chief sends the weights
         _trained(replace(run, recipe=recipe), model, recipe, order.stage, from_scratch=order.from_scratch)
 
 
 def distill(run: Run, folder: Path) -> None:
-    """The network, by the teacher's answers."""
+    """Train the network on the teacher's predictions."""
     settings = run.recipe.distill
     model = read_latest(run)
     recipe = _for_stage(run.recipe, settings.epochs, settings.learning_rate)
@@ -142,7 +143,7 @@ def distill(run: Run, folder: Path) -> None:
 
 
 def prune(run: Run, folder: Path) -> None:
-    """Takes the weakest channels out, and trains what is left by the answers of the whole network."""
+    """Remove the least important channels, then train the rest on the predictions of the whole network."""
     from trainer.compression.channel_pruning import prune as prune_channels
     from trainer.compression.cost import layer_widths
     from trainer.training.distillation import Teacher
@@ -160,7 +161,7 @@ def prune(run: Run, folder: Path) -> None:
 
 
 def sparsify(run: Run, folder: Path) -> None:
-    """Sets the smallest weights to zero while the network trains, for a smaller download."""
+    """Set the smallest weights to zero during training, for a smaller download."""
     from trainer.compression.sparsity import sparsify as prune_weights
 
     settings = run.recipe.sparsify
@@ -169,7 +170,7 @@ def sparsify(run: Run, folder: Path) -> None:
 
 
 def cluster(run: Run, folder: Path) -> None:
-    """Lets each kernel hold a few values only while the network trains, for a smaller download."""
+    """Limit each kernel to a few distinct values during training, for a smaller download."""
     from trainer.compression.clustering import cluster as cluster_weights
 
     settings = run.recipe.cluster
@@ -178,7 +179,7 @@ def cluster(run: Run, folder: Path) -> None:
 
 
 def extend(run: Run, folder: Path) -> None:
-    """The network of another run under a new head, which learns the known classes and the new ones from features."""
+    """Put a new head on the network of another run, trained on features of known and new classes."""
     from trainer.training.head_extension import compare, extend_head
 
     of, kept, recipe = load_run(Path(run.recipe.extend.run)), read_kept(run), run.recipe
@@ -194,7 +195,7 @@ def extend(run: Run, folder: Path) -> None:
 
 
 def _reshape_weights(run: Run, folder: Path, step: Callable[..., Any], settings: Any, recipe: Recipe) -> None:
-    """A step that trains the network by its own answers from before."""
+    """Run a step that trains the network on its own earlier predictions."""
     from trainer.training.distillation import Teacher
     from trainer.training.finetune import FitSettings
 
@@ -220,14 +221,14 @@ def _head_trained(run: Run, dataset: Dataset) -> tuple[Any, list[Epoch]]:
 def _trained(
     run: Run, model: Any, recipe: Recipe, stage: str, by: Teacher | None = None, *, from_scratch: bool = False
 ) -> list[Epoch]:
-    """Trains a model in place, on the run's photos, as the recipe's fine-tuning says."""
+    """Fine-tune a model in place, on the run's photos with the recipe's settings."""
     from trainer.training.finetune import FitSettings
     from trainer.training.finetune import finetune as train_network
 
     if not recipe.finetune.epochs:
         return []
     data = _pixels_to_augment(run)
-    # With a teacher, inside the input pipeline, it is the chief's work alone.
+    # A teacher is part of the input pipeline, so distillation runs on the chief alone.
     distribution = run.distribution if by is None else None
     if distribution:
         distribution.lead(Order(stage, from_scratch), fingerprint(run))
@@ -236,7 +237,7 @@ def _trained(
 
 
 def fingerprint(run: Run) -> int:
-    """Of all that machines must agree on to train together: the photos and the settings; 63 bits."""
+    """Return a 63-bit hash of photos and settings, on which all machines of a training must agree."""
     dataset = read_dataset(run)
     photos = [(photo.sha256, photo.label, photo.split) for photo in dataset.photos]
     content = json.dumps([run.recipe.without_tracking().to_dict(), dataset.labels, photos]).encode()
@@ -244,20 +245,20 @@ def fingerprint(run: Run) -> int:
 
 
 def _for_stage(recipe: Recipe, epochs: int, learning_rate: float, *, share: float = 1.0) -> Recipe:
-    """With the fine-tuning of a later stage: of all layers, for as long and as fast as it says."""
+    """Return the recipe for a later stage: fine-tuning of all layers, with its own epochs and learning rate."""
     settings = recipe.finetune_for(epochs, learning_rate, share=share)
     return replace(recipe, finetune=replace(settings, unfreeze=1.0))
 
 
 def _pixels(run: Run) -> TrainingSet:
-    """The training and the validation pictures, as the network takes them."""
+    """Return training and validation pictures at the network's input size."""
     dataset = read_dataset(run)
     train, val = read_pixels(run, dataset, "train"), read_pixels(run, dataset, "val")
     return TrainingSet(train, val, input_contract(run.recipe))
 
 
 def _pixels_to_augment(run: Run) -> TrainingSet:
-    """The training pictures, as large as augmentation takes them, and the validation pictures."""
+    """Return training pictures at the size that augmentation needs, and validation pictures."""
     dataset = read_dataset(run)
     contract = training_contract(run.recipe, len(dataset.split("train")))
     train, val = read_pixels(run, dataset, "train", contract), read_pixels(run, dataset, "val")

@@ -1,4 +1,4 @@
-"""Gathers what a run's two pages tell from what its stages left behind."""
+"""Collect the content of a run's reports from the results of its stages."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ if TYPE_CHECKING:
 
 
 def report_content(run: Run, models: Path) -> ReportContent:
-    """What the report of a run tells.
+    """Return the content of ``report.html``.
 
     Args:
-        run: The run; its stages but the report are done.
-        models: The folder of the model files that ship.
+        run: Run with all stages finished but the report.
+        models: Folder of the model files that ship.
     """
     from edge_runtime import read_model_file
 
@@ -87,10 +87,10 @@ def _mistakes(run: Run, evaluations: dict[str, dict[str, Evaluation]]) -> tuple[
 
 
 def compression_content(run: Run) -> CompressionContent:
-    """What the compression report of a run tells.
+    """Return the content of ``compression.html``.
 
     Args:
-        run: The run; its stages but the report are done.
+        run: Run with all stages finished but the report.
     """
     from trainer.compression.sparsity import layer_sparsity
 
@@ -121,9 +121,9 @@ def _notes(run: Run) -> tuple[str, ...]:
     notes = [f"{backbone.name}: {backbone.int8_warning}."] if backbone.int8_warning else []
     if extension := read_extension(run):
         notes.append(
-            "An extension: the head learned the known classes from features that the extended run has kept, of "
-            f"{extension.learned:,} photos. {extension_text(extension)} Below, copies of some of the known classes' "
-            "photos, drawn class by class, stand for all of them."
+            f"This run extends another one: its head learned the known classes from stored features of "
+            f"{extension.learned:,} photos. {extension_text(extension)} The results below use stored copies of some of "
+            "the known classes' photos, sampled per class."
         )
     if not was_pretrained(run):
         notes.append("Trained from scratch, without pretrained ImageNet weights.")
@@ -132,7 +132,7 @@ def _notes(run: Run) -> tuple[str, ...]:
 
 
 def _speed(report: dict[str, Any]) -> Speed:
-    """The benchmark's report as the page shows it."""
+    """Return the part of a benchmark's report that the page shows."""
     by_name = {Path(model["path"]).name: model for model in report["models"]}
     models = {kind: by_name[name] for kind, name in MODEL_FILES.items()}
     speedup = models["int8"]["inference_speedup"]
@@ -144,6 +144,6 @@ def _speed(report: dict[str, Any]) -> Speed:
         conditions=speed_conditions(report, Path(MODEL_FILES["int8"])),
         ratio=speedup["ratio"],
         ratio_interval=(speedup["low"], speedup["high"]),
-        # Where the files lay on this machine is nobody's business who reads the report.
+        # Readers of the report should not see paths of this machine.
         details={**report, "models": [{**model, "path": Path(model["path"]).name} for model in report["models"]]},
     )

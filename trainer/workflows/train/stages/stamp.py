@@ -1,4 +1,4 @@
-"""Completes an exported model's manifest with what is known only after measuring: accuracy, threshold, samples."""
+"""Add to a model's manifest what is known only after measuring: accuracy, thresholds and golden samples."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 _PHOTOS, _PATTERN_SEEDS = 1, (1, 2)
 _SIDE = 48
-"""Side of a golden photo in pixels: a file of a few hundred KiB should not be made of test pictures."""
+"""Side of a golden photo in pixels: golden samples should be small compared with a model of a few hundred KiB."""
 
 
 def stamp(run: Run, kind: str, path: Path) -> None:
-    """Writes what was measured into a model file of the run; the model's own bytes stay as they are.
+    """Write the measurements into a model file of the run, without changing the model's own bytes.
 
     Args:
-        run: Its evaluate stage is done.
+        run: Run with a finished evaluate stage.
         kind: ``"fp32"`` or ``"int8"``; each has its own threshold for unknown pictures.
-        path: The file.
+        path: Path of the model file.
     """
     from edge_runtime import Classifier
     from edge_runtime.inference.golden import make_sample
@@ -69,9 +69,9 @@ def _accuracy(evaluations: dict[str, dict[str, Evaluation]]) -> tuple[MeasuredAc
 
 
 def _photos(run: Run, evaluations: dict[str, dict[str, Evaluation]]) -> list[NDArray[np.uint8]]:
-    """Small copies of the validation pictures that both models answer rightly and INT8 is surest of.
+    """Return small copies of the validation pictures that both models classify correctly, where INT8 is most certain.
 
-    Sure answers move little between families of kernels, which makes the check on the device a firm one.
+    Certain predictions differ little between kernel implementations, which makes the check on the device reliable.
     """
     import cv2
 
@@ -79,16 +79,16 @@ def _photos(run: Run, evaluations: dict[str, dict[str, Evaluation]]) -> list[NDA
     if isinstance(fp32, MultiLabelEvaluation) and isinstance(int8, MultiLabelEvaluation):
         surest = _surest_of_all(fp32, int8)
     else:
-        answers = enumerate(zip(fp32.labels, fp32.predicted, int8.predicted, strict=True))
-        right = [index for index, (label, a, b) in answers if label == a == b]
-        surest = sorted(right, key=lambda index: -int8.scores[index])[:_PHOTOS]
+        predictions = enumerate(zip(fp32.labels, fp32.predicted, int8.predicted, strict=True))
+        correct = [index for index, (label, a, b) in predictions if label == a == b]
+        surest = sorted(correct, key=lambda index: -int8.scores[index])[:_PHOTOS]
     images = read_pixels(run, read_dataset(run), "val").images
     return [cv2.resize(images[index], (_SIDE, _SIDE), interpolation=cv2.INTER_AREA) for index in surest]
 
 
 def _surest_of_all(fp32: MultiLabelEvaluation, int8: MultiLabelEvaluation) -> list[int]:
-    """Pictures of several labels that both answer rightly, those first whose least sure answer is surest."""
-    right = [model.by_picture(model.labels) == model.by_picture(model.predicted) for model in (fp32, int8)]
-    sure = abs(int8.by_picture(int8.scores) - int8.thresholds).min(axis=1)
-    both = (right[0] & right[1]).all(axis=1)
-    return sorted(both.nonzero()[0].tolist(), key=lambda index: -sure[index])[:_PHOTOS]
+    """Return the multi-label pictures that both models classify correctly, by the certainty of their weakest class."""
+    correct = [model.by_picture(model.labels) == model.by_picture(model.predicted) for model in (fp32, int8)]
+    certainty = abs(int8.by_picture(int8.scores) - int8.thresholds).min(axis=1)
+    both = (correct[0] & correct[1]).all(axis=1)
+    return sorted(both.nonzero()[0].tolist(), key=lambda index: -certainty[index])[:_PHOTOS]

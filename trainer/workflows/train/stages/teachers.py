@@ -1,4 +1,4 @@
-"""Finds the teacher that a recipe names: a backbone to be trained in the run, a finished run, or a Keras model."""
+"""Find the teacher that a recipe names: a backbone to train in the run, a finished run, or a Keras model."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def trains_teacher(recipe: Recipe) -> bool:
 
 
 def teacher_recipe(recipe: Recipe) -> Recipe:
-    """The settings by which a run trains its teacher: its own, with another network and without label smoothing.
+    """Return the settings for training the teacher: the run's own, with another network and no label smoothing.
 
-    Smoothed labels teach a network to tell the wrong classes less apart, which is what a student is to learn from it
-    (Müller et al., "When Does Label Smoothing Help?", 2019).
+    Label smoothing erases the differences between wrong classes, which a student learns from (Müller et al., "When Does
+    Label Smoothing Help?", 2019).
     """
     distill = recipe.distill
     model = replace(recipe.model, backbone=distill.teacher, input_size=distill.teacher_input_size)
-    if recipe.model.weights not in ("imagenet", "auto", "none"):  # a file is the student's alone
+    if recipe.model.weights not in ("imagenet", "auto", "none"):  # a weights file is for the student only
         model = replace(model, weights="imagenet")
     epochs = distill.teacher_epochs or recipe.finetune.epochs
     finetune = replace(recipe.finetune, epochs=epochs, label_smoothing=0.0)
@@ -39,11 +39,11 @@ def teacher_recipe(recipe: Recipe) -> Recipe:
 
 
 def check_teacher(recipe: Recipe, labels: tuple[str, ...], *, multi_label: bool = False) -> None:
-    """Looks at the teacher before anything is trained.
+    """Check the teacher before anything is trained.
 
     Raises:
-        RecipeError: There is none of that name, it is not finished, knows other classes, or answers in another way:
-            with a sigmoid for photos with one label, or with softmax for photos with several.
+        RecipeError: The teacher does not exist, is not fully trained, has other classes, or ends in a sigmoid for
+            photos with one label, or in softmax for multi-label photos.
     """
     name = recipe.distill.teacher
     if not name or trains_teacher(recipe):
@@ -51,38 +51,40 @@ def check_teacher(recipe: Recipe, labels: tuple[str, ...], *, multi_label: bool 
     path = Path(name)
     if not path.exists():
         raise RecipeError(
-            f"Expected distill.teacher to be a backbone ({', '.join(BACKBONES)}), a run's folder or a .keras file, "
-            f"got {name!r}."
+            f"distill.teacher {name!r} is neither a backbone nor an existing run folder or .keras file. "
+            f"Backbones: {', '.join(BACKBONES)}."
         )
     if path.is_dir():
         run = load_run(path)
         if not run.stage("finetune").exists():
-            raise RecipeError(f"Expected the teacher's run in {name} to be trained, but it isn't. Finish it first.")
-        theirs = read_dataset(run)
-        if theirs.labels != labels:
             raise RecipeError(
-                f"Expected a teacher of the classes {', '.join(labels)}, got one of {', '.join(theirs.labels)} "
-                f"in {name}."
+                f"The teacher's run in {name} is not fully trained. Finish it first with: edge-trainer resume {name}"
             )
-        answers_each = theirs.multi_label
+        dataset = read_dataset(run)
+        if dataset.labels != labels:
+            raise RecipeError(
+                f"The teacher in {name} has the classes {', '.join(dataset.labels)}, but the photos have "
+                f"{', '.join(labels)}. Train the teacher on the same classes."
+            )
+        teacher_multi_label = dataset.multi_label
     else:
         network = _load(path)
         outputs = network.output_shape[-1]
         if outputs != len(labels):
-            raise RecipeError(f"Expected a teacher of the same {len(labels)} classes, got one of {outputs} in {name}.")
-        answers_each = is_multi_label(network)
-    if answers_each != multi_label:
-        wanted, got, labels_each = ("a sigmoid", "softmax", "several labels")
-        if not multi_label:
-            wanted, got, labels_each = got, wanted, "one label"
+            raise RecipeError(
+                f"Expected a teacher with {len(labels)} outputs for {len(labels)} classes, got {outputs} in {name}."
+            )
+        teacher_multi_label = is_multi_label(network)
+    if teacher_multi_label != multi_label:
+        found, labels_each = ("softmax", "several labels") if multi_label else ("a sigmoid", "one label")
         raise RecipeError(
-            f"Expected a teacher with {wanted} at its end for photos with {labels_each} each, got one with {got} in "
-            f"{name}. Train the teacher on the same photos."
+            f"The teacher in {name} ends in {found}, which does not fit photos with {labels_each} each. "
+            "Train the teacher on the same photos."
         )
 
 
 def read_teacher(run: Run) -> tuple[Any, InputContract]:
-    """The teacher's network and how pictures become its input."""
+    """Return the teacher's network and its input contract."""
     recipe = run.recipe
     if trains_teacher(recipe):
         return load_model(run.stage("teacher") / "model.keras"), input_contract(teacher_recipe(recipe))
@@ -96,7 +98,7 @@ def read_teacher(run: Run) -> tuple[Any, InputContract]:
 
 
 def open_teacher(run: Run, config: DistillConfig) -> Teacher:
-    """The teacher, ready to teach the run's network on the run's training photos."""
+    """Open the teacher to distill its predictions on the run's training photos."""
     from trainer.training.distillation import Teacher
 
     network, contract = read_teacher(run)
@@ -107,8 +109,7 @@ def open_teacher(run: Run, config: DistillConfig) -> Teacher:
 def _load(path: Path) -> Any:
     try:
         return load_model(path)
-    except Exception as error:  # Keras raises many kinds for a file that it can't read
+    except Exception as error:  # Keras raises many types of errors for unreadable files
         raise RecipeError(
-            f"Expected distill.teacher to be a Keras 2 model, but {path} can't be read as one "
-            f"({str(error).splitlines()[0]})."
+            f"distill.teacher {path} cannot be loaded as a Keras 2 model: {str(error).splitlines()[0]}"
         ) from error

@@ -1,4 +1,4 @@
-"""Every model file of a run, measured beside the others: what each step brought and what it cost."""
+"""Compare all model files of a run: what each step gained and what it cost."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class Candidate:
     """A model file before it is measured.
 
     Attributes:
-        stage: What was done to the network last, as `trainer.types.Variant.network` has it.
-        precision: As there.
-        title: For people.
-        file: Where it lies.
-        cost: Of the network that it was made of.
-        ships: Whether it is one of the run's two models.
+        stage: Last change to the network; see `trainer.types.Variant.network`.
+        precision: Precision of the model; see `trainer.types.Variant.precision`.
+        title: Title for reports.
+        file: Path of the file.
+        cost: Cost of the network.
+        ships: Whether this is one of the run's two results.
     """
 
     stage: str
@@ -58,22 +58,22 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """Unique in the run."""
+        """Unique name of network and precision."""
         return f"{self.stage}_{self.precision}"
 
     def evaluations(self, run: Run) -> dict[str, Evaluation]:
-        """By split, through the runtime."""
+        """Measure the file through the runtime, by split."""
         from edge_runtime import read_model_file
 
         dataset, contract, found = read_dataset(run), read_model_file(self.file).contract, dict[str, Evaluation]()
-        for split in MEASURED_SPLITS:  # validation first: it gives the thresholds of several labels
+        for split in MEASURED_SPLITS:  # validation first: it decides the thresholds of multi-label models
             pixels = read_pixels(run, dataset, split, contract)
             found[split] = evaluate_pixels(self.file, pixels, split, thresholds=thresholds_of(found.get("val")))
         return found
 
 
 def list_candidates(run: Run) -> tuple[Candidate, ...]:
-    """The files that the quantize stage left; the teacher first, then network by network."""
+    """Return the files of the quantize stage: the teacher first, then the networks in order."""
     folder, costs = run.stage("quantize"), read_network_costs(run)
     found = []
     if run.recipe.distill.teacher:
@@ -94,7 +94,7 @@ def list_candidates(run: Run) -> tuple[Candidate, ...]:
 
 
 def time_candidates(candidates: Sequence[Candidate]) -> dict[str, Any]:
-    """The report of one benchmark of all on one thread, in turns; the first is the baseline."""
+    """Benchmark all files in turns on one thread, with the first one as baseline, and return the report."""
     from edge_runtime.benchmark import benchmark
 
     baseline, *others = (one.file for one in candidates)
@@ -104,15 +104,12 @@ def time_candidates(candidates: Sequence[Candidate]) -> dict[str, Any]:
 def describe_variants(
     candidates: Sequence[Candidate], evaluations: Mapping[str, Mapping[str, Evaluation]], speed: dict[str, Any]
 ) -> tuple[Variant, ...]:
-    """Sizes, multiply-adds, accuracy and speed of all.
+    """Combine size, multiply-adds, accuracy and speed of all candidates, in their order.
 
     Args:
-        candidates: The baseline is the first: the teacher, or else the network before anything was taken away.
-        evaluations: By name, then by split.
-        speed: What `time_candidates` gave.
-
-    Returns:
-        The variants, in the candidates' order.
+        candidates: Model files, the baseline first: the teacher, or else the uncompressed network.
+        evaluations: Evaluations by name, then by split.
+        speed: Report of `time_candidates`.
     """
     baseline = candidates[0]
     timed = {model["path"]: model for model in speed["models"]}
@@ -141,7 +138,7 @@ def describe_variants(
 
 
 def speed_conditions(report: dict[str, Any], file: Path) -> str:
-    """How a benchmark was made, in words, by the backend of one of its models."""
+    """Describe the conditions of a benchmark, with the backend of one of its models."""
     backend = next(model["backend"] for model in report["models"] if Path(model["path"]).name == file.name)
     threads = backend["num_threads"]
     return (

@@ -1,1 +1,1 @@
-"""A page to look at, and an API, around the live loop and the classifier. Needs the extra ``[server]``."""
+"""Web page and HTTP API of the live loop and the classifier. Needs the extra ``[server]``."""

@@ -1,7 +1,7 @@
-"""Between the live loop and all who watch: what is newest, encoded once for all of them.
+"""Connects the live loop to the viewers: newest frame, result and events, encoded once for all viewers.
 
-The live loop's thread leaves frames and results here, which costs it next to nothing. What is sent is made on the side
-of the web server, once for however many watch, and only while somebody does.
+The live loop's thread only stores references here. Encoding runs on the web server's side, and only while somebody is
+watching.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from edge_runtime.types import Event, Frame, LiveResult
 
 State = Literal["live", "away", "ended"]
-"""``"away"``: no frame for a while, or none yet; ``"ended"``: none will come, the source is at its end."""
+"""``"away"``: no recent frame, or none yet; ``"ended"``: the source has ended."""
 
 JPEG_QUALITY = 80
-LONGEST_SIDE = 1280  # of a picture that is sent, in pixels
+LONGEST_SIDE = 1280  # pixels of a picture that is sent
 KEPT_EVENTS = 200
 
 Made = TypeVar("Made")
@@ -36,11 +36,11 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A frame as it is sent.
+    """Encoded frame.
 
     Attributes:
-        jpeg: The file.
-        frame: That it was made from.
+        jpeg: JPEG file.
+        frame: Frame that was encoded.
     """
 
     jpeg: bytes = field(repr=False)
@@ -48,14 +48,14 @@ class Picture:
 
 
 class Hub:
-    """The newest frame and result of a live loop.
+    """Newest frame, result and events of a live loop.
 
-    `show`, `tell` and `end` are for the live loop's thread, everything else for the web server's.
+    The live loop's thread calls `show`, `tell` and `end`; all other methods belong to the web server's thread.
 
     Args:
-        picture_fps: Pictures a second at most.
-        status_s: How often a status is sent.
-        away_after_s: After how many seconds without a frame the camera counts as away.
+        picture_fps: Maximum pictures per second.
+        status_s: Seconds between two status messages.
+        away_after_s: Seconds without a frame after which the camera counts as away.
     """
 
     def __init__(self, *, picture_fps: float = 15.0, status_s: float = 0.25, away_after_s: float = 2.0) -> None:
@@ -63,7 +63,7 @@ class Hub:
         self.result: LiveResult | None = None
         self.closed = False
         self.encoded = 0
-        self.classified_s = 0.0  # in the network, over all frames
+        self.classified_s = 0.0  # total inference time
         self.event_counts: Counter[str] = Counter(entered=0, left=0, changed=0)
         self.next_picture = Shared(self._next_picture)
         self.next_status = Shared(self._next_status)
@@ -75,19 +75,19 @@ class Hub:
         self._events: deque[tuple[int, Event]] = deque(maxlen=KEPT_EVENTS)
         self._picture: Picture | None = None
         self._encoded_at = float("-inf")
-        # Set from the live loop's thread through the event loop, which is known once somebody has waited.
+        # The live loop's thread sets the events through the asyncio loop, which is known after the first wait.
         self._loop: asyncio.AbstractEventLoop | None = None
         self._arrived, self._happened = asyncio.Event(), asyncio.Event()
         self._picture_wanted = False
 
     def show(self, frame: Frame) -> None:
-        """Takes a frame, also one that isn't classified: ``on_frame`` of `edge_runtime.live_loop.loop.live`."""
+        """Store a frame, classified or not; the ``on_frame`` of `edge_runtime.live`."""
         self.frame, self._seen_at = frame, time.monotonic()
         if self._picture_wanted:
             self._wake(self._arrived)
 
     def tell(self, result: LiveResult) -> None:
-        """Takes a result."""
+        """Store a result and its events."""
         self.result = result
         self.classified_s += result.prediction.inference_ms / 1000
         events = () if result.decision is None else result.decision.events
@@ -98,34 +98,34 @@ class Hub:
             self._wake(self._happened)
 
     def end(self) -> None:
-        """Says that no more frames will come."""
+        """Note that the source has ended."""
         self._ended = True
         self._wake(self._happened)
 
     def close(self) -> None:
-        """Lets everybody go who waits. Any thread may call it, and a signal handler."""
+        """End all waiting calls. May be called from any thread or a signal handler."""
         self.closed = True
         self._wake(self._arrived)
         self._wake(self._happened)
 
     @property
     def state(self) -> State:
-        """Whether frames come."""
+        """State of the source."""
         if self._ended:
             return "ended"
         return "live" if time.monotonic() - self._seen_at <= self._away_after_s else "away"
 
     @property
     def last_event(self) -> int:
-        """Number of the newest event; 0 before the first."""
+        """Number of the newest event; 0 if there is none."""
         return self._events[-1][0] if self._events else 0
 
     def events_after(self, number: int) -> list[tuple[int, Event]]:
-        """The kept events with larger numbers, in order."""
+        """Return the stored events with larger numbers, in order."""
         return [numbered for numbered in tuple(self._events) if numbered[0] > number]
 
     def status(self) -> dict[str, Any]:
-        """What is known now, as JSON can hold it: the line of `JsonLines`, with the source's state."""
+        """Return a JSON-serializable dict with the source's state and the newest result, as in `JsonLines`."""
         return {
             "state": self.state,
             "temperature_c": read_temperature_c(),
@@ -133,18 +133,18 @@ class Hub:
         }
 
     async def newest_picture(self) -> Picture | None:
-        """The newest frame as a picture; None when the hub was closed."""
+        """Return the newest frame as a picture; None after `close`."""
         if self._picture is not None and self._picture.frame is self.frame:
             return self._picture
         return await self.next_picture()
 
     async def _next_picture(self) -> Picture | None:
-        """Waits for a frame that wasn't encoded yet, and encodes it; None when the hub was closed."""
+        """Wait for a frame that is not encoded yet and encode it; None after `close`."""
         self._loop = asyncio.get_running_loop()
         await asyncio.sleep(self._encoded_at + self._period_s - time.monotonic())
         self._picture_wanted = True
         while True:
-            self._arrived.clear()  # before the look, or a frame that comes in between is slept through
+            self._arrived.clear()  # before looking, so that a frame that arrives meanwhile is not missed
             if self.closed:
                 return None
             frame = self.frame
@@ -158,7 +158,7 @@ class Hub:
         return self._picture
 
     async def _next_status(self) -> str:
-        """Waits until it is time for a status or something has happened; the status as a message."""
+        """Wait for the next status or event and return the status as a message."""
         self._loop = asyncio.get_running_loop()
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._happened.wait(), self._status_s)
@@ -167,19 +167,19 @@ class Hub:
 
     def _wake(self, event: asyncio.Event) -> None:
         if self._loop is not None:
-            with suppress(RuntimeError):  # the server has gone, and its event loop with it
+            with suppress(RuntimeError):  # the server has stopped and closed its asyncio loop
                 self._loop.call_soon_threadsafe(event.set)
 
 
 class Shared(Generic[Made]):
-    """Makes a thing once for all who wait for it at the same time."""
+    """Shares one awaitable call among all callers that wait at the same time."""
 
     def __init__(self, make: Callable[[], Awaitable[Made]]) -> None:
         self._make = make
         self._task: asyncio.Task[Made] | None = None
 
     async def __call__(self) -> Made:
-        """Waits for what is being made, or begins with it. One who gives up doesn't disturb the others."""
+        """Join the call in progress or start one. A caller that is cancelled does not affect the others."""
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
         return await asyncio.shield(self._task)
@@ -189,10 +189,10 @@ class Shared(Generic[Made]):
 
 
 def encode(pixels: NDArray[np.uint8]) -> bytes:
-    """A JPEG file of a frame, made smaller where a page doesn't need it as large.
+    """Return a frame as JPEG, downscaled to `LONGEST_SIDE` if it is larger.
 
     Args:
-        pixels: uint8 (H, W, 3) BGR, 0–255.
+        pixels: Frame, uint8 (H, W, 3) BGR, 0–255.
     """
     import cv2
 
@@ -206,6 +206,6 @@ def encode(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def message(kind: str, content: dict[str, Any], number: int | None = None) -> str:
-    """One message of a server-sent event stream."""
+    """Return one message of a server-sent event stream."""
     identity = "" if number is None else f"id: {number}\n"
     return f"event: {kind}\n{identity}data: {json.dumps(content)}\n\n"

@@ -1,4 +1,4 @@
-"""The figures of a running server, as Prometheus reads them (text format 0.0.4)."""
+"""Metrics of a running server in Prometheus text format 0.0.4."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ Samples = Iterable[tuple[Mapping[str, str], float]]
 def render_metrics(
     hub: Hub | None, *, answers: Mapping[int, int], predict_s: float, viewers: int, traffic: Traffic
 ) -> str:
-    """All the figures; those of the live loop where there is one.
+    """Return all metrics; those of the live loop only if there is one.
 
-    What the limits turn away before the application sees it stands in ``refused_total`` and nowhere else. Whoever asks
-    for the figures is under the same limits as everybody.
+    Requests refused by a limit before they reach the application are counted only in ``refused_total``. The limits
+    also apply to ``/metrics`` itself.
 
     Args:
-        hub: Of the live loop.
-        answers: How many pictures that were sent in were answered, by HTTP status.
-        predict_s: What answering them took, in seconds.
-        viewers: Who watch now.
-        traffic: What came before the application.
+        hub: Newest frame, result and events of the live loop; None without a source.
+        answers: Number of ``/predict`` responses by HTTP status.
+        predict_s: Total seconds spent on ``/predict`` requests.
+        viewers: Number of open streams.
+        traffic: Counters of connections and refused requests.
     """
     metrics = [
-        _metric("predict_requests_total", "counter", "Pictures sent in, by answer.", _by("status", answers)),
-        _metric("predict_seconds_total", "counter", "Time taken to answer them.", _one(predict_s)),
-        _metric("viewers", "gauge", "Streams of pictures or events that are being watched.", _one(viewers)),
-        _metric("connections", "gauge", "Connections that are open.", _one(traffic.connections.total())),
-        _metric("refused_total", "counter", "Turned away by a limit.", _by("reason", traffic.refused)),
+        _metric("predict_requests_total", "counter", "Requests to /predict, by HTTP status.", _by("status", answers)),
+        _metric("predict_seconds_total", "counter", "Time spent on requests to /predict.", _one(predict_s)),
+        _metric("viewers", "gauge", "Open streams of pictures and events.", _one(viewers)),
+        _metric("connections", "gauge", "Open connections.", _one(traffic.connections.total())),
+        _metric("refused_total", "counter", "Refused requests and connections.", _by("reason", traffic.refused)),
     ]
     temperature = read_temperature_c()
     if temperature is not None:
-        metrics.append(_metric("temperature_celsius", "gauge", "Of the processor.", _one(temperature)))
+        metrics.append(_metric("temperature_celsius", "gauge", "Processor temperature.", _one(temperature)))
     return "".join([*metrics, *([] if hub is None else _live_metrics(hub))])
 
 
@@ -52,20 +52,22 @@ def _live_metrics(hub: Hub) -> list[str]:
     fates = {fate: counters[fate] for fate in _FATES}
     metrics = [
         _metric("frames_captured_total", "counter", "Frames read from the source.", _one(counters["captured"])),
-        _metric("frames_total", "counter", "What became of them.", _by("fate", fates)),
-        _metric("reconnects_total", "counter", "How often the source was reopened.", _one(counters["reconnects"])),
-        _metric("inference_seconds_total", "counter", "Time in the network.", _one(hub.classified_s)),
-        _metric("camera_up", "gauge", "1 while frames come.", _one(live)),
-        _metric("events_total", "counter", "Decisions that changed.", _by("kind", hub.event_counts)),
-        _metric("pictures_encoded_total", "counter", "Frames made into JPEG for viewers.", _one(hub.encoded)),
+        _metric("frames_total", "counter", "Frames by outcome.", _by("fate", fates)),
+        _metric("reconnects_total", "counter", "Times the source was reopened.", _one(counters["reconnects"])),
+        _metric("inference_seconds_total", "counter", "Total inference time.", _one(hub.classified_s)),
+        _metric("camera_up", "gauge", "1 while frames arrive, else 0.", _one(live)),
+        _metric("events_total", "counter", "Events by kind.", _by("kind", hub.event_counts)),
+        _metric("pictures_encoded_total", "counter", "Frames encoded as JPEG for viewers.", _one(hub.encoded)),
     ]
     if result is None:
         return metrics
     return [
         *metrics,
-        _metric("inference_seconds", "gauge", "Of the last frame.", _one(result.prediction.inference_ms / 1000)),
-        _metric("frame_age_seconds", "gauge", "Of the last frame, at its decision.", _one(result.age_ms / 1000)),
-        _metric("fps", "gauge", "Frames decided a second; 0 while none come.", _one(result.fps if live else 0)),
+        _metric(
+            "inference_seconds", "gauge", "Time of the last inference.", _one(result.prediction.inference_ms / 1000)
+        ),
+        _metric("frame_age_seconds", "gauge", "Age of the frame at its prediction.", _one(result.age_ms / 1000)),
+        _metric("fps", "gauge", "Frames classified per second; 0 if none arrive.", _one(result.fps if live else 0)),
     ]
 
 

@@ -1,4 +1,4 @@
-"""What the web application takes and answers, as its OpenAPI description has it."""
+"""Requests and responses of the API, as described in OpenAPI."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 
 class CategoryAnswer(BaseModel):
-    """One class and its score, 0–1."""
+    """A class and its score, 0–1."""
 
     index: int
     label: str
@@ -16,7 +16,7 @@ class CategoryAnswer(BaseModel):
 
 
 class PredictAnswer(BaseModel):
-    """What the network says about a picture, and what that took."""
+    """Prediction for a picture, with the times of each step in milliseconds."""
 
     categories: list[CategoryAnswer]
     height: int
@@ -25,30 +25,30 @@ class PredictAnswer(BaseModel):
     preprocess_ms: float
     inference_ms: float
     postprocess_ms: float
-    certainty: float | None = None  # this and the next are left out where the model carries no threshold
+    certainty: float | None = None  # omitted, like the next field, if the model has no threshold for unknown pictures
     is_unknown: bool | None = None
 
 
 class Detail(BaseModel):
-    """Why a request is refused."""
+    """Reason for refusing a request."""
 
     detail: str
 
 
 class Health(BaseModel):
-    """Whether frames come."""
+    """State of the source."""
 
     state: Literal["live", "away", "ended", "no source"]
 
 
 class CollectRequest(BaseModel):
-    """Which class the newest frame belongs to."""
+    """Class of the newest frame."""
 
     label: str
 
 
 class ClassCounts(BaseModel):
-    """How a class stands: pictures in its folder, near-duplicates left out since the server was started."""
+    """Pictures in a class's folder, and near-duplicates skipped since the server started."""
 
     label: str
     pictures: int
@@ -56,7 +56,7 @@ class ClassCounts(BaseModel):
 
 
 class CollectAnswer(BaseModel):
-    """What became of a frame, and how the classes stand."""
+    """Outcome for the frame, and the counts of all classes."""
 
     outcome: Literal["saved", "duplicate", "no new frame"]
     classes: list[ClassCounts]

@@ -1,4 +1,4 @@
-"""Runs the live loop in a thread and the web server in the main one, until both are told to stop."""
+"""Runs the live loop in a thread and the web server in the main thread until both are stopped."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import uvicorn
 
@@ -34,11 +34,23 @@ if TYPE_CHECKING:
     from edge_runtime.sources.base import Source
     from edge_runtime.types import Region
 
-# Of one connection, in the kernel. On its own it would keep megabytes for each client that doesn't read: memory, and
-# pictures that are old when they are seen.
+# Kernel send buffer per connection. The default would hold megabytes for each client that does not read, and the
+# pictures in it would be old when they are seen.
 _SEND_BUFFER_BYTES = 128 * 1024
-_GOODBYE_S = 1  # for requests under way when the server is told to stop
+_GOODBYE_S = 1  # time for requests in progress when the server stops
 _JOIN_S = 1.0
+
+
+class LiveOptions(TypedDict, total=False):
+    """Keyword arguments for `edge_runtime.live` that pass through `serve` unchanged; see there."""
+
+    top_k: int
+    score_threshold: float
+    region: Region | None
+    decision: DecisionRules
+    gate: GateRules | None
+    capture: CaptureRules | None
+    watch_model: bool
 
 
 def serve(
@@ -49,49 +61,40 @@ def serve(
     port: int = 8000,
     token: str | None = None,
     predictor: Classifier | None = None,
-    top_k: int = 5,
-    score_threshold: float = 0.0,
-    region: Region | None = None,
-    decision: DecisionRules | None = None,
-    gate: GateRules | None = None,
-    capture: CaptureRules | None = None,
+    options: LiveOptions | None = None,
     sinks: Sequence[Sink] = (),
     heartbeat: Callable[[], None] | None = None,
     collector: Collector | None = None,
     limits: Limits | None = None,
     ready: Callable[[str], None] | None = None,
-    watch_model: bool = False,
     stop: threading.Event | None = None,
 ) -> None:
-    """Serves until SIGINT, SIGTERM or ``stop``; call it in the main thread.
+    """Serve until SIGINT, SIGTERM or ``stop``; call this in the main thread.
 
     Args:
-        classifier: Of the live loop.
-        source: What it looks at; None serves ``/predict`` alone.
+        classifier: Classifier of the live loop.
+        source: Source of the live loop; None to serve only ``/predict``.
         host: Address to listen on.
-        port: 0 takes a free one.
-        token: That requests must carry; an address that others can reach needs one.
-        predictor: Answers ``/predict``; None is ``classifier``, for which it takes turns with the live loop then.
-        top_k: See `edge_runtime.live_loop.loop.live`, as for the rest down to ``capture``.
-        score_threshold: See there.
-        region: See there.
-        decision: See there; None is `DecisionRules()`.
-        gate: See there.
-        capture: See there.
-        sinks: Take the results too. They are the caller's to close.
-        heartbeat: See `edge_runtime.live_loop.loop.live`; without a source it is called by the web server.
-        collector: Takes frames for training.
-        limits: What is refused; None is `Limits()`.
-        ready: Called with the page's address, as soon as it answers.
-        watch_model: Whether a model that replaces the file of one of the classifiers takes over.
-        stop: Ends it when it is set, also when it was before.
+        port: Port to listen on; 0 for a free one.
+        token: Token that requests must carry, required for an address that other machines can reach.
+        predictor: Classifier for ``/predict``; default: ``classifier``, in turns with the live loop.
+        options: Arguments for the live loop, by default with ``decision=DecisionRules()``. ``watch_model`` also
+            applies to ``predictor``.
+        sinks: Additional sinks for the results; the caller closes them.
+        heartbeat: Called by the live loop, or by the web server if there is no source.
+        collector: Collector of training pictures.
+        limits: Limits of the server; default: ``Limits()``.
+        ready: Called with the page's address as soon as the server accepts connections.
+        stop: Event that stops the server, even if already set at the start.
 
     Raises:
-        ServerError: The address can't be had, or would be open to everybody.
-        SourceError: The source failed for good.
+        ServerError: The address is not available, or needs a token.
+        SourceError: The source failed permanently.
     """
     check_address(host, token)
     listener = _listen(host, port)
+    live_options: LiveOptions = {"decision": DecisionRules(), **(options or {})}
+    region, capture = live_options.get("region"), live_options.get("capture")
     away_after_s = 2.0 if capture is None else max(2.0, capture.stall_timeout_s)
     hub = None if source is None else Hub(away_after_s=away_after_s)
     limits, traffic = limits or Limits(), Traffic()
@@ -112,38 +115,24 @@ def serve(
 
     def loop(source: Source, hub: Hub) -> None:
         try:
-            for result in live(
-                classifier,
-                source,
-                top_k=top_k,
-                score_threshold=score_threshold,
-                region=region,
-                decision=decision or DecisionRules(),
-                gate=gate,
-                capture=capture,
-                stop=stop,
-                on_frame=hub.show,
-                heartbeat=heartbeat,
-                watch_model=watch_model,
-            ):
+            for result in live(classifier, source, **live_options, stop=stop, on_frame=hub.show, heartbeat=heartbeat):
                 hub.tell(result)
                 for sink in sinks:
                     sink.write(result)
             hub.end()
-        except BaseException as failure:  # whatever it is belongs to the main thread
+        except BaseException as failure:  # the main thread raises it
             failures.append(failure)
             server.leave()
 
-    # uvicorn gives back the handlers that it found and raises the signal once more when it has shut down: what is left
-    # to do then is ours.
-    # They count until it has its own, too.
+    # These handlers count until uvicorn has installed its own. When it has shut down, it restores them and raises the
+    # signal again, so that the cleanup below still runs.
     found = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     thread = watch = None
     try:
-        answers = classifier if source is None else predictor  # the live loop watches its own
-        if watch_model and answers is not None:
+        answers = classifier if source is None else predictor  # the live loop watches its own model
+        if live_options.get("watch_model") and answers is not None:
             watch = ModelWatch(answers, at_once=True)
-        # Strangers' damaged pictures and forms are answered, and needn't fill the log.
+        # Clients' damaged forms get a response and must not fill the log.
         logging.getLogger("python_multipart").setLevel(logging.ERROR)
         with listener, quiet_opencv():
             if source is not None and hub is not None:
@@ -165,7 +154,7 @@ def serve(
 
 
 class _Server(uvicorn.Server):
-    """A server whose streams end when it is told to stop, and whose connections end when they are late."""
+    """uvicorn server that ends its streams when it stops, and slow connections when their time is up."""
 
     def __init__(
         self, app: Any, hub: Hub | None, protocol: Any, stop: threading.Event, heartbeat: Callable[[], None] | None
@@ -173,8 +162,8 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                log_level="error",  # warnings are of clients, who could fill the log
-                access_log=False,  # addresses may hold the token
+                log_level="error",  # clients cause the warnings and could fill the log
+                access_log=False,  # URLs may contain the token
                 server_header=False,
                 proxy_headers=False,
                 lifespan="off",
@@ -189,7 +178,7 @@ class _Server(uvicorn.Server):
         self._heartbeat = heartbeat
 
     async def on_tick(self, counter: int) -> bool:
-        """Is called ten times a second."""
+        """Called by uvicorn ten times per second."""
         if self._heartbeat is not None:
             self._heartbeat()
         if self._stop.is_set():
@@ -201,13 +190,13 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     def leave(self) -> None:
-        """Ends the server soon. Any thread may call it."""
+        """Stop the server soon. May be called from any thread."""
         self.should_exit = True
         if self._hub is not None:
             self._hub.close()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """Is called for SIGINT and SIGTERM."""
+        """Called by uvicorn for SIGINT and SIGTERM."""
         super().handle_exit(sig, frame)
         self.leave()
 
@@ -219,7 +208,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ServerError(
-            f"Expected to listen on {host}, port {port}, got: {reason}. Choose another --port or --host."
+            f"Cannot listen on {host}, port {port}: {reason}. Choose another --port or --host."
         ) from error
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
     return listener

@@ -1,6 +1,6 @@
 "use strict";
 
-// Shows /openapi.json without anything from elsewhere: a device may have no internet.
+// Shows /openapi.json without external scripts, because the device may have no internet access.
 const token = sessionStorage.getItem("token");
 const byId = (id) => document.getElementById(id);
 
@@ -46,17 +46,17 @@ function show(method, path, operation) {
   if (operation.description) article.append(element("p", operation.description.replaceAll("`", "")));
   if (operation.parameters?.length) {
     const rows = operation.parameters.map(({ name, schema, description }) => [`?${name}=`, typeOf(schema), description ?? ""]);
-    article.append(table(["Parameter", "", ""], rows));
+    article.append(table(["Parameter", "Type", "Description"], rows));
   }
-  const answers = Object.entries(operation.responses ?? {}).map(([status, { description }]) => [status, description]);
-  article.append(table(["Status", ""], answers), element("pre", exampleOf(method, path, operation)));
+  const answers = Object.entries(operation.responses ?? {}).map(([status, { description }]) => [status, description.replaceAll("`", "")]);
+  article.append(table(["Status", "Meaning"], answers), element("pre", exampleOf(method, path, operation)));
   byId("operations").append(article);
 }
 
 async function open() {
   const response = await fetch("openapi.json", token ? { headers: { Authorization: `Bearer ${token}` } } : {});
   if (!response.ok) {
-    byId("about").textContent = "Open the page with the token first.";
+    byId("about").textContent = "Token required. Open the live page, sign in, then reload this page.";
     return;
   }
   const api = await response.json();

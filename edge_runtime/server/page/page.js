@@ -1,13 +1,13 @@
 "use strict";
 
 const HISTORY_S = 120;
-const LEAST_HISTORY_S = 15; // what a chart spans at first
+const LEAST_HISTORY_S = 15; // initial time span of a chart
 const COLLECT_EVERY_MS = 200;
 const SHOWN_EVENTS = 50;
 const SVG = "http://www.w3.org/2000/svg";
 const byId = (id) => document.getElementById(id);
 
-// The token comes with the address once; from then on it is kept for this tab, and out of sight.
+// A token in the URL is stored for this tab and removed from the address bar.
 const address = new URL(location.href);
 if (address.searchParams.has("token")) {
   sessionStorage.setItem("token", address.searchParams.get("token"));
@@ -16,7 +16,7 @@ if (address.searchParams.has("token")) {
 }
 const token = () => sessionStorage.getItem("token");
 
-/** A path as <img> and EventSource need it: they can't send headers. */
+/** Path with the token as a parameter, for <img> and EventSource, which cannot send headers. */
 function withToken(path) {
   const separator = path.includes("?") ? "&" : "?";
   return token() ? `${path}${separator}token=${encodeURIComponent(token())}` : path;
@@ -36,7 +36,7 @@ async function detailOf(response) {
   return detail;
 }
 
-/** Curves over the last two minutes at most, from zero (or about the least value) to about the largest. */
+/** Chart of up to two minutes, from zero (or just below the smallest value) to just above the largest. */
 class Chart {
   constructor(id, { unit, digits, fromZero = true }) {
     this.figure = byId(id);
@@ -59,7 +59,7 @@ class Chart {
     return made;
   }
 
-  /** values: a number for each curve, null for a gap. */
+  /** Adds one value per curve; null leaves a gap. */
   push(now, values) {
     this.samples.push([now, values]);
     while (this.samples[0][0] < now - HISTORY_S) this.samples.shift();
@@ -73,7 +73,7 @@ class Chart {
       element("small", known.length ? ` ${this.unit}` : ""),
     );
     const all = this.samples.flatMap(([, sample]) => sample.filter((value) => value != null));
-    this.figure.hidden = !all.length; // what a machine doesn't tell has no chart
+    this.figure.hidden = !all.length; // hidden if the device has no such value
     if (!all.length) return;
     const top = Math.max(...all) * (this.fromZero ? 1.1 : 1) + (this.fromZero ? 0 : 1);
     const bottom = this.fromZero ? 0 : Math.min(...all) - 1;
@@ -110,7 +110,7 @@ function showBars(list, categories) {
   );
 }
 
-/** Everything about the live loop. */
+/** Live picture, decision, charts and events. */
 class Live {
   constructor(info) {
     this.info = info;
@@ -120,8 +120,8 @@ class Live {
       temperature: new Chart("chart-temperature", { unit: "°C", digits: 1, fromZero: false }),
     };
     this.picture = byId("picture");
-    this.seen = 0; // number of the newest event that is listed
-    this.away = null; // since when
+    this.seen = 0; // number of the newest listed event
+    this.away = null; // start of the current outage
     byId("live").hidden = false;
     document.addEventListener("visibilitychange", () => this.watch());
     addEventListener("resize", () => this.placeRegion());
@@ -130,7 +130,7 @@ class Live {
     this.watch();
   }
 
-  /** Begins to watch; a hidden tab costs the device nothing. */
+  /** Starts watching, or stops in a hidden tab to save the device's resources. */
   watch() {
     this.events?.close();
     if (document.hidden) {
@@ -142,19 +142,19 @@ class Live {
     this.events.addEventListener("status", (event) => this.showStatus(JSON.parse(event.data)));
     this.events.addEventListener("changed", (event) => this.showEvent(JSON.parse(event.data), Number(event.lastEventId)));
     this.events.addEventListener("open", () => {
-      if (this.lost) this.watch(); // the server is back: the picture's stream has to begin anew, too
+      if (this.lost) this.watch(); // after an outage, restart the picture stream as well
       this.lost = false;
     });
     this.events.addEventListener("error", () => {
       this.lost = true;
-      this.showState("server away");
-      // What was refused (busy, restarted with another token) isn't tried again by the browser.
+      this.showState("disconnected");
+      // The browser does not retry refused requests (server busy, or restarted with another token).
       if (this.events.readyState === EventSource.CLOSED) setTimeout(() => this.watch(), 3000);
     });
   }
 
   showState(state) {
-    const words = { live: "live", away: "camera away", ended: "ended" }[state] ?? state;
+    const words = { live: "live", away: "no signal", ended: "ended" }[state] ?? state;
     const badge = byId("state");
     badge.textContent = words;
     badge.className = `badge ${state === "live" ? "live" : state === "ended" ? "" : "away"}`;
@@ -167,7 +167,7 @@ class Live {
     }
     this.away ??= new Date();
     byId("away").firstElementChild.textContent =
-      { away: "Camera is away", ended: "The source is at its end" }[state] ?? "The server is away";
+      { away: "No camera signal", ended: "Source ended" }[state] ?? "Server unreachable";
     byId("away-since").textContent = `since ${this.away.toLocaleTimeString()}`;
   }
 
@@ -183,7 +183,7 @@ class Live {
     const decision = status.decision ?? { label: status.label, score: status.score };
     byId("label").textContent = decision.label ?? "unknown";
     byId("score").textContent = decision.label === null ? "" : `${(100 * decision.score).toFixed(0)}%`;
-    byId("rate").textContent = `${status.fps.toFixed(1)} fps, ${status.age_ms.toFixed(0)} ms old`;
+    byId("rate").textContent = `${status.fps.toFixed(1)} fps, frame age ${status.age_ms.toFixed(0)} ms`;
     showBars(byId("scores"), status.categories);
   }
 
@@ -198,13 +198,13 @@ class Live {
     item.append(
       element("time", time.toLocaleTimeString([], { timeStyle: "medium" }), { dateTime: time.toISOString() }),
       element("span", `${event.label ?? "unknown"}${score}`),
-      element("small", `after ${event.lasted_s.toFixed(1)} s of ${event.previous ?? "unknown"}`),
+      element("small", `was ${event.previous ?? "unknown"} for ${event.lasted_s.toFixed(1)} s`),
     );
     list.prepend(item);
     while (list.children.length > SHOWN_EVENTS) list.lastElementChild.remove();
   }
 
-  /** Draws the region that is looked at over the picture, which may have bars at its sides. */
+  /** Draws the classified region over the picture, which may be letterboxed. */
   placeRegion() {
     const { region } = this.info;
     const { naturalWidth, naturalHeight, clientWidth, clientHeight } = this.picture;
@@ -220,7 +220,7 @@ class Live {
   }
 }
 
-/** Frames by class, as long as a button is held. */
+/** Collects training pictures while the button is held. */
 class Collect {
   constructor(labels) {
     this.button = byId("hold");
@@ -229,7 +229,7 @@ class Collect {
     this.held = false;
     byId("collect").hidden = false;
     this.button.addEventListener("pointerdown", (event) => {
-      this.button.setPointerCapture(event.pointerId); // a finger that slips off still holds
+      this.button.setPointerCapture(event.pointerId); // keep collecting if the finger slips off
       this.start();
     });
     for (const name of ["pointerup", "pointercancel", "blur"]) this.button.addEventListener(name, () => this.stop());
@@ -245,7 +245,7 @@ class Collect {
   async start() {
     if (this.held) return;
     if (!this.name.value.trim()) {
-      this.note("Give the class a name first.", true);
+      this.note("Enter a class name first.", true);
       this.name.focus();
       return;
     }
@@ -270,11 +270,11 @@ class Collect {
       }
       const { outcome, classes } = await response.json();
       if (outcome in tally) tally[outcome] += 1;
-      this.note(`${tally.saved} saved, ${tally.duplicate} left out as near-duplicates.`);
+      this.note(`${tally.saved} saved, ${tally.duplicate} near-duplicates skipped.`);
       this.showCounts(classes);
       return true;
     } catch {
-      this.note("The server can't be reached.", true);
+      this.note("Cannot reach the server.", true);
       return false;
     }
   }
@@ -308,12 +308,12 @@ class Collect {
 async function classifyFile(file) {
   const answer = byId("answer");
   answer.classList.remove("error");
-  answer.textContent = "Sending…";
+  answer.textContent = "Classifying…";
   try {
     const response = await ask("predict", { method: "POST", body: file });
     if (!response.ok) throw new Error(await detailOf(response));
     const result = await response.json();
-    answer.textContent = `${result.width}×${result.height}, ${result.inference_ms.toFixed(1)} ms in the network`;
+    answer.textContent = `${result.width}×${result.height}, inference ${result.inference_ms.toFixed(1)} ms`;
     showBars(byId("answer-scores"), result.categories);
   } catch (error) {
     answer.textContent = error.message;
@@ -327,14 +327,14 @@ async function open() {
   try {
     response = await ask("info");
   } catch {
-    byId("state").textContent = "server away";
+    byId("state").textContent = "disconnected";
     setTimeout(open, 2000);
     return;
   }
   byId("sign-in").hidden = response.status !== 401;
   if (response.status === 401) {
-    byId("state").textContent = "locked";
-    if (token()) byId("sign-in-error").textContent = "That isn't the token.";
+    byId("state").textContent = "token required";
+    if (token()) byId("sign-in-error").textContent = "Wrong token.";
     byId("token").focus();
     return;
   }

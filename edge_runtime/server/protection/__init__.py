@@ -1,1 +1,1 @@
-"""What stands before the application: limits, tokens, slow clients."""
+"""Protects the application: limits, tokens, slow clients."""

@@ -1,6 +1,6 @@
-"""One connection: how many there may be, and how long one may keep the server waiting.
+"""Limits on the number of connections and on slow clients.
 
-uvicorn has no limits for a single client, none for heads that never end, and none for clients that never read.
+uvicorn limits neither the connections of a single client, nor slow headers, nor clients that never read.
 """
 
 from __future__ import annotations
@@ -18,50 +18,36 @@ from edge_runtime.server.protection.limits import client_of
 from edge_runtime.server.protection.traffic import SECURITY_HEADERS, refusal
 
 if TYPE_CHECKING:
-    from uvicorn import Config
-    from uvicorn.server import ServerState
-
     from edge_runtime.server.protection.limits import Limits
     from edge_runtime.server.protection.traffic import Traffic
 
-# A connection that was refused stays open until the client has closed it too, or for so long: closing at once while it
-# still sends would reset it, and the answer be lost.
+# A refused connection stays open until the client closes it, at most this long: closing it while the client still sends
+# would reset the connection and lose the response.
 _LINGER_S = 1.0
 _RETRY_S = 5
 
 
 class Connection(H11Protocol):
-    """uvicorn's HTTP/1.1 with limits. `end_if_late` has to be called about once a second.
+    """uvicorn's HTTP/1.1 protocol with limits. The server must call `end_if_late` about once per second.
 
     Args:
-        limits: Of connections and times.
-        traffic: Counts them, all connections of a server together.
-        config: uvicorn's, as are the rest.
-        server_state: See there.
-        app_state: See there.
-        _loop: See there.
+        limits: Limits on connections and timeouts.
+        traffic: Counters shared by all connections of a server.
+        options: Arguments of uvicorn's protocol.
     """
 
-    def __init__(
-        self,
-        limits: Limits,
-        traffic: Traffic,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
+    def __init__(self, limits: Limits, traffic: Traffic, **options: Any) -> None:
+        super().__init__(**options)
         self._limits = limits
         self._traffic = traffic
         self._client = ""
         self._entered = False
         self._refused_at: float | None = None
-        self._waits_since: float | None = None  # for a request's head; None while one is answered
-        self._stuck_since: float | None = None  # with more to send than the client takes
+        self._waits_since: float | None = None  # waiting for request headers; None during a response
+        self._stuck_since: float | None = None  # the client does not read what is sent
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Lets a client in, or tells it that there is no room."""
+        """Accept the client, or refuse it if there are too many connections."""
         super().connection_made(transport)
         self._waits_since = time.monotonic()
         self._client = client_of(self.client[0] if self.client else "")
@@ -70,52 +56,52 @@ class Connection(H11Protocol):
         if self._entered:
             return
         self._traffic.refused["connections"] += 1
-        if len(self.connections) > 2 * most:  # those that were refused and linger, too
+        if len(self.connections) > 2 * most:  # including refused connections that are still open
             transport.abort()
             return
-        detail = f"Expected at most {most} connections, {most_of_client} of one client; close some, or come back later."
+        detail = f"Too many connections: at most {most}, {most_of_client} per client. Close some or retry later."
         self._refuse(503, detail, {"retry-after": str(_RETRY_S)})
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Gives its place to another one."""
+        """Free the connection's place."""
         super().connection_lost(exc)
         if self._entered:
             self._traffic.leave(self._client)
 
     def data_received(self, data: bytes) -> None:
-        """Reads on, unless the client was refused."""
+        """Process the data unless the client was refused."""
         if self._refused_at is None:
             super().data_received(data)
 
     def handle_events(self) -> None:
-        """Notes that a request's head is there."""
+        """Stop the header timeout once the request headers are complete."""
         super().handle_events()
         if self.cycle is not None and not self.cycle.response_complete:
             self._waits_since = None
 
     def on_response_complete(self) -> None:
-        """Waits for the next request."""
+        """Start the header timeout for the next request."""
         super().on_response_complete()
         if self.cycle.response_complete:
             self._waits_since = time.monotonic()
 
     def pause_writing(self) -> None:
-        """Notes that the client doesn't take what is sent."""
+        """Start the send timeout: the client does not read."""
         super().pause_writing()
         self._stuck_since = time.monotonic()
 
     def resume_writing(self) -> None:
-        """Notes that it did."""
+        """Stop the send timeout: the client reads again."""
         super().resume_writing()
         self._stuck_since = None
 
     def send_400_response(self, msg: str) -> None:
-        """Answers what isn't HTTP."""
+        """Refuse a request that is not valid HTTP."""
         self._traffic.refused["malformed"] += 1
-        self._refuse(400, "Expected an HTTP/1.1 request, got something else.")
+        self._refuse(400, "Invalid HTTP/1.1 request.")
 
     def end_if_late(self) -> None:
-        """Ends the connection where the client has kept the server waiting for too long."""
+        """End the connection if a timeout has passed."""
         now = time.monotonic()
         if self._refused_at is not None:
             if now - self._refused_at > _LINGER_S:
@@ -128,21 +114,21 @@ class Connection(H11Protocol):
             return
         between = self._waits_since is not None and not sends and self.conn.our_state is h11.IDLE
         if between and not self.conn.trailing_data[0]:
-            self.transport.close()  # it just didn't ask again
+            self.transport.close()  # idle keep-alive connection
             return
         self._traffic.refused["slow"] += 1
         if between:
-            self._refuse(408, f"Expected the request's head within {limit_s:g} seconds.")
+            self._refuse(408, f"The request headers did not arrive within {limit_s:g} s.")
         else:
             self.transport.abort()
 
     def _refuse(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
-        """Answers in the application's place and lets the client go."""
+        """Respond in place of the application and close the connection."""
         self._refused_at = time.monotonic()
         if self.cycle is not None:
-            self.cycle.disconnected = True  # what the application still answers goes nowhere
+            self.cycle.disconnected = True  # discard what the application still sends
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE) or self.transport.is_closing():
-            self.transport.abort()  # in the middle of another answer
+            self.transport.abort()  # another response has already begun
             return
         answer = refusal(status, detail, {**SECURITY_HEADERS, **(headers or {}), "connection": "close"})
         head = [*self.server_state.default_headers, *answer.raw_headers]
@@ -155,5 +141,5 @@ class Connection(H11Protocol):
         self.transport.write(b"".join(self.conn.send(event) or b"" for event in events))
         try:
             self.transport.write_eof()
-        except OSError:  # the client has gone already
+        except OSError:  # the client has already disconnected
             self.transport.abort()

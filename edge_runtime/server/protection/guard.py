@@ -1,4 +1,4 @@
-"""Who may come in, with how much, and what the browser is told about it."""
+"""Checks each request before the application sees it: rate, token, origin, body size and time."""
 
 from __future__ import annotations
 
@@ -28,30 +28,30 @@ if TYPE_CHECKING:
     from edge_runtime.server.protection.traffic import Traffic
 
 LEAST_TOKEN = 12  # characters
-_SMALL_BYTES = 16 * 1024  # what a form may have around its file, and all of a body that brings no file
-_DRAINED = 4  # times the limit that is read and thrown away, so that the client hears the answer
+_SMALL_BYTES = 16 * 1024  # allowed around a form's file, and for a body without a file
+_DRAINED = 4  # multiple of the limit that is read and discarded, so that the client gets the response
 
 
 def check_address(host: str, token: str | None) -> None:
-    """Refuses to be reachable from elsewhere without a token.
+    """Check that an address that other machines can reach is protected by a token.
 
     Raises:
-        ServerError: There is no token, or one that can be guessed.
+        ServerError: The token is missing or too short.
     """
     if token is not None and len(token) < LEAST_TOKEN:
         raise ServerError(
-            f"Expected a token of at least {LEAST_TOKEN} characters, got {len(token)}: "
-            "python3 -c 'import secrets; print(secrets.token_urlsafe())' makes one."
+            f"The token has {len(token)} characters; at least {LEAST_TOKEN} are required. Generate one with: "
+            "python3 -c 'import secrets; print(secrets.token_urlsafe())'"
         )
     if token is None and not is_loopback(host):
         raise ServerError(
-            f"Expected a token, because others can reach {host}: give --token or set EDGE_RUNTIME_TOKEN, "
-            "or serve on 127.0.0.1."
+            f"Serving on {host} requires a token, because other machines can reach it. Set --token or "
+            "EDGE_RUNTIME_TOKEN, or serve on 127.0.0.1."
         )
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is this machine's own, which nobody else can reach."""
+    """Whether an address is a loopback address, which other machines cannot reach."""
     if host == "localhost":
         return True
     try:
@@ -61,16 +61,16 @@ def is_loopback(host: str) -> bool:
 
 
 class Guard:
-    """Stands before the application: rate, token, origin, size and time of a request; the headers of each answer.
+    """ASGI middleware that checks requests and adds security headers to each response.
 
     Args:
-        app: The application.
-        token: That a request must carry, as ``Authorization: Bearer`` or as ``?token=`` for what can't send headers;
-            None: whoever reaches this machine's own address may come in.
+        app: Application to protect.
+        token: Token that requests must carry, as ``Authorization: Bearer TOKEN`` or, for clients that cannot send
+            headers, as ``?token=TOKEN``; None to accept only requests to a loopback address.
         public: Paths that need no token.
-        uploads: Paths that take files.
-        limits: Of requests.
-        traffic: Counts what is refused.
+        uploads: Paths that accept files.
+        limits: Limits on requests.
+        traffic: Counters of refused requests.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Guard:
         self._rate = RateLimiter(limits.max_rate, burst=2 * limits.max_rate)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handles one request."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -110,14 +110,14 @@ class Guard:
             await refused(scope, receive, send_with_headers)
         elif scope["method"] == "POST":
             await self._app(scope, self._limited(scope, headers, receive), send_with_headers)
-        else:  # nothing reads its body, and while a stream is sent there would be nobody to refuse it to
+        else:  # no route reads the body, and a stream that has begun could not be refused any more
             await self._app(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Scope, headers: Headers) -> JSONResponse | None:
         wait_s = self._rate.wait_s(client_in(scope), monotonic())
         if wait_s:
             self._traffic.refused["rate"] += 1
-            detail = f"Expected at most {self._limits.max_rate:g} requests a second of one client."
+            detail = f"Too many requests: at most {self._limits.max_rate:g} per second from one client. Retry later."
             return refusal(429, detail, {"retry-after": str(ceil(wait_s))})
         if self._token is None:
             foreign = _foreign(scope, headers)
@@ -126,7 +126,7 @@ class Guard:
         if scope["path"] in self._public or self._is_right(scope, headers):
             return None
         self._traffic.refused["token"] += 1
-        detail = "Expected the token, as 'Authorization: Bearer TOKEN' or ?token=TOKEN."
+        detail = "Missing or wrong token. Send it as 'Authorization: Bearer TOKEN' or ?token=TOKEN."
         return refusal(401, detail, {"www-authenticate": "Bearer"})
 
     def _is_right(self, scope: Scope, headers: Headers) -> bool:
@@ -137,7 +137,7 @@ class Guard:
         return secrets.compare_digest(given.strip().encode(), self._token)
 
     def _limited(self, scope: Scope, headers: Headers, receive: Receive) -> Receive:
-        """``receive`` that counts and looks at the clock, and refuses in the application's name."""
+        """Return a ``receive`` that limits the size and time of the body."""
         file_bytes = self._limits.max_bytes if scope["path"] in self._uploads else 0
         limit, received = file_bytes + _SMALL_BYTES, 0
         length = headers.get("content-length", "")
@@ -150,8 +150,8 @@ class Guard:
             try:
                 message = await asyncio.wait_for(receive(), deadline - monotonic())
             except asyncio.TimeoutError:
-                within = f"{self._limits.body_timeout_s:g} seconds"
-                raise HTTPException(408, f"Expected the request's body within {within}.") from None
+                detail = f"The request body did not arrive within {self._limits.body_timeout_s:g} s."
+                raise HTTPException(408, detail) from None
             received += len(message.get("body", b""))
             coming = message.get("more_body", False)
             return message
@@ -163,43 +163,43 @@ class Guard:
             if max(received, announced) > limit:
                 while coming and received <= _DRAINED * limit:
                     await receive_in_time()
-                raise HTTPException(413, f"Expected at most {file_bytes or limit:,} bytes, got more.")
+                raise HTTPException(413, f"The request body is too large: the limit is {file_bytes or limit:,} bytes.")
             return message
 
         return receive_limited
 
 
 def client_in(scope: Scope) -> str:
-    """Whose request it is."""
+    """Return the client of a request."""
     return client_of(scope["client"][0] if scope.get("client") else "")
 
 
 class Places:
-    """How many may watch at a time; one who goes, in whatever way, leaves his place."""
+    """Limits the number of simultaneous streams."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self.taken = 0
 
     def check(self) -> None:
-        """Refuses one more where all places are taken.
+        """Check that a place is free.
 
         Raises:
-            HTTPException: 503.
+            HTTPException: 503 if all places are taken.
         """
         if self.taken >= self._limit:
-            raise HTTPException(503, f"Expected at most {self._limit} viewers, all are there.", {"retry-after": "5"})
+            raise HTTPException(503, f"All {self._limit} streams are in use. Retry later.", {"retry-after": "5"})
 
 
 class WatchResponse(StreamingResponse):
-    """A stream that takes a place as long as it lasts."""
+    """Streaming response that occupies a place while it lasts."""
 
     def __init__(self, content: AsyncIterator[str] | AsyncIterator[bytes], *, media_type: str, places: Places) -> None:
         super().__init__(content, media_type=media_type)
         self._places = places
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Sends it."""
+        """Send the stream."""
         self._places.taken += 1
         try:
             await super().__call__(scope, receive, send)
@@ -208,15 +208,15 @@ class WatchResponse(StreamingResponse):
 
 
 def _foreign(scope: Scope, headers: Headers) -> JSONResponse | None:
-    """Refuses another site's page, which must neither write here nor read by giving its own name our address."""
+    """Refuse pages of other sites: cross-site writes, and reads through a name that resolves here (DNS rebinding)."""
     host, origin = headers.get("host", ""), headers.get("origin")
     try:
         name = urlsplit(f"//{host}").hostname or ""
         site = None if origin is None else urlsplit(origin).netloc
     except ValueError:
-        return refusal(400, "Expected a host and an origin that can be read.")
+        return refusal(400, "Invalid Host or Origin header.")
     if not is_loopback(name):
-        return refusal(421, f"Expected to be asked as localhost or 127.0.0.1, got {name!r}.")
+        return refusal(421, f"Host {name!r} is not allowed. Use localhost or 127.0.0.1, or set a token for the server.")
     if site not in (None, host) and scope["method"] not in ("GET", "HEAD"):
-        return refusal(403, "Expected a request of this server's own page, got one of another site.")
+        return refusal(403, "Cross-site request refused.")
     return None

@@ -1,4 +1,4 @@
-"""How much the server takes, from one client and from all."""
+"""Limits on what clients may send and how fast."""
 
 from __future__ import annotations
 
@@ -11,23 +11,22 @@ from edge_runtime.errors import ServerError
 
 @dataclass(frozen=True)
 class Limits:
-    """What is refused. One client is an IPv4 address or an IPv6 network of 64 bits; so all behind a proxy are one.
+    """Limits of the server. A client is an IPv4 address or an IPv6 /64 network; all clients behind a proxy are one.
 
     Attributes:
-        max_bytes: Size of a picture that is sent in.
-        max_pixels: Its height times its width.
-        max_uploads: Pictures that are sent in at a time, from their first byte on: they lie in memory. One client may
-            have half of them.
-        max_viewers: Streams of pictures and of events at a time; a page takes two.
-        max_connections: Open at a time.
-        max_client_connections: Of them, one client's.
-        max_rate: Requests a second of one client. After a pause, twice as many may come at once.
-        header_timeout_s: In which a request's head must have come in, from the connection or the answer before it on.
-        body_timeout_s: In which a request's body must have come in.
-        send_timeout_s: In which a client must take what waits for it, at most about 64 KiB and one picture.
+        max_bytes: Maximum size of an uploaded picture in bytes.
+        max_pixels: Maximum height × width of an uploaded picture.
+        max_uploads: Maximum simultaneous uploads, which are held in memory; one client may have half of them.
+        max_viewers: Maximum simultaneous streams of pictures and events; one page uses two.
+        max_connections: Maximum open connections.
+        max_client_connections: Maximum open connections of one client.
+        max_rate: Maximum requests per second from one client; bursts may have twice as many.
+        header_timeout_s: Seconds for the request headers to arrive, from the connection or the previous response.
+        body_timeout_s: Seconds for the request body to arrive.
+        send_timeout_s: Seconds for a client to read pending data, at most about 64 KiB and one picture.
 
     Raises:
-        ServerError: One isn't above 0.
+        ServerError: A limit is not above 0.
     """
 
     max_bytes: int = 8 * 1024**2
@@ -44,14 +43,14 @@ class Limits:
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
             if not 0 < value < float("inf"):
-                raise ServerError(f"Expected {name} above 0, got {value}: give a larger one.")
+                raise ServerError(f"{name} must be a finite number above 0, got {value}.")
 
 
-_NETWORK_BITS = 64  # of an IPv6 address: what is behind them, a client chooses as it likes (RFC 4291, section 2.5.4)
+_NETWORK_BITS = 64  # of an IPv6 address; a client chooses the other bits freely (RFC 4291, section 2.5.4)
 
 
 def client_of(host: str) -> str:
-    """The client at an address: an IPv4 address or an IPv6 network; any other text is a client of its own."""
+    """Return the client at an address: the IPv4 address, the IPv6 network, or any other text unchanged."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -63,32 +62,32 @@ def client_of(host: str) -> str:
     return str(ipaddress.IPv6Network((int(address) >> _NETWORK_BITS << _NETWORK_BITS, _NETWORK_BITS)))
 
 
-_CLIENTS = 4096  # that are remembered; whoever has more addresses isn't held by a limit for each
+_CLIENTS = 4096  # maximum remembered; per-client limits don't stop anyone with more addresses
 
 
 class RateLimiter:
-    """A token bucket for each client, as the generic cell rate algorithm counts it (ITU-T I.371, annex A).
+    """Token bucket per client, by the generic cell rate algorithm (ITU-T I.371, annex A).
 
     Args:
-        rate: Requests a second.
-        burst: Requests at once after a pause.
+        rate: Requests per second.
+        burst: Maximum requests at once after a pause.
     """
 
     def __init__(self, rate: float, *, burst: float) -> None:
         self._period_s = 1 / rate
         self._slack_s = max(burst - 1, 0) / rate
-        self._due: OrderedDict[str, float] = OrderedDict()  # when a client that keeps to the rate would ask next
+        self._due: OrderedDict[str, float] = OrderedDict()  # time of the next request at the nominal rate
 
     def __len__(self) -> int:
-        """How many clients are remembered."""
+        """Return the number of remembered clients."""
         return len(self._due)
 
     def wait_s(self, client: str, now: float) -> float:
-        """Counts a request; 0 where it may pass, or after how many seconds one may.
+        """Count a request and return 0 if it may pass, else the seconds to wait.
 
         Args:
-            client: Who asks.
-            now: In seconds, of a clock that never goes back.
+            client: Client that sends the request.
+            now: Monotonic time in seconds.
         """
         due = max(self._due.pop(client, now), now)
         wait_s = max(due - now - self._slack_s, 0.0)

@@ -1,20 +1,23 @@
-"""Memory of large pictures goes back to the system as soon as they are answered."""
+"""Returns the memory of large pictures to the system right after each request."""
 
 from __future__ import annotations
 
 import ctypes
 
-_LARGE_BYTES = 4 * 1024**2  # frames of up to 1280×720 are smaller: what each of them needs is kept for the next
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+_LARGE_BYTES = 4 * 1024**2  # frames up to 1280×720 are smaller; their memory is kept for the next frame
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
 
 
 def free_large_buffers_at_once() -> bool:
-    """Has glibc map buffers of 4 MiB and more one by one, in the whole process; whether it does.
+    """Make glibc map each buffer of 4 MiB or more separately, in the whole process.
 
-    By itself, glibc maps large buffers until it has freed one; then it keeps room for as large ones, up to 32 MiB, in
-    each thread's arena (mallopt(3), M_MMAP_THRESHOLD). A server to which large pictures are sent then holds half as
-    much again as it needs, in steps of 16 MiB that come and go. An arena may keep twice as much as is mapped,
-    which is glibc's own rule: with one of the numbers alone, each frame's memory would be given back and asked for.
+    By default, glibc raises its threshold for mapping after freeing a mapped buffer, and then keeps up to 32 MiB in
+    each thread's arena (mallopt(3), M_MMAP_THRESHOLD); a server that receives large pictures holds 1.5 times the memory
+    it needs. The trim threshold is set to twice the mapping threshold, as glibc does: with the latter alone, each
+    frame's memory would be returned and requested again.
+
+    Returns:
+        Whether glibc accepted the settings; False for another libc.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,4 +1,4 @@
-"""Who is connected, and who was turned away."""
+"""Counters of connections and refused requests, and the form of a refusal."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from dataclasses import dataclass, field
 from fastapi.responses import JSONResponse
 
 REASONS = ("connections", "rate", "token", "foreign", "malformed", "slow")
-"""Why requests and connections are turned away before the application sees them: too many connections, too many
-requests a second, a missing or wrong token, another site's page or another host name, no HTTP, too slow."""
+"""Why requests and connections are refused before the application sees them: too many connections, too many requests
+per second, missing or wrong token, another site or host name, invalid HTTP, too slow."""
 
 
 @dataclass
 class Traffic:
-    """What the server counts before the application sees anything.
+    """Counters of what happens before a request reaches the application.
 
     Attributes:
-        connections: That are open, by client.
-        refused: How many were turned away, by reason.
+        connections: Number of open connections by client.
+        refused: Number of refused requests and connections by reason.
     """
 
     connections: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(REASONS, 0)))
 
     def enter(self, client: str, *, most: int, most_of_client: int) -> bool:
-        """Counts a connection, where there is room for it; whether there was."""
+        """Count a connection and return True, or return False if there are ``most``, or ``most_of_client``, already."""
         if self.connections.total() >= most or self.connections[client] >= most_of_client:
             return False
         self.connections[client] += 1
         return True
 
     def leave(self, client: str) -> None:
-        """Counts a connection's end."""
+        """Count the end of a connection."""
         self.connections[client] -= 1
         if not self.connections[client]:
             del self.connections[client]
@@ -46,11 +46,11 @@ SECURITY_HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
-    "referrer-policy": "no-referrer",  # an address may hold the token
+    "referrer-policy": "no-referrer",  # a URL may contain the token
     "x-content-type-options": "nosniff",
 }
 
 
 def refusal(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """The answer to what is refused, in the one shape that all of them have."""
+    """Return the response to a refused request; all refusals have this form."""
     return JSONResponse({"detail": detail}, status, headers=headers)

@@ -162,7 +162,7 @@ def test_collects_while_the_button_is_held(page: Page, showing: Server, photos: 
     wait_until(lambda: page.visible("collect"))
     button = page.find("hold")
     button.click()
-    wait_until(lambda: page.text("collect-note") == "Give the class a name first.")
+    wait_until(lambda: page.text("collect-note") == "Enter a class name first.")
     page.find("class-name").send_keys("../up")
     button.click()
     wait_until(lambda: page.text("collect-note").startswith("Invalid class name"))
@@ -188,7 +188,9 @@ def test_classifies_a_file(page: Page, showing: Server, tmp_path: Path) -> None:
     wait_until(lambda: page.text("answer-scores").startswith("green"))
     assert page.text("answer").startswith("64×48, ")
     page.find("file").send_keys(str(tmp_path / "text.png"))
-    wait_until(lambda: page.text("answer") == "The file is not a JPEG, PNG, WebP or BMP picture. Convert it to one of these.")
+    wait_until(
+        lambda: page.text("answer") == "The file is not a JPEG, PNG, WebP or BMP picture. Convert it to one of these."
+    )
 
 
 def test_says_when_the_camera_is_away_and_goes_on_when_it_is_back(page: Page, tiny_int8: Path, tmp_path: Path) -> None:
@@ -200,15 +202,15 @@ def test_says_when_the_camera_is_away_and_goes_on_when_it_is_back(page: Page, ti
         assert not page.visible("away")
         away.touch()
         wait_until(lambda: page.visible("away"))
-        assert page.text("away").startswith("Camera is away")
-        assert page.text("state") == "camera away"
+        assert page.text("away").startswith("No camera signal")
+        assert page.text("state") == "no signal"
         assert page.run("return getComputedStyle(document.getElementById('over')).visibility") == "hidden"
         away.unlink()
         wait_until(lambda: not page.visible("away"))
         seen_over_time(lambda: page.run(_PIXELS), 2)
         server.stop()
-        wait_until(lambda: page.text("state") == "server away")
-        assert page.text("away").startswith("The server is away")
+        wait_until(lambda: page.text("state") == "disconnected")
+        assert page.text("away").startswith("Server unreachable")
 
 
 def test_asks_for_the_token_and_keeps_it_out_of_sight(page: Page, tiny_int8: Path) -> None:
@@ -216,10 +218,10 @@ def test_asks_for_the_token_and_keeps_it_out_of_sight(page: Page, tiny_int8: Pat
     with serving(tiny_int8, "--source", "synthetic", env=env) as server:
         page.open(server.address)
         wait_until(lambda: page.visible("sign-in"))
-        assert page.text("state") == "locked"
+        assert page.text("state") == "token required"
         page.find("token").send_keys("wrong")
         page.find("token").submit()
-        wait_until(lambda: page.text("sign-in-error") == "That isn't the token.")
+        wait_until(lambda: page.text("sign-in-error") == "Wrong token.")
         page.find("token").clear()
         page.find("token").send_keys(TOKEN)
         page.find("token").submit()

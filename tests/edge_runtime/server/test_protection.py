@@ -76,7 +76,7 @@ class TestRate:
         answers = [ask(slow.address, get("/info"), client="127.0.0.2") for _ in range(12)]
         told = [answer for answer in answers if answer is not None and answer.status != 200]
         assert 1 <= len(answers) - len(told) < 12
-        assert all(is_a_refusal(answer, 429, "at most 1 requests a second") for answer in told)
+        assert all(is_a_refusal(answer, 429, "at most 1 per second from one client") for answer in told)
         assert {answer.headers["retry-after"] for answer in told} == {"1"}
         time.sleep(1)
         answer = ask(slow.address, get("/info"), client="127.0.0.2")
@@ -104,7 +104,7 @@ class TestRate:
             # Neither is one of /predict's answers.
             assert [line for line in lines if line.startswith("edge_runtime_predict_requests_total")] == []
             scraped = ask(server.address, get("/metrics", "Authorization: Bearer x"), client="127.0.0.2")
-            assert is_a_refusal(scraped, 429, "requests a second")
+            assert is_a_refusal(scraped, 429, "Too many requests")
 
 
 class TestConnections:
@@ -115,7 +115,7 @@ class TestConnections:
                 opened.enter_context(connect(strict.address, client="127.0.0.2")).sendall(get("/events"))
             wait_until(lambda: strict.metric("edge_runtime_viewers") == 12)
             answer = ask(strict.address, get("/info"), client="127.0.0.2")
-            assert is_a_refusal(answer, 503, "at most 24 connections, 12 of one client")
+            assert is_a_refusal(answer, 503, "at most 24, 12 per client")
             assert answer is not None
             assert (answer.headers["retry-after"], answer.headers["connection"]) == ("5", "close")
             other = ask(strict.address, get("/info"), client="127.0.0.3")
@@ -193,7 +193,7 @@ class TestSlowClients:
         with connect(strict.address) as connection:
             connection.sendall(b"GET /info HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
             self.drip(connection, b"x" * 600)
-            assert is_a_refusal(read_answer(connection), 408, "request's head within 1 seconds")
+            assert is_a_refusal(read_answer(connection), 408, "headers did not arrive within 1 s")
         assert refused(strict, "slow") > before
 
     def test_a_second_head_that_never_ends(self, strict: Server) -> None:
@@ -203,7 +203,7 @@ class TestSlowClients:
             assert answer is not None
             assert answer.status == 200
             self.drip(connection, b"GET /info HTTP/1.1\r\nX-Slow: " + b"x" * 600)
-            assert is_a_refusal(read_answer(connection), 408, "request's head")
+            assert is_a_refusal(read_answer(connection), 408, "request headers")
 
     def test_nothing_at_all(self, strict: Server) -> None:
         with connect(strict.address) as connection:
@@ -219,7 +219,7 @@ class TestSlowClients:
             with connect(strict.address) as connection:
                 connection.sendall(head)
                 self.drip(connection, drops)
-                assert is_a_refusal(read_answer(connection), 408, "request's body within 1 seconds")
+                assert is_a_refusal(read_answer(connection), 408, "body did not arrive within 1 s")
 
     @pytest.mark.parametrize("path", ["/info", "/no-such-path"])
     def test_a_body_that_nobody_wants(self, strict: Server, path: str) -> None:
@@ -305,7 +305,7 @@ class TestWhatIsNoHttp:
     )
     def test_is_answered_in_the_shape_of_all_refusals(self, strict: Server, request_bytes: bytes) -> None:
         before = refused(strict, "malformed")
-        assert is_a_refusal(ask(strict.address, request_bytes), 400, "Expected an HTTP/1.1 request")
+        assert is_a_refusal(ask(strict.address, request_bytes), 400, "Invalid HTTP/1.1 request")
         assert refused(strict, "malformed") == before + 1
 
     def test_is_answered_without_a_body_where_none_may_be(self, strict: Server) -> None:
@@ -343,10 +343,10 @@ class TestWhatIsNoHttp:
 class TestWhatMayBeSent:
     def test_only_pictures_may_be_large(self, strict: Server) -> None:
         body = b'{"label": "' + b"x" * 20_000 + b'"}'
-        assert is_a_refusal(ask(strict.address, post("/collect", body, JSON)), 413, "at most 16,384 bytes")
+        assert is_a_refusal(ask(strict.address, post("/collect", body, JSON)), 413, "limit is 16,384 bytes")
         chunks = b"".join(b"1000\r\n" + b"x" * 4096 + b"\r\n" for _ in range(8)) + b"0\r\n\r\n"
         chunked = post("/collect", chunks, JSON, "Transfer-Encoding: chunked").replace(b"Content-Length", b"X-Length")
-        assert is_a_refusal(ask(strict.address, chunked), 413, "at most 16,384 bytes")
+        assert is_a_refusal(ask(strict.address, chunked), 413, "limit is 16,384 bytes")
 
     @pytest.mark.parametrize("body", [b"[" * 10_000, b'{"label": "\\ud800"}', b'{"label": 1e999}', b"\xff\xfe", b"nul"])
     def test_json_that_is_a_trap(self, strict: Server, body: bytes) -> None:
@@ -389,7 +389,7 @@ def test_a_server_that_fails_tells_its_log_and_not_the_client(
     with classifier:
         answered = asyncio.run(answer())
     assert answered.status_code == 500
-    assert answered.json() == {"detail": "The server has failed, and its log says why."}
+    assert answered.json() == {"detail": "Internal server error. See the server's log."}
     assert answered.headers["x-content-type-options"] == "nosniff"
 
 
@@ -405,7 +405,7 @@ class TestOptions:
 
     @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
     def test_the_api_refuses_it_too(self, value: float) -> None:
-        with pytest.raises(ServerError, match="Expected max_rate above 0"):
+        with pytest.raises(ServerError, match="max_rate must be a finite number above 0"):
             Limits(max_rate=value)
 
 

@@ -117,7 +117,7 @@ class TestPredict:
     @pytest.mark.parametrize(
         ("data", "query", "status", "words"),
         [
-            (b"", "", 400, "got nothing"),
+            (b"", "", 400, "No picture received"),
             (b"just text", "", 415, "JPEG, PNG, WebP or BMP"),
             (b"GIF89a" + bytes(100), "", 415, "JPEG, PNG, WebP or BMP"),
             (encoded("red", ".png")[:60], "", 422, "damaged or truncated"),
@@ -126,8 +126,8 @@ class TestPredict:
             (encoded("red"), "?top_k=0", 422, "top_k"),
             (encoded("red"), "?score_threshold=much", 422, "score_threshold"),
             (huge_png(), "", 413, "30000×30000 pixels; at most 2,000,000 are allowed"),
-            (encoded("red") + bytes(1 << 20), "", 413, "at most 1,048,576 bytes"),
-            (encoded("red") + bytes(2 << 20), "", 413, "at most 1,048,576 bytes"),
+            (encoded("red") + bytes(1 << 20), "", 413, "the limit is 1,048,576"),
+            (encoded("red") + bytes(2 << 20), "", 413, "the limit is 1,048,576"),
         ],
     )
     def test_says_what_is_wrong(self, predicting: Server, data: bytes, query: str, status: int, words: str) -> None:
@@ -385,11 +385,11 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("options", "words"),
         [
-            (["--host", "0.0.0.0"], "Expected a token, because others can reach 0.0.0.0"),
-            (["--host", "::"], "Expected a token, because others can reach ::"),
-            (["--token", "short"], "Expected a token of at least 12 characters, got 5"),
-            (["--host", "192.0.2.1", "--token", TOKEN], "Expected to listen on 192.0.2.1, port 0"),
-            (["--host", "no.such.host.invalid", "--token", TOKEN], "Expected to listen on no.such.host.invalid"),
+            (["--host", "0.0.0.0"], "Serving on 0.0.0.0 requires a token"),
+            (["--host", "::"], "Serving on :: requires a token"),
+            (["--token", "short"], "The token has 5 characters; at least 12 are required"),
+            (["--host", "192.0.2.1", "--token", TOKEN], "Cannot listen on 192.0.2.1, port 0"),
+            (["--host", "no.such.host.invalid", "--token", TOKEN], "Cannot listen on no.such.host.invalid"),
         ],
     )
     def test_what_can_t_be_served_is_one_line(
@@ -404,7 +404,7 @@ class TestCommand:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = str(taken.getsockname()[1])
             assert main(["serve", str(tiny_int8), "--source", "none", "--port", port]) == 1
-        assert f"Expected to listen on 127.0.0.1, port {port}, got: Address already in use" in capsys.readouterr().err
+        assert f"Cannot listen on 127.0.0.1, port {port}: Address already in use" in capsys.readouterr().err
 
     def test_without_the_extra_the_command_that_installs_it_is_named(self, tiny_int8: Path) -> None:
         code = f"import sys; sys.modules['uvicorn'] = None; from edge_runtime.cli.main import main; \

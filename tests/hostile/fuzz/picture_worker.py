@@ -11,7 +11,7 @@ import pytest
 from fastapi import HTTPException
 
 from edge_runtime.errors import SourceError
-from edge_runtime.server.uploads import decode_picture
+from edge_runtime.server.predict import decode_picture
 from edge_runtime.sources.pictures import read_picture
 from tests.hostile.fuzz.worker import answer_lines
 from trainer.data.images import inspect_image, read_image

@@ -1,4 +1,4 @@
-"""Asks a server many times, well and badly, from many clients at once: it has to answer, and nothing of it may grow.
+"""Sends valid and invalid requests from many clients: the server must keep responding, and its resources must not grow.
 
 python -m tests.hostile.soak.server --requests 100000 --clients 32
 """
@@ -33,20 +33,20 @@ from tests.support.waiting import wait_until
 _JSON = "Content-Type: application/json"
 _TOKEN = "a token of some length"
 _SAMPLE_S = 0.5
-_GROWTH_MIB = 8.0  # of resident memory, from the second quarter of a run to the last
-# Short patience, so that slow clients are met many times; the clients' own number is what limits uploads.
+_GROWTH_MIB = 8.0  # allowed growth of resident memory, from the second quarter of a run to the last
+# Short timeouts, so that many slow clients run into them; uploads are limited only by the number of clients.
 _OPTIONS = ("--max-uploads", 128, "--max-rate", 2000, "--header-timeout", 1, "--body-timeout", 4, "--send-timeout", 1)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What a server uses at one moment.
+    """Resources that the server uses at one moment.
 
     Attributes:
-        requests: That had been made.
-        rss_mib: Resident memory.
-        threads: Of its process.
-        files: Open ones, connections among them.
+        requests: Number of requests so far.
+        rss_mib: Resident memory in MiB.
+        threads: Number of threads.
+        files: Number of open files, including connections.
     """
 
     requests: int
@@ -63,15 +63,15 @@ class Sample:
 
 @dataclass(frozen=True)
 class Soak:
-    """What came of a run.
+    """Result of a run.
 
     Attributes:
-        seconds: It took.
-        kinds: Requests, by what was asked.
-        statuses: Answers by status; ``"none"`` where the server closed without one, or the client went.
-        samples: In order; the last two of them when all clients had gone, before and after an idle time.
-        refused: The server's own count of what its limits turned away, by reason.
-        said: What it wrote on stderr; libjpeg writes a line there for a damaged picture.
+        seconds: Duration.
+        kinds: Number of requests by kind.
+        statuses: Number of responses by HTTP status; ``"none"`` if either side closed the connection without one.
+        samples: Samples in order; the last two after all clients have disconnected, before and after an idle time.
+        refused: The server's own counters of refused requests, by reason.
+        said: Lines on the server's stderr; libjpeg writes one for each damaged picture.
     """
 
     seconds: float
@@ -82,39 +82,39 @@ class Soak:
     said: list[str]
 
     def quarter(self, number: int) -> list[Sample]:
-        """The samples of one quarter of the run."""
+        """Return the samples of one quarter of the run."""
         return self.samples[len(self.samples) * number // 4 : len(self.samples) * (number + 1) // 4]
 
     @property
     def growth_mib(self) -> float:
-        """What resident memory grew by, from the second quarter to the last."""
+        """Growth of resident memory in MiB, from the second quarter to the last."""
         early, late = (median(sample.rss_mib for sample in self.quarter(number)) for number in (1, 3))
         return late - early
 
     def faults(self) -> list[str]:
-        """What shouldn't be; empty for a server that holds out."""
+        """Return the faults found; empty for a robust server."""
         start, end = self.samples[0], self.samples[-1]
         most = max(sample.threads for sample in self.quarter(1))
         late = max(sample.threads for sample in self.quarter(3))
         broken = {status: count for status, count in self.statuses.items() if status.startswith("5")}
         found = {
-            f"answers of a failed or overloaded server: {broken}": broken,
+            f"responses of a failed or overloaded server: {broken}": broken,
             f"memory grew by {self.growth_mib:.1f} MiB": self.growth_mib > _GROWTH_MIB,
             f"threads grew from {most} to {late}": late > most + 1,
-            f"{start.files} files at first, {end.files} at last": end.files > start.files,
-            f"it failed: {self.said}": any("Traceback" in line for line in self.said),
+            f"open files grew from {start.files} to {end.files}": end.files > start.files,
+            f"traceback on stderr: {self.said}": any("Traceback" in line for line in self.said),
         }
         return [fault for fault, there in found.items() if there]
 
 
 def soak(model: Path, *, requests: int, clients: int, seed: int = 0) -> Soak:
-    """Starts a server and asks it.
+    """Start a server and send it requests.
 
     Args:
-        model: To serve.
-        requests: How many, over all clients.
-        clients: At a time, four to an address.
-        seed: Of what they ask.
+        model: Model to serve.
+        requests: Total number of requests.
+        clients: Number of simultaneous clients, four per address.
+        seed: Seed of the random requests.
     """
     ways = _Ways()
     with tempfile.TemporaryDirectory() as folder:
@@ -167,7 +167,7 @@ _Way = Callable[[str, str, random.Random], Answer | None]
 
 
 class _Ways:
-    """All the ways to ask, and how often each is taken."""
+    """Kinds of requests and their shares."""
 
     def __init__(self) -> None:
         rng = np.random.default_rng(0)
@@ -197,7 +197,7 @@ class _Ways:
         }
 
     def choose(self, rng: random.Random) -> tuple[str, _Way]:
-        """One of them, and its name."""
+        """Choose a kind; return its name and function."""
         (way,) = rng.choices(tuple(self._shares), tuple(self._shares.values()))
         return way.__name__, way
 
@@ -219,7 +219,7 @@ class _Ways:
         return ask(address, _authorized(rng.choice(("/metrics", "/healthz", "/info", "/openapi.json"))), client=client)
 
     def page(self, address: str, client: str, rng: random.Random) -> Answer | None:
-        """Several files on one connection."""
+        """Request several files on one connection."""
         with connect(address, client=client) as connection:
             for path in ("/", "/page.js", "/page.css"):
                 connection.sendall(get(path))
@@ -234,7 +234,7 @@ class _Ways:
         return ask(address, post("/collect", body, _JSON, f"Authorization: Bearer {_TOKEN}"), client=client)
 
     def watch(self, address: str, client: str, rng: random.Random) -> Answer | None:
-        """A stream's head, and some of what follows."""
+        """Read a stream's headers and some of its content."""
         with connect(address, client=client) as connection:
             connection.sendall(_authorized(rng.choice(("/events", "/stream.mjpg"))))
             answer = read_answer(connection)
@@ -272,7 +272,7 @@ class _Ways:
     def gone_while_watching(self, address: str, client: str, rng: random.Random) -> None:
         with connect(address, client=client) as connection:
             connection.sendall(_authorized("/stream.mjpg"))
-            # A reset, as of a device that was switched off.
+            # A connection reset, as from a device that was switched off.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
 
     def slow_head(self, address: str, client: str, rng: random.Random) -> Answer | None:
@@ -283,27 +283,27 @@ class _Ways:
         return ask(address, request, client=client)
 
     def deaf(self, address: str, client: str, rng: random.Random) -> None:
-        """Watches and never reads, for a while."""
+        """Open a stream and never read it."""
         with connect(address, client=client) as connection:
             connection.sendall(_authorized("/stream.mjpg"))
             time.sleep(rng.uniform(1, 4))
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Asks a server many times, well and badly.")
-    parser.add_argument("model", nargs="?", type=Path, metavar="MODEL", help="default: a tiny one")
+    parser = argparse.ArgumentParser(description="Send many valid and invalid requests to a server.")
+    parser.add_argument("model", nargs="?", type=Path, metavar="MODEL", help="model to serve (default: a tiny one)")
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="all the samples")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the full result to FILE")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         model = arguments.model or make_models(Path(folder)).int8
         done = soak(model, requests=arguments.requests, clients=arguments.clients, seed=arguments.seed)
     print(f"{sum(done.kinds.values()):,} requests in {done.seconds:.0f} s by {arguments.clients} clients")
-    print("asked  ", dict(sorted(done.kinds.items())))
-    print("answers", dict(sorted(done.statuses.items())))
-    print("refused", done.refused)
+    print("requests", dict(sorted(done.kinds.items())))
+    print("statuses", dict(sorted(done.statuses.items())))
+    print("refused ", done.refused)
     print("requests  MiB  threads  files")
     for sample in [*done.samples[:: max(1, len(done.samples) // 12)], done.samples[-1]]:
         print(f"{sample.requests:8,}  {sample.rss_mib:5.1f}  {sample.threads:3}  {sample.files:4}")

@@ -1,4 +1,4 @@
-"""Importing costs nothing: what is heavy is loaded by the function that needs it."""
+"""Importing is cheap: heavy packages are loaded by the functions that need them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HEAVY += ("optuna", "mlflow")
 
 
 def loaded_by(code: str) -> set[str]:
-    """What of it a fresh interpreter has loaded after running some code."""
+    """Return the heavy packages that a new interpreter has loaded after running some code."""
     code = f"{code}\nimport json, sys\nprint(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     return set(json.loads(done.stdout.splitlines()[-1]))
@@ -32,7 +32,7 @@ def test_importing_a_package_loads_nothing_heavy(package: str) -> None:
 @pytest.mark.parametrize(
     ("module", "allowed"), [("edge_runtime.cli.main", set()), ("trainer.cli.main", {"importlib.metadata", "zipfile"})]
 )
-def test_help_needs_nothing_heavy(module: str, allowed: set[str]) -> None:
+def test_help_loads_nothing_heavy(module: str, allowed: set[str]) -> None:
     assert loaded_by(f"from {module} import main\ntry: main(['--help'])\nexcept SystemExit: pass") <= allowed
 
 

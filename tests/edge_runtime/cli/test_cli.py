@@ -20,13 +20,13 @@ COMMAND = [sys.executable, "-m", "edge_runtime"]
 
 
 def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    """The command as a user starts it."""
+    """Run the command as a user does."""
     options = {"capture_output": True, "text": True, "timeout": 60, **options}
     return subprocess.run([*COMMAND, *map(str, arguments)], **options)
 
 
 def error_of(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """The one line that a command which fails leaves on stderr."""
+    """Run a command that fails, and return its only line on stderr."""
     assert main([*map(str, arguments)]) == 1
     out, err = capsys.readouterr()
     assert out == ""
@@ -37,7 +37,7 @@ def error_of(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One picture of each class, in files named like it."""
+    """One picture per class, in a file named after it."""
     folder = tmp_path_factory.mktemp("pictures")
     for label in LABELS:
         cv2.imwrite(str(folder / f"{label}.png"), picture(label)[:, :, ::-1])
@@ -45,9 +45,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A video, a second of green and one of red."""
-    path = tmp_path_factory.mktemp("colours") / "clip.avi"
+def colors(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video: one second of green, then one of red."""
+    path = tmp_path_factory.mktemp("colors") / "clip.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 20.0, (64, 48))
     for index in range(40):
         writer.write(picture("green" if index < 20 else "red", seed=index)[:, :, ::-1])
@@ -200,25 +200,25 @@ class TestRun:
         done = run("run", tiny_int8, "--source", pictures)
         assert all("decision" not in json.loads(line) for line in done.stdout.splitlines())
 
-    def test_decides_by_the_rules_that_are_given(self, tiny_int8: Path, colours: Path) -> None:
+    def test_decides_by_the_rules_that_are_given(self, tiny_int8: Path, colors: Path) -> None:
         options = ("--smoothing", "none", "--enter", 0.5, "--leave", 0.3, "--dwell", 0.2)
         for denied, entered in (((), ["green", "red"]), (("--deny", "red"), ["green"])):
-            done = run("run", tiny_int8, "--source", colours, *options, *denied)
+            done = run("run", tiny_int8, "--source", colors, *options, *denied)
             assert done.returncode == 0, done.stderr
             events = [event for line in done.stdout.splitlines() for event in json.loads(line)["events"]]
             assert [event["label"] for event in events if event["kind"] == "entered"] == entered
 
-    def test_looks_at_the_frames_and_the_region_that_are_wanted(self, tiny_int8: Path, colours: Path) -> None:
-        done = run("run", tiny_int8, "--source", colours, "--every", 10, "--region", "0,0.5,1,0.5")
+    def test_looks_at_the_frames_and_the_region_that_are_wanted(self, tiny_int8: Path, colors: Path) -> None:
+        done = run("run", tiny_int8, "--source", colors, "--every", 10, "--region", "0,0.5,1,0.5")
         lines = [json.loads(line) for line in done.stdout.splitlines()]
         assert [line["frame"] for line in lines] == [0, 10, 20, 30]
         assert lines[-1]["counters"]["skipped"] == 27
 
-    def test_events_go_where_they_are_wanted(self, tiny_int8: Path, colours: Path, tmp_path: Path) -> None:
+    def test_events_go_where_they_are_wanted(self, tiny_int8: Path, colors: Path, tmp_path: Path) -> None:
         rules = ("--smoothing", "none", "--enter", 0.5, "--leave", 0.3, "--dwell", 0.2)
         command = f"sh -c 'cat >> {tmp_path}/told.jsonl'"
         sinks = ("--on-event", command, "--kinds", "entered", "--save-to", tmp_path / "kept", "--save-on", "entered")
-        done = run("run", tiny_int8, "--source", colours, *rules, "--events-only", *sinks)
+        done = run("run", tiny_int8, "--source", colors, *rules, "--events-only", *sinks)
         assert done.returncode == 0, done.stderr
         lines = [json.loads(line) for line in done.stdout.splitlines()]
         assert [line["kind"] for line in lines] == ["entered", "changed", "left", "entered", "changed"]
@@ -433,5 +433,5 @@ def pick(line: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 def without_notes(stderr: str) -> str:
-    """Without what TensorFlow Lite itself says."""
+    """Return the lines that are not TensorFlow Lite's own."""
     return "".join(line for line in stderr.splitlines(keepends=True) if not line.startswith("INFO: "))

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C end a command in every state: soon, with whole files, and with a status that says how."""
+"""SIGTERM and Ctrl-C end a command in every state: quickly, with whole files, and with the right exit status."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from edge_runtime.cli.stopping import HURRY_S, LEAVE_S, hurry, stop_event
 from edge_runtime.sinks import Background, Callback
 from edge_runtime.sources.recording import INDEX_NAME
 
-LEAVES_S = 20.0  # it is within 2 on a machine that isn't busy
+LEAVES_S = 20.0  # within 2 s on an idle machine
 PATIENCE_S = 60.0
 CHATTY = ("--enter", "0.1", "--leave", "0.05")
 
 
 class Running:
-    """A command, with what it says on the standard error."""
+    """A running command, with its lines on stderr."""
 
     def __init__(self, *arguments: object, leave_s: float) -> None:
         program = (
@@ -56,7 +56,7 @@ class Running:
         self.wait_for(lambda: any(words in line for line in self.said))
 
     def stop(self, number: int) -> int:
-        """Sends the signal; the exit status."""
+        """Send a signal and return the exit status."""
         asked = time.monotonic()
         self.process.send_signal(number)
         status = self.process.wait(PATIENCE_S)
@@ -68,7 +68,7 @@ class Running:
 
 @contextmanager
 def running(*arguments: object, leave_s: float = LEAVES_S) -> Iterator[Running]:
-    """``leave_s``: A busy machine may need more than `LEAVE_S` for what doesn't hang."""
+    """Start a command; ``leave_s`` replaces `LEAVE_S`, which is too short for a busy machine."""
     command = Running(*arguments, leave_s=leave_s)
     try:
         yield command
@@ -82,7 +82,7 @@ def running(*arguments: object, leave_s: float = LEAVES_S) -> Iterator[Running]:
 
 @pytest.fixture
 def silent() -> Iterator[socket.socket]:
-    """A server that takes connections and never says a word."""
+    """A server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(PATIENCE_S)
         yield server
@@ -132,7 +132,7 @@ def test_while_an_output_is_opened_that_nobody_reads(tiny_int8: Path, tmp_path: 
     os.mkfifo(tmp_path / "lines")
     with running("run", tiny_int8, "--source", "synthetic", "--to", tmp_path / "lines", leave_s=LEAVE_S) as command:
         tasks = Path(f"/proc/{command.process.pid}/task")
-        command.wait_for(lambda: len(list(tasks.iterdir())) > 1)  # one of them hears of signals
+        command.wait_for(lambda: len(list(tasks.iterdir())) > 1)  # one of them receives signals
         time.sleep(2)
         assert command.stop(signal.SIGTERM) == 128 + signal.SIGTERM
 
@@ -170,7 +170,7 @@ def test_while_sinks_hang(tiny_int8: Path, tmp_path: Path, silent: socket.socket
         with connection:
             command.wait_for(started.exists)
             assert command.stop(number) == 0
-    said = "".join(command.said)  # to its end: the program that it ran has ended, too
+    said = "".join(command.said)  # read to its end, so the program that it ran has ended too
     assert f"command sh did not finish within {HURRY_S:g} s" in said
     assert f"did not finish within {HURRY_S:g} s" in said.partition("webhook at")[2]
     assert whole_lines(lines)
@@ -207,7 +207,7 @@ def test_at_any_moment_of_the_start(tiny_int8: Path, command_name: str) -> None:
     for delay_s in (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6):
         with running(command_name, tiny_int8, "--source", "faulty:disconnect@1:600", *arguments) as command:
             time.sleep(delay_s)
-            # Before the command has begun, Python's own way: the signal ends it.
+            # Before the command has begun, the signal ends Python as usual.
             assert command.stop(signal.SIGTERM) in (0, -signal.SIGTERM)
 
 

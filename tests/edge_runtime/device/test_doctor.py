@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import grp  # noqa: F401 - while it can be read: a user that a test becomes may not
+import grp  # noqa: F401 - imported now, as root: the user that a test becomes may be unable to
 import json
 import os
 import pwd
@@ -60,7 +60,7 @@ def write(path: Path, text: str = "") -> Path:
 
 
 def add_camera(root: Path, number: int, name: str, *, index: int = 0, driver: str = "uvcvideo") -> Path:
-    """What the kernel and udev show of a video device; its file is an ordinary one."""
+    """Add the kernel's and udev's files for a video device; its device file is an ordinary file."""
     entry = root / f"sys/class/video4linux/video{number}"
     write(entry / "name", f"{name}\n")
     write(entry / "index", f"{index}\n")
@@ -263,7 +263,7 @@ class TestCameras:
 
     @pytest.fixture
     def open_to_all(self) -> Iterator[Path]:
-        """A folder that other users may look into, unlike those of pytest."""
+        """A folder that other users can read, unlike pytest's."""
         folder = Path(tempfile.mkdtemp())
         folder.chmod(0o755)
         yield folder
@@ -272,7 +272,7 @@ class TestCameras:
     def test_one_that_this_user_may_not_use(self, open_to_all: Path) -> None:
         device = add_camera(open_to_all, 0, "Webcam")
         device.chmod(0)
-        if os.geteuid() == 0:  # root may use everything, so for a moment we are somebody else
+        if os.geteuid() == 0:  # root may use everything, so become another user for a moment
             other = pwd.getpwnam("daemon")
             os.setresuid(other.pw_uid, other.pw_uid, 0)
             try:
@@ -296,7 +296,7 @@ class TestCameras:
         (tmp_path / "usr/lib/python3/dist-packages/picamera2").mkdir(parents=True)
         finding = only(check_picamera2(tmp_path, python=python))
         assert "cannot use system packages" in finding.found
-        subprocess.run(finding.mend, shell=True, check=True)  # what it says to paste does what it says
+        subprocess.run(finding.mend, shell=True, check=True)  # the suggested command works
         assert "include-system-site-packages = true" in (environment / "pyvenv.cfg").read_text()
         finding = only(check_picamera2(tmp_path, python=python))
         assert "cannot be imported" in finding.found
@@ -410,7 +410,7 @@ class TestCommand:
 
 @pytest.mark.slow
 class TestBrokenEnvironments:
-    """What the doctor is for: it has to run where nothing else does."""
+    """The doctor must run where nothing else does."""
 
     def examined(self, environment: Path, *arguments: object) -> tuple[int, dict[str, dict[str, Any]]]:
         command = [environment / "bin/python", "-m", "edge_runtime", "doctor", "--json", *arguments]

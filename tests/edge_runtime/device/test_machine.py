@@ -1,4 +1,4 @@
-"""What a machine tells of itself is read from its files; what it doesn't tell stays open."""
+"""Facts about a machine are read from its files; unknown ones are None."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def write(root: Path, files: dict[str, str]) -> Path:
 
 @pytest.fixture
 def pi(tmp_path: Path) -> Path:
-    """The files of a Raspberry Pi 4 that are read."""
+    """Root folder with the files of a Raspberry Pi 4."""
     return write(
         tmp_path,
         {

@@ -18,7 +18,7 @@ from edge_runtime.cli.main import main
 from edge_runtime.device.systemd_unit import MARK, ServiceUnit, quote
 from edge_runtime.errors import OutputError, ServiceError
 
-# Root's tests name somebody else; a user's tests name that user.
+# Run by root, the tests use another user; otherwise the current one.
 USER = "daemon" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 
@@ -39,7 +39,7 @@ def lines_of(text: str, key: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def systemd_words() -> Callable[[str], list[str]]:
-    """systemd's own reader of command lines, from the library that its programs share."""
+    """systemd's own parser of command lines, from its shared library."""
     found = sorted(Path("/usr/lib").glob("**/systemd/libsystemd-shared-*.so"))
     if not found:
         pytest.skip("needs systemd, which isn't installed")

@@ -1,4 +1,4 @@
-"""A systemd of our own, process 1 of a namespace of its own, runs the units that we write."""
+"""Our units run in a separate systemd, which is process 1 of its own namespace."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
 SYSTEMD = Path("/lib/systemd/systemd")
-PYTHON = shutil.which("python3", path="/usr/bin")  # one that every user may run
+PYTHON = shutil.which("python3", path="/usr/bin")  # an interpreter that every user can run
 SEPARATE = ["unshare", "--kill-child", "--pid", "--mount", "--uts", "--ipc", "--net", "--cgroup", "--fork"]
 NAME = "edge-runtime-test"
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
 
 def can_separate() -> bool:
-    """Whether namespaces can be made here, and control groups in them."""
+    """Whether namespaces, and control groups in them, can be created here."""
     if not all(os.access(place, os.W_OK) for place in [CONTROL_GROUPS, *CONTROL_GROUPS.glob("systemd")]):
         return False
     done = subprocess.run([*SEPARATE, "true"], capture_output=True) if shutil.which("unshare") else None
@@ -34,7 +34,7 @@ def can_separate() -> bool:
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
-        # Beside the machine's own systemd, ours would share its control groups.
+        # Next to the machine's own systemd, ours would share its control groups.
         os.geteuid() != 0 or not SYSTEMD.exists() or Path("/run/systemd/system").exists() or not can_separate(),
         reason="needs root and systemd's programs, in a container that isn't run by systemd",
     ),
@@ -48,12 +48,12 @@ mount -t proc proc /proc
 mount --bind /proc/sys /proc/sys
 mount -o remount,bind,ro /proc/sys
 mount -t tmpfs tmpfs /run
-# systemd makes the folder of version 1's control groups read-only, outside of the namespace, too: give it its own.
+# systemd would make the folder of version 1 control groups read-only outside of the namespace too: use another one.
 test -e /sys/fs/cgroup/cgroup.procs || mount -t tmpfs tmpfs /sys/fs/cgroup
 exec env -i container=docker PATH=/usr/sbin:/usr/bin SYSTEMD_UNIT_PATH="$0": {systemd} --system --unit=test.target
 """
 
-# Hangs once it has worked for a while, when it is started for the first time.
+# Hangs after a while when it is started for the first time.
 PROGRAM = """
 import os, sys, time
 sys.path.insert(0, sys.argv[1])
@@ -80,7 +80,7 @@ time.sleep(10**6)
 
 
 class Systemd:
-    """Its process 1, seen from outside, and its ``systemctl``."""
+    """The separate systemd, seen from outside."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -95,9 +95,9 @@ class Systemd:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Where the service works: its user may, unlike in pytest's folders."""
+    """Folder of the service, which its user can access, unlike pytest's folders."""
     folder = Path(tempfile.mkdtemp(dir="/var/lib"))
-    folder.chmod(0o777)  # so that the unit alone keeps the service from writing beside its own folder
+    folder.chmod(0o777)  # so only the unit keeps the service from writing outside its own folder
     (folder / "own").mkdir()
     shutil.chown(folder / "own", "daemon")
     (folder / "program.py").write_text(PROGRAM)
@@ -113,7 +113,7 @@ def systemd(folder: Path) -> Iterator[Systemd]:
     units.mkdir()
     command = (str(PYTHON), str(folder / "program.py"), str(folder))
     text = ServiceUnit(NAME, command, folder / "own", "daemon", groups=("video",)).text()
-    # The test is to take seconds, and ours alone is to be started of all units.
+    # Shorten the test to seconds, and start no other units.
     text = text.replace("WatchdogSec=30", "WatchdogSec=3").replace("RestartSec=5", "RestartSec=1")
     alone = "[Unit]\nDefaultDependencies=no\n"
     (units / f"{NAME}.service").write_text(text.replace("[Unit]\n", alone))
@@ -132,19 +132,19 @@ def systemd(folder: Path) -> Iterator[Systemd]:
 
 
 def control_groups() -> set[Path]:
-    """Those that a systemd makes: they outlive it."""
+    """Return the control groups made by a systemd; they outlive it."""
     made = {"init.scope", "system.slice"}
     return {group for group in CONTROL_GROUPS.glob("**/") if made & set(group.parts)}
 
 
 def removed(groups: set[Path]) -> bool:
     for group in sorted(groups, reverse=True):
-        with suppress(OSError):  # as long as a process in it is still ending
+        with suppress(OSError):  # a process in it is still ending
             group.rmdir()
     return not any(group.exists() for group in groups)
 
 
-def test_runs_as_the_user_fenced_in_and_is_started_anew_when_it_hangs(systemd: Systemd, folder: Path) -> None:
+def test_runs_as_the_user_in_a_sandbox_and_is_restarted_when_it_hangs(systemd: Systemd, folder: Path) -> None:
     wait_until(lambda: systemd.value("StatusText") == "second", seconds=120)
     assert systemd.value("ActiveState") == "active"
     assert int(systemd.value("NRestarts")) >= 1

@@ -8,10 +8,8 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 
-from edge_runtime import Classifier, live, open_source
-from edge_runtime.live_loop.decision import DecisionRules
+from edge_runtime import Classifier, DecisionRules, Event, live, open_source
 from edge_runtime.sinks import Callback
-from edge_runtime.types import Event
 
 
 def appeared(event: Event) -> None:

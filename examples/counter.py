@@ -6,8 +6,7 @@ import sys
 from collections import Counter
 from contextlib import suppress
 
-from edge_runtime import Classifier, live, open_source
-from edge_runtime.live_loop.decision import DecisionRules
+from edge_runtime import Classifier, DecisionRules, live, open_source
 
 model, source = [*sys.argv[1:], "0"][:2]
 counts: Counter[str] = Counter()

@@ -8,8 +8,7 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 
-from edge_runtime import Classifier, live, open_source
-from edge_runtime.live_loop.decision import DecisionRules
+from edge_runtime import Classifier, DecisionRules, live, open_source
 
 WIDTH = 40
 CLEAR = "\033[2J\033[H" if sys.stdout.isatty() else ""

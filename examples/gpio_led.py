@@ -10,8 +10,7 @@ from contextlib import suppress
 
 from gpiozero import LED
 
-from edge_runtime import Classifier, live, open_source
-from edge_runtime.live_loop.decision import DecisionRules
+from edge_runtime import Classifier, DecisionRules, live, open_source
 
 model, label, source = [*sys.argv[1:], "0"][:3]
 with suppress(KeyboardInterrupt), Classifier(model) as classifier, LED(17) as led:

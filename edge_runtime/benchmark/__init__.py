@@ -1,13 +1,12 @@
-"""Measures models against one another on this machine.
+"""Measure and compare models on this machine.
 
-Each model is loaded in fresh processes first, for load time, cold start and peak memory (`measures.first_result`).
-Then, in each of some fresh processes (`timing.heats`), all are loaded, warmed up until their latency is steady
-(`timing.contender`), and take turns, round by round and in random order (`timing.rounds`). Ratios are those of the
-quietest turns within a process, and their median over processes counts, with a bootstrap interval
-(`timing.statistics`); a run on a machine that was throttled, overloaded or on its battery is marked invalid
-(`timing.validity`).
+Each model is first loaded in fresh processes, for load time, cold start and peak memory (`measures.first_result`).
+The latency measurement is then spread over several fresh processes (`timing.heats`). Each one loads all models, warms
+them up until their latency is steady (`timing.contender`) and runs them in turns, in random order (`timing.rounds`).
+Speedups compare the quietest turns of all processes and come with a bootstrap interval (`timing.statistics`). A run on
+a machine that was throttled, overloaded or on battery power is marked invalid (`timing.validity`).
 
-Importing this package loads nothing: `measures.first_result` is itself what is measured.
+Importing this package loads none of its modules: import time is part of what `measures.first_result` measures.
 """
 
 from __future__ import annotations

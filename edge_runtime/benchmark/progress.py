@@ -1,4 +1,4 @@
-"""One line on stderr that says how far something is, for people only."""
+"""Progress line on stderr, for terminals only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import TracebackType
 
 
 class Progress:
-    """Shows a percentage once a task has taken a second, where stderr is a terminal; else it is silent."""
+    """Progress of a task in percent, shown after its first second if stderr is a terminal."""
 
     def __init__(self, task: str) -> None:
         self._task = task
@@ -17,7 +17,7 @@ class Progress:
         self._visible = sys.stderr.isatty()
 
     def update(self, fraction: float) -> None:
-        """Shows how much is done, 0–1."""
+        """Show the finished share of the task, 0–1."""
         if not self._visible or time.monotonic() - self._started < 1.0:
             return
         line = f"{self._task} {min(fraction, 1.0):4.0%}"
@@ -26,7 +26,7 @@ class Progress:
             print(f"\r{line}", end="", file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        """Wipes the line."""
+        """Erase the line."""
         if self._shown:
             print(f"\r{' ' * len(self._shown)}\r", end="", file=sys.stderr, flush=True)
             self._shown = ""

@@ -1,4 +1,4 @@
-"""What a benchmark found: values, and the JSON that is kept of them."""
+"""Results of a benchmark, and their JSON form."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from edge_runtime.device.machine import Machine
 from edge_runtime.types import BackendInfo
 
 SCHEMA_VERSION = 3
-"""Of `BenchmarkReport.to_dict`; it changes when a key goes or means something else, not when one is added."""
+"""Version of `BenchmarkReport.to_dict`. Removing or redefining a key changes it, adding a key does not."""
 
 EndedBy = Literal["seconds", "rounds", "precision", "interrupted", "running"]
-"""Why the rounds ended. ``"running"``: they haven't, the report was kept in case the run is killed."""
+"""Reason why the rounds ended. ``"running"``: not yet; the report was saved in case the process is killed."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """How long one thing took, over many runs, in milliseconds.
+    """Latency over many runs, in milliseconds.
 
     Attributes:
-        count: Runs.
-        mean_ms: Their mean.
-        min_ms: The fastest.
-        p50_ms: Their median.
-        p90_ms: Nine of ten were faster.
-        p99_ms: 99 of 100 were faster.
-        low_ms: The lower end of the median's 95% bootstrap interval over rounds.
-        high_ms: Its upper end.
+        count: Number of runs.
+        mean_ms: Mean.
+        min_ms: Fastest run.
+        p50_ms: Median.
+        p90_ms: 90th percentile.
+        p99_ms: 99th percentile.
+        low_ms: Lower end of the median's 95% bootstrap interval over rounds.
+        high_ms: Upper end of that interval.
     """
 
     count: int
@@ -41,17 +41,17 @@ class Timing:
 
     @property
     def fps(self) -> float:
-        """Frames per second that the mean allows."""
+        """Throughput in frames per second, from the mean."""
         return 1000 / self.mean_ms
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return a JSON-serializable dict."""
         return {**asdict(self), "fps": self.fps}
 
 
 @dataclass(frozen=True)
 class Speedup:
-    """How many times as fast as the baseline, and its 95% interval; see `timing.statistics`."""
+    """Speed relative to the baseline (2.0: twice as fast), with its 95% interval; see `timing.statistics`."""
 
     ratio: float
     low: float
@@ -59,7 +59,7 @@ class Speedup:
 
     @property
     def verdict(self) -> str:
-        """In words, without claiming what the interval doesn't carry."""
+        """Comparison in words, which claims no difference if the interval contains 1."""
         if self.low <= 1 <= self.high:
             return "not measurably faster or slower than"
         return "faster than" if self.ratio > 1 else "slower than"
@@ -67,14 +67,14 @@ class Speedup:
 
 @dataclass(frozen=True)
 class Start:
-    """What a fresh process took: the medians over some of them. The files were in the disk cache.
+    """Start-up cost in fresh processes (medians), with the model file in the disk cache.
 
     Attributes:
-        processes: How many were started.
-        load_ms: From path to classifier: reading and checking the file, the interpreter, its tensors.
-        first_ms: The first classification, which allocates and packs weights.
-        cold_start_ms: From the start of the process to the first result, Python and imports included.
-        peak_bytes: The most memory that the process held, Python and libraries included.
+        processes: Number of processes measured.
+        load_ms: Time to create the classifier: reading and checking the file, creating the interpreter.
+        first_ms: Time of the first classification, which allocates and packs weights.
+        cold_start_ms: Time from process start to the first result, including Python and imports.
+        peak_bytes: Peak memory of the process, including Python and libraries.
     """
 
     processes: int
@@ -86,16 +86,17 @@ class Start:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How often the best class is the right one.
+    """Top-1 accuracy.
 
     Attributes:
-        value: Share of right answers, 0–1.
-        source: ``"measured"``: on the photos given, by this run; ``"manifest"``: as the file states it.
-        split: Of the manifest's figure: ``"test"`` or ``"val"``; empty for a measured one.
-        photos: How many it was measured on.
-        low: The lower end of its 95% interval (Wilson, 1927).
-        high: Its upper end.
-        agreement: Share of photos with the baseline's answer, 0–1; None for the manifest's figure or no baseline.
+        value: Share of correct predictions, 0–1.
+        source: ``"measured"``: in this run, on the given photos; ``"manifest"``: stored in the model file.
+        split: Split that the manifest's accuracy is for, ``"test"`` or ``"val"``; empty if measured.
+        photos: Number of photos it was measured on.
+        low: Lower end of its 95% interval (Wilson, 1927).
+        high: Upper end of that interval.
+        agreement: Share of photos with the same prediction as the baseline, 0–1; None if not measured, or without a
+            baseline.
     """
 
     value: float
@@ -109,13 +110,13 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Energy:
-    """What a classification took, of all that the meter sees: other programs included.
+    """Energy per classification, as seen by the meter, which includes other programs.
 
     Attributes:
-        meter: Where it was read.
-        per_frame_mj: Millijoules for one frame through the whole pipeline.
-        busy_w: Power while classifying, one frame after the other.
-        idle_w: Power just before.
+        meter: Name of the meter.
+        per_frame_mj: Energy per frame through the full pipeline, in millijoules.
+        busy_w: Power while classifying continuously, in watts.
+        idle_w: Power just before, in watts.
     """
 
     meter: str
@@ -126,13 +127,13 @@ class Energy:
 
 @dataclass(frozen=True)
 class OperationKind:
-    """The operations of one name in a model.
+    """All operators of one type in a model.
 
     Attributes:
-        name: As the schema has it, such as ``"CONV_2D"``.
-        count: How many there are.
-        macs: Their multiply-adds in one inference, all together; 0 for what has no weights.
-        delegated: How many of them XNNPACK runs; None where the backend doesn't tell.
+        name: Operator name in the TensorFlow Lite schema, such as ``"CONV_2D"``.
+        count: Number of these operators.
+        macs: Total multiply-adds per inference; 0 for operators without weights.
+        delegated: Number of them that XNNPACK runs; None if the backend does not report it.
     """
 
     name: str
@@ -143,30 +144,30 @@ class OperationKind:
 
 @dataclass(frozen=True)
 class ModelResult:
-    """One model's figures.
+    """Results of one model.
 
     Attributes:
-        name: For the table: file name, with what tells two of the same name apart.
-        path: Of the file.
-        sha256: Of the model's bytes.
-        size_bytes: Of the file.
+        name: Row name: the file name, plus what distinguishes rows with the same file name.
+        path: Path of the model file.
+        sha256: SHA-256 of the model file, in hexadecimal.
+        size_bytes: Size of the model file.
         precision: ``"INT8"`` or ``"FP32"``.
-        input_height: Of the network's input, in pixels.
-        input_width: The same.
-        classes: Their names, by index.
-        backend: What ran it.
-        accuracy: Measured here or stated by the file; None where neither is.
-        inference: The network alone.
-        preprocess: From frame to network input, within the pipeline.
-        postprocess: From network output to categories, within the pipeline.
-        pipeline: From frame to categories.
-        warmup_runs: Classifications before the first round, of all heats together.
-        steady: Whether its latency had become steady by then; True where the number of runs was given.
-        operations: What it is made of, most multiply-adds first.
-        start: Of a fresh process; None where none was started.
-        inference_speedup: Against the baseline; None for the baseline and without one.
-        pipeline_speedup: The same, for the pipeline.
-        energy: None where the machine has no meter that may be read.
+        input_height: Input height of the network, in pixels.
+        input_width: Input width of the network, in pixels.
+        classes: Class names, by index.
+        backend: Backend that ran the model.
+        accuracy: Accuracy measured here or stored in the file; None if there is neither.
+        inference: Latency of the network alone.
+        preprocess: Latency from frame to network input, within the pipeline.
+        postprocess: Latency from network output to categories, within the pipeline.
+        pipeline: Latency from frame to categories.
+        warmup_runs: Number of warm-up classifications, over all processes.
+        steady: True if the latency was steady after the warm-up, or the number of warm-up runs was given.
+        operations: Operators of the model, most multiply-adds first.
+        start: Start-up cost in fresh processes; None if not measured.
+        inference_speedup: Inference speed relative to the baseline; None for the baseline, or without one.
+        pipeline_speedup: Pipeline speed relative to the baseline; None for the baseline, or without one.
+        energy: Energy per frame; None if the machine has no readable meter.
     """
 
     name: str
@@ -192,7 +193,7 @@ class ModelResult:
     energy: Energy | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return a JSON-serializable dict."""
         parts = ("inference", "preprocess", "postprocess", "pipeline")
         timings = {part: getattr(self, part).to_dict() for part in parts}
         return {**asdict(self), "backend": self.backend.to_dict(), **timings}
@@ -200,7 +201,7 @@ class ModelResult:
 
 @dataclass(frozen=True)
 class Failure:
-    """A model that couldn't be measured, and why."""
+    """A model that could not be measured, and the reason."""
 
     name: str
     path: str
@@ -209,12 +210,12 @@ class Failure:
 
 @dataclass(frozen=True)
 class Capture:
-    """How fast a source delivers, read by nobody else meanwhile.
+    """Frame rate of a source that is read as fast as possible.
 
     Attributes:
-        source: What it is, in words.
-        live: Whether it goes by its own clock, so that the times hold the waiting for the next frame.
-        timing: Of one frame.
+        source: Description of the source.
+        live: Whether the source is live, so that the times include waiting for the next frame.
+        timing: Time per frame.
     """
 
     source: str
@@ -224,7 +225,7 @@ class Capture:
 
 @dataclass(frozen=True)
 class ThreadTrial:
-    """One number of threads in a sweep."""
+    """Latency with one number of threads in a sweep."""
 
     num_threads: int
     inference: Timing
@@ -232,15 +233,15 @@ class ThreadTrial:
 
 @dataclass(frozen=True)
 class ThreadSweep:
-    """How a model's latency depends on the number of threads.
+    """Latency of a model by number of threads.
 
     Attributes:
-        model: File name.
-        backend: That ran it.
-        trials: From one thread to all the cores.
-        best: The fewest that are as good as the best and leave a core free.
-        remembered: Whether `Classifier(num_threads=None)` takes it from now on; not where the machine was too busy
-            or too hot for the sweep to be relied on, or the user's cache can't be written.
+        model: File name of the model.
+        backend: Name and version of the backend.
+        trials: Latency from one thread up to all cores.
+        best: Smallest number of threads that is about as fast as the best and leaves a core free.
+        remembered: Whether `Classifier(num_threads=None)` uses it from now on. False if the machine was too busy or
+            throttled for a reliable sweep, or the user's cache folder is not writable.
     """
 
     model: str
@@ -252,15 +253,15 @@ class ThreadSweep:
 
 @dataclass(frozen=True)
 class Sample:
-    """A stretch of a sustained run.
+    """One interval of a sustained run.
 
     Attributes:
-        seconds: Since its start, at the end of the stretch.
-        fps: Frames per second through the whole pipeline.
-        p99_ms: Of one frame.
-        temperature_c: At the end of the stretch; None where the machine doesn't tell.
-        clock_mhz: The same.
-        throttled: The same: what holds the clock down.
+        seconds: End of the interval, in seconds since the start of the run.
+        fps: Throughput of the full pipeline, in frames per second.
+        p99_ms: 99th percentile of the latency per frame.
+        temperature_c: Temperature at the end of the interval; None if unknown.
+        clock_mhz: Clock frequency at the end of the interval; None if unknown.
+        throttled: Reasons for throttling at the end of the interval; None if unknown.
     """
 
     seconds: float
@@ -273,14 +274,14 @@ class Sample:
 
 @dataclass(frozen=True)
 class Sustained:
-    """One model at full speed for minutes."""
+    """One model running at full speed for minutes."""
 
     name: str
     samples: tuple[Sample, ...]
 
     @property
     def kept(self) -> float:
-        """Frames per second of the last tenth over those of the first."""
+        """Throughput in the last tenth of the run divided by that in the first tenth."""
         tenth = max(1, len(self.samples) // 10)
         first, last = self.samples[:tenth], self.samples[-tenth:]
         return sum(sample.fps for sample in last) / sum(sample.fps for sample in first)
@@ -288,28 +289,28 @@ class Sustained:
 
 @dataclass(frozen=True)
 class BenchmarkReport:
-    """One benchmark run.
+    """Results of one benchmark run.
 
     Attributes:
-        machine: It ran on, as it was before the first round.
-        models: Their figures, in the order given, the baseline last unless it is one of them.
-        failures: Models that couldn't be measured.
-        baseline: Name of the model that the speed-ups refer to; None without one.
-        rounds: In each of which every model had its turn, in random order.
-        heats: Processes over which the rounds were dealt; 0: all were in the process that was already there.
-        ended_by: Why there weren't more.
-        frame_height: Of the frame that was classified.
-        frame_width: The same.
-        seed: Of the order and of the bootstrap.
-        date: When it ended, ISO 8601, UTC.
-        timer_ms: What timing one run adds to it.
-        others_cores: How many cores other programs took during the rounds; None where the system doesn't tell.
-        capture: Of the source; None without one.
-        sweeps: Of the numbers of threads.
-        sustained: Of the first model, where it was asked for.
-        invalid: Why the figures say nothing about the models; empty for a valid run.
-        warnings: What makes the figures worse, or the comparison unfair.
-        schema_version: Of `to_dict`.
+        machine: Machine that ran the benchmark, as it was before the first round.
+        models: Results per model, in the given order; the baseline is last unless it is one of the given models.
+        failures: Models that could not be measured.
+        baseline: Name of the model that the speedups refer to; None without one.
+        rounds: Number of rounds. In each round every model has one turn, in random order.
+        heats: Number of fresh processes that the rounds were spread over; 0 if all ran in the calling process.
+        ended_by: Reason why the rounds ended.
+        frame_height: Height of the classified frame, in pixels.
+        frame_width: Width of the classified frame, in pixels.
+        seed: Seed of the order of turns and of the bootstrap.
+        date: End of the run, ISO 8601, UTC.
+        timer_ms: Overhead that the timer adds to each run.
+        others_cores: Average number of cores that other programs used during the rounds; None if unknown.
+        capture: Frame rate of the source; None without one.
+        sweeps: Latency by number of threads, one sweep per model.
+        sustained: Sustained run of the first model, if requested.
+        invalid: Reasons not to use the figures; empty for a valid run.
+        warnings: What makes the figures worse than necessary, or the comparison unfair.
+        schema_version: Version of the `to_dict` form.
     """
 
     machine: Machine
@@ -333,7 +334,7 @@ class BenchmarkReport:
     schema_version: int = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return a JSON-serializable dict."""
         capture = self.capture and {**asdict(self.capture), "timing": self.capture.timing.to_dict()}
         return {
             **asdict(self),
@@ -345,14 +346,14 @@ class BenchmarkReport:
         }
 
     def sentences(self) -> tuple[str, ...]:
-        """What the figures say in plain sentences: each model against the baseline, and what limits the source."""
+        """Summarize the results in sentences: each model against the baseline, and what limits the frame rate."""
         return (*self._speedups(), *self._limits())
 
     def _speedups(self) -> list[str]:
         return [
             f"{model.name} ({model.precision}) is {model.inference_speedup.verdict} "
-            f"{self.baseline}{self._baseline_precision()}: {_interval(model.inference_speedup)} its speed in inference "
-            f"alone, {_interval(model.pipeline_speedup)} in the whole pipeline."
+            f"{self.baseline}{self._baseline_precision()}: inference {_interval(model.inference_speedup)}, "
+            f"full pipeline {_interval(model.pipeline_speedup)}."
             for model in self.models
             if model.inference_speedup and model.pipeline_speedup
         ]
@@ -364,11 +365,11 @@ class BenchmarkReport:
         if self.capture is None:
             return []
         given = self.capture.timing.fps
-        found = [f"The source gives {given:.1f} frames per second."]
+        found = [f"The source delivers {given:.1f} FPS."]
         for model in self.models:
             taken = model.pipeline.fps
-            limit = "the source is the limit" if given < taken else f"its {_slowest_part(model)} is the limit"
-            found.append(f"{model.name} can classify {taken:.1f} frames per second: {limit}.")
+            limit = "the source" if given < taken else f"its {_slowest_part(model)}"
+            found.append(f"{model.name} can classify {taken:.1f} FPS: {limit} is the bottleneck.")
         return found
 
 
@@ -384,4 +385,4 @@ def _slowest_part(model: ModelResult) -> str:
 def _interval(speedup: Speedup) -> str:
     digits = 2 if speedup.low >= 0.1 else 3
     low, high = (f"{value:.{digits}f}" for value in (speedup.low, speedup.high))
-    return f"{speedup.ratio:.{digits}f} times (95% interval {low}–{high})"
+    return f"{speedup.ratio:.{digits}f}× as fast (95% interval {low}–{high})"

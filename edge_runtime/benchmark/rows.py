@@ -1,4 +1,4 @@
-"""One model in several rows: each backend, kernels on and off, several numbers of threads."""
+"""Rows of a benchmark: one model with several backends, INT8 kernels on and off, several numbers of threads."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def variations(
     int8_kernels: Sequence[Int8Kernels] = ("auto",),
     num_threads: Sequence[int | None] = (None,),
 ) -> tuple[ClassifierOptions, ...]:
-    """All combinations that differ for this model: a float one has no INT8 kernels.
+    """Return the options of one model in all combinations, without those that make no difference to a float model.
 
     Args:
-        options: The model; what the others vary is taken from them.
-        backends: As for `Classifier`.
-        int8_kernels: As for `Classifier`.
-        num_threads: As for `Classifier`.
+        options: Model and the settings that all combinations share.
+        backends: Backends to try; see `Classifier`.
+        int8_kernels: Settings of the INT8 kernels to try; only the first one for a float model.
+        num_threads: Numbers of threads to try; None is the default of `Classifier`.
     """
     return tuple(
         replace(options, backend=backend, int8_kernels=kernels, num_threads=threads)
@@ -45,11 +45,11 @@ def _is_quantized(options: ClassifierOptions) -> bool:
             options.model, labels=options.labels, contract=options.contract, activation=options.activation
         ).is_quantized
     except ModelError:
-        return False  # it fails once, as a row
+        return False  # the benchmark reports the failure, once
 
 
 def row_names(classifiers: Sequence[Classifier]) -> list[str]:
-    """File names; where one comes twice, with whatever tells the two apart."""
+    """Return the file names, with the folder, backend, threads or kernels appended where names are equal."""
     paths = [Path(classifier.model.path) for classifier in classifiers]
     names = [path.name for path in paths]
     backends = [classifier.backend for classifier in classifiers]

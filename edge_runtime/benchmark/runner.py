@@ -1,4 +1,4 @@
-"""The whole benchmark, in its order: fresh processes, warm-up, rounds, and what follows from them."""
+"""The benchmark from start to end: fresh processes, warm-up, rounds, report, then energy, accuracy, sustained run."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 KEEP_EVERY_S = 10.0
-"""Heats are no longer than this either, so that a run which is killed leaves what it measured."""
+"""Interval of saving the report, so that a killed run leaves its results. Also the longest duration of a heat."""
 
 PRECISE_HEAT_S = 2.0
-"""Between heats, a run that is to be precise looks whether it is."""
+"""Longest duration of a heat with a requested precision, which is checked between heats."""
 
 Model = str | os.PathLike[str] | ClassifierOptions | Classifier
 
@@ -73,42 +73,46 @@ def benchmark(
     seed: int = 0,
     keep: Callable[[BenchmarkReport], None] | None = None,
 ) -> BenchmarkReport:
-    """Measures models against one another: inference alone, the whole pipeline and its parts.
+    """Measure and compare models: latency of inference alone, of the full pipeline, and of its parts.
 
-    A model that can't be measured is among the report's failures, and the others go on. An interrupt (Ctrl-C) after
-    the first round ends the rounds; the report then tells of those that there were.
+    A model that cannot be measured is listed in the report's failures, and the others are measured all the same. An
+    interrupt (Ctrl-C) after the first round ends the rounds; the report then covers those that were completed.
 
     Args:
-        models: Paths, options or classifiers (to compare settings of one model, or of models that need labels).
-        baseline: What the others are compared with; it may be one of ``models``.
-        seconds: How long the rounds may take, at least five of them.
-        rounds: Exactly so many rounds instead.
-        precision: Stop before ``seconds`` are over when the 95% intervals of all ratios to the baseline are narrower
-            than this share of them, for example 0.02.
-        warmup: Runs of each model before; None is until its latency is steady, 3 s at most.
-        processes: How many fresh processes load each model, for load time, cold start and peak memory; and how many at
-            least the rounds are dealt out over (`edge_runtime.benchmark.timing.heats`). 0: all is measured in this one.
-        num_threads: For models given by path; as for `Classifier`.
-        backend: The same.
-        int8_kernels: The same.
-        source: Also measure how fast it delivers, and classify a frame of it; as for
+        models: Paths, options or classifiers. Options compare settings of one model, or supply labels.
+        baseline: Model that the others are compared with; it may be one of ``models``.
+        seconds: Duration of the rounds, default 10; at least five rounds are measured.
+        rounds: Exact number of rounds, instead of ``seconds``.
+        precision: Relative width of the 95% intervals at which to stop early, for example 0.02: all speedups over the
+            baseline must be that precise.
+        warmup: Number of warm-up runs per model; None warms up until the latency is steady, for at most 3 s.
+        processes: Number of fresh processes that load each model, for load time, cold start and peak memory, and
+            minimum number of processes that the rounds are spread over (`edge_runtime.benchmark.timing.heats`). With
+            0, the default, everything runs in this process.
+        num_threads: Number of threads for models given as a path; see `Classifier`.
+        backend: Backend for models given as a path; see `Classifier`.
+        int8_kernels: INT8 kernels for models given as a path; see `Classifier`.
+        source: Source whose frame rate to measure and whose frame to classify; see
             `edge_runtime.sources.open_source`.
-        frame: uint8 (H, W, 3) BGR to classify; None is the source's, or else a drawn scene of 480×640.
-        photos: Measure each model's accuracy on them: a folder with one for each class; None tells what the files
-            state of themselves.
-        minutes: After the rounds, run the first model at full speed for so long, and watch the machine.
-        seed: Of the order of turns and of the bootstrap.
-        keep: Called every ten seconds with the report so far, to be kept should the process be killed.
+        frame: Frame to classify, uint8 (H, W, 3) BGR, 0–255. Default: a frame of the source, or a drawn 480×640 scene.
+        photos: Folder with one subfolder of photos per class, to measure accuracy on. By default the report contains
+            the accuracies stored in the model files.
+        minutes: Duration of a sustained run of the first model after the rounds, in minutes; None skips it.
+        seed: Seed of the order of turns and of the bootstrap.
+        keep: Callback for saving the report so far, called every ten seconds in case the process is killed.
 
     Raises:
-        ModelError: No model was given, precision without a baseline, or none of the models can be used.
-        SourceError: The source gives no frame, or there are no photos of the models' classes.
-        BackendError: None of them can be run.
+        ModelError: No models, precision without a baseline, or no usable model.
+        SourceError: The source delivers no frame, or there are no photos of the models' classes.
+        BackendError: None of the models can be run.
     """
     if not models:
-        raise ModelError("Expected at least one model to measure, got none.")
+        raise ModelError("No models to benchmark. Pass at least one model file.")
     if precision is not None and baseline is None:
-        raise ModelError("Expected a baseline, whose ratio the precision is about, got none. Name one.")
+        raise ModelError(
+            "The precision applies to the speedups over a baseline, but there is no baseline. "
+            "Choose one with --baseline MODEL (baseline=)."
+        )
     captured = None
     if source is not None:
         with open_source(source) as delivering:
@@ -140,7 +144,7 @@ def benchmark(
 
 @dataclass
 class _Run:
-    """What a benchmark knows so far."""
+    """State of a benchmark run."""
 
     frame: NDArray[np.uint8]
     seed: int
@@ -160,7 +164,7 @@ class _Run:
         processes: int,
         order: random.Random,
     ) -> None:
-        """Fresh processes first, then all in this one; only what worked there is let in."""
+        """Load the models in fresh processes first; those that work there are then loaded in this process."""
         height, width = self.frame.shape[:2]
         every = [model.resolved_options if isinstance(model, Classifier) else model for model in models]
         starts = measure_starts(every, processes, height=height, width=width, order=order)
@@ -185,18 +189,18 @@ class _Run:
     def rounds(
         self, rule: StoppingRule, warmup: int | None, order: random.Random, after_round: Callable[[int], None]
     ) -> Rounds:
-        """All rounds in this process."""
+        """Run all rounds in this process."""
         for contender in self.contenders:
             contender.warm_up(self.frame, warmup)
         self.machine, self.load = describe_machine(), LoadMeter.start()
         return run_rounds(self.contenders, self.frame, rule, order, baseline=self.baseline, after_round=after_round)
 
     def heats(self, rule: StoppingRule, fewest: int, warmup: int | None, after_heat: Callable[[int], None]) -> Rounds:
-        """The rounds in fresh processes, one after the other; an interrupt ends them.
+        """Run the rounds in fresh processes, one after the other, until the rule or an interrupt ends them.
 
         Raises:
-            BackendError: One of them failed.
-            KeyboardInterrupt: Before the first round had ended.
+            BackendError: A process failed.
+            KeyboardInterrupt: Interrupted before the first round was complete.
         """
         self.machine, self.load = describe_machine(), LoadMeter.start()
         models = [contender.classifier.resolved_options for contender in self.contenders]
@@ -206,7 +210,7 @@ class _Run:
             with Progress("benchmark") as progress:
                 for number in range(planned):
                     progress.update(number / planned)
-                    # Of N rounds over k processes each gets N/k, and the first ones what is left over.
+                    # N rounds over k processes: N/k each, and the remainder goes to the first ones.
                     rounds = None if rule.rounds is None else len(range(number, rule.rounds, planned))
                     share = StoppingRule(rule.seconds / planned, rounds)
                     heat = run_heat(models, self.frame, share, warmup=warmup, seed=self.seed + number)
@@ -222,13 +226,13 @@ class _Run:
             count = self._count()
             if count == 0:
                 raise
-            for contender in self.contenders:  # a heat of which not all had been told
+            for contender in self.contenders:  # interrupted while a heat's turns were being added
                 del contender.turns[count:]
             return Rounds(count, "interrupted")
         return Rounds(self._count(), "rounds" if rule.rounds else "seconds")
 
     def _count(self) -> int:
-        """Rounds so far."""
+        """Return the number of complete rounds so far."""
         return min(len(contender.turns) for contender in self.contenders)
 
     def _is_precise(self, precision: float | None) -> bool:
@@ -272,7 +276,7 @@ class _Run:
         minutes: float | None,
         keep: Callable[[BenchmarkReport], None] | None,
     ) -> BenchmarkReport:
-        """What takes a while and can't change the latencies any more: energy, accuracy, the sustained run."""
+        """Add what cannot affect the latencies any more: energy, accuracy and the sustained run."""
         classifiers = [contender.classifier for contender in self.contenders]
         meter = find_meter()
         if meter is not None:
@@ -338,7 +342,7 @@ def _keeper(run: _Run, keep: Callable[[BenchmarkReport], None] | None) -> Callab
     def after_round(count: int) -> None:
         nonlocal kept_at
         if keep is not None and time.monotonic() - kept_at >= KEEP_EVERY_S:
-            with suppress(EdgeRuntimeError):  # it is told at the end, when nothing is lost by it any more
+            with suppress(EdgeRuntimeError):  # an unwritable file is reported at the end; it must not stop the run
                 keep(run.report(Rounds(count, "running")))
             kept_at = time.monotonic()
 
@@ -352,7 +356,7 @@ def _operations(classifier: Classifier) -> tuple[OperationKind, ...]:
         macs[operation.name] += operation.macs
     backend = classifier.backend
     left = Counter(backend.undelegated)
-    # An operation that our reader knows by its number only has another name in the interpreter.
+    # Operators that our reader knows only by number have a different name in the interpreter.
     told = {name for name in counts if backend.total_ops is not None and not name.startswith("BUILTIN_")}
     kinds = (
         OperationKind(name, count, macs[name], count - left[name] if name in told else None)
@@ -362,7 +366,7 @@ def _operations(classifier: Classifier) -> tuple[OperationKind, ...]:
 
 
 def _stated_accuracy(classifier: Classifier) -> Accuracy | None:
-    """What the manifest states for this file; the test split goes first."""
+    """Return the accuracy stored in this model file, that of the test split if possible."""
     manifest = classifier.model.manifest
     for measured in sorted(manifest.accuracy if manifest else (), key=lambda entry: entry.split != "test"):
         value = measured.int8 if classifier.model.is_quantized else measured.fp32

@@ -1,1 +1,1 @@
-"""A benchmark report as text, Markdown, CSV and SVG."""
+"""Formats of a benchmark report: text, Markdown, CSV and SVG."""

@@ -1,5 +1,7 @@
-"""A benchmark's report as a picture: latencies as bars with their intervals, and accuracy against latency. SVG by hand:
-it is small, sharp at any size, and needs nothing that a device doesn't have."""
+"""Draw a benchmark report as SVG: latency bars with intervals, and accuracy against latency.
+
+The SVG is written without a plotting library, which a device may not have.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from edge_runtime.benchmark.report import Accuracy, BenchmarkReport, ModelResult
 
 WIDTH = 860
 _MARGIN = 24
-_BARS = 560  # how long the longest bar may be; its label stands behind it
+_BARS = 560  # length of the longest bar, which leaves room for its label
 _ROW = 68
 _PLOT = 280
 _COLORS = {"INT8": ("#1b6ca8", "#9cc4e0"), "FP32": ("#b5651d", "#e6c7a5")}
@@ -19,10 +21,10 @@ _INK, _FAINT, _ALARM = "#222", "#ccc", "#c00000"
 
 
 def format_svg(report: BenchmarkReport) -> str:
-    """The report as an SVG picture."""
+    """Return the report as an SVG image."""
     parts: list[str] = []
     top = _MARGIN + 16
-    parts.append(_text(_MARGIN, top, "Latency of one frame, ms (p50, 95% interval)", size=16, bold=True))
+    parts.append(_text(_MARGIN, top, "Latency per frame in ms (p50 with 95% interval)", size=16, bold=True))
     if report.invalid:
         top += 36
         parts.append(_text(_MARGIN, top, "INVALID RUN", size=32, bold=True, fill=_ALARM))
@@ -30,7 +32,7 @@ def format_svg(report: BenchmarkReport) -> str:
             top += 20
             parts.append(_text(_MARGIN, top, reason, fill=_ALARM))
     top += 24
-    parts.append(_text(_MARGIN, top, "dark: inference alone; light: the whole pipeline", fill="#666"))
+    parts.append(_text(_MARGIN, top, "dark: inference only; light: full pipeline", fill="#666"))
     longest = max(model.pipeline.high_ms for model in report.models)
     for number, model in enumerate(report.models, 1):
         parts += _bars(number, model, top, _BARS / longest)
@@ -48,7 +50,7 @@ def format_svg(report: BenchmarkReport) -> str:
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
             'font-family="sans-serif">',
-            # A ground of its own: a page may be dark.
+            # White background, so that it can be read on a dark page too.
             f'<rect width="{WIDTH}" height="{height}" fill="white"/>',
             *parts,
             "</svg>",
@@ -58,7 +60,7 @@ def format_svg(report: BenchmarkReport) -> str:
 
 def _bars(number: int, model: ModelResult, top: float, scale: float) -> Iterator[str]:
     dark, light = _COLORS.get(model.precision, _COLORS["FP32"])
-    speedup = f", {model.inference_speedup.ratio:.3g}× the baseline's speed" if model.inference_speedup else ""
+    speedup = f", {model.inference_speedup.ratio:.3g}× the baseline" if model.inference_speedup else ""
     yield _text(_MARGIN, top + 26, f"{number}  {model.name}, {model.precision}{speedup}", bold=True)
     for row, (timing, color) in enumerate(((model.inference, dark), (model.pipeline, light))):
         yield from _bar(timing, color, top + 33 + 15 * row, scale)
@@ -80,7 +82,7 @@ def _scatter(models: Sequence[tuple[int, ModelResult]], top: float) -> Iterator[
     accuracies = [(model.accuracy or _NONE) for _, model in models]
     times = [model.inference.p50_ms for _, model in models]
     bottom, ceiling = _frame([one.low for one in accuracies], [one.high for one in accuracies])
-    # Logarithmic: models are compared by ratios. A third of an octave is left free on both sides.
+    # Logarithmic, because models are compared by ratios. A third of an octave stays free on both sides.
     start, end = math.log(min(times) / 1.3), math.log(max(times) * 1.3)
 
     def x(ms: float) -> float:
@@ -90,8 +92,8 @@ def _scatter(models: Sequence[tuple[int, ModelResult]], top: float) -> Iterator[
         return lower - (value - bottom) / (ceiling - bottom) * (lower - upper)
 
     measured = {one.source for one in accuracies} == {"measured"}
-    source = "measured here" if measured else "as the files state it"
-    yield _text(_MARGIN, top + 12, f"Accuracy ({source}) against latency of inference", size=16, bold=True)
+    source = "measured here" if measured else "from the model files"
+    yield _text(_MARGIN, top + 12, f"Accuracy ({source}) against inference latency", size=16, bold=True)
     for value in _ticks(bottom, ceiling):
         yield _line(left, y(value), right, y(value), color=_FAINT)
         yield _text(left - 6, y(value) + 4, f"{value:.0%}", size=12, anchor="end")
@@ -103,7 +105,7 @@ def _scatter(models: Sequence[tuple[int, ModelResult]], top: float) -> Iterator[
         color, place = _COLORS.get(model.precision, _COLORS["FP32"])[0], x(model.inference.p50_ms)
         yield _line(place, y(accuracy.low), place, y(accuracy.high), color=color)
         yield f'<circle cx="{place:.1f}" cy="{y(accuracy.value):.1f}" r="5" fill="{color}"/>'
-        # Above one model's interval and below the next one's: neighbours are often of the same speed.
+        # Labels alternate above and below the intervals, because neighbors often have the same latency.
         beside = y(accuracy.high) - 6 if number % 2 else y(accuracy.low) + 16
         yield _text(place, beside, str(number), bold=True, anchor="middle")
 
@@ -112,7 +114,7 @@ _NONE = Accuracy(0.0, "manifest", "", 0, 0.0, 0.0)
 
 
 def _frame(lows: Sequence[float], highs: Sequence[float]) -> tuple[float, float]:
-    """Whole twentieths around all the intervals."""
+    """Return the limits of the accuracy axis: the range of all intervals, rounded outward to multiples of 5%."""
     return math.floor(20 * min(lows)) / 20, math.ceil(20 * max(highs) + 1e-9) / 20
 
 
@@ -122,7 +124,7 @@ def _ticks(bottom: float, ceiling: float) -> list[float]:
 
 
 def _decades(start: float, end: float) -> list[float]:
-    """1, 2 and 5 times the powers of ten between two times in milliseconds; the middle where there is none."""
+    """Return ticks at 1, 2 and 5 times the powers of ten between two times in ms, or the middle if there are none."""
     powers = range(math.floor(math.log10(start)), math.ceil(math.log10(end)) + 1)
     found = [digit * 10.0**power for power in powers for digit in (1, 2, 5) if start <= digit * 10.0**power <= end]
     return found or [float(f"{math.sqrt(start * end):.2g}")]

@@ -1,4 +1,4 @@
-"""How a benchmark's report reads: in a terminal, as Markdown, as CSV."""
+"""Format a benchmark report for a terminal, as Markdown, or as CSV."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ from edge_runtime.benchmark.report import (
 from edge_runtime.device.machine import Machine
 
 Table = tuple[tuple[str, ...], ...]
-"""Rows of cells; the first row holds the headings, the first column names."""
+"""Rows of cells. The first row holds the headings, the first column the names."""
 
+_LATENCY_HEADINGS = ("p50", "p90", "p99", "mean", "min", "FPS", "speedup (95% CI)")
 _BANNER = "!" * 78
 _ENDS = {
-    "seconds": "the time was over",
-    "rounds": "that many were asked for",
-    "precision": "the ratios were precise enough",
-    "interrupted": "it was interrupted",
-    "running": "it had not ended when this was kept",
+    "seconds": "ended by the time limit",
+    "rounds": "as requested",
+    "precision": "ended at the requested precision",
+    "interrupted": "ended by an interrupt",
+    "running": "still running when this report was saved",
 }
 
 
 def format_text(report: BenchmarkReport) -> str:
-    """The report for a terminal."""
+    """Format the report for a terminal."""
     parts = [_text_table(table) for table in _tables(report)]
     parts += ["\n".join(notes) for notes in (report.sentences(), [*_notes(report)]) if notes]
     if report.invalid:
@@ -43,12 +44,12 @@ def format_text(report: BenchmarkReport) -> str:
 
 
 def format_operations(report: BenchmarkReport) -> str:
-    """What each model is made of, for a terminal: multiply-adds, which are exact, and who runs them."""
+    """Format each model's operators for a terminal: count, multiply-adds, and how many XNNPACK runs."""
     return "\n\n".join(_text_table(_operations_table(model)) for model in report.models)
 
 
 def format_markdown(report: BenchmarkReport) -> str:
-    """The report as Markdown tables with notes below."""
+    """Format the report as Markdown tables followed by notes."""
     parts = [_markdown_table(table) for table in _tables(report)]
     notes = "\n".join(f"- {note}" for note in (*report.sentences(), *_notes(report)))
     if report.invalid:
@@ -57,7 +58,7 @@ def format_markdown(report: BenchmarkReport) -> str:
 
 
 def format_csv(report: BenchmarkReport) -> str:
-    """One line for each model, with every figure; times in milliseconds."""
+    """Format the report as CSV: one line per model with all figures, times in milliseconds."""
     rows = [_flat(report, model) for model in report.models]
     text = io.StringIO()
     writer = csv.DictWriter(text, [*rows[0]], lineterminator="\n")
@@ -76,7 +77,7 @@ def _tables(report: BenchmarkReport) -> Iterator[Table]:
 
 
 def _inference_table(report: BenchmarkReport) -> Table:
-    headings = ("inference, ms", "type", "threads", "p50", "p90", "p99", "mean", "min", "FPS", "speed-up (95%)")
+    headings = ("inference (ms)", "precision", "threads", *_LATENCY_HEADINGS)
     rows = [
         (
             model.name,
@@ -91,7 +92,7 @@ def _inference_table(report: BenchmarkReport) -> Table:
 
 
 def _pipeline_table(report: BenchmarkReport) -> Table:
-    headings = ("pipeline, ms", "pre p50", "post p50", "p50", "p90", "p99", "mean", "min", "FPS", "speed-up (95%)")
+    headings = ("pipeline (ms)", "pre p50", "post p50", *_LATENCY_HEADINGS)
     rows = [
         (
             model.name,
@@ -106,7 +107,7 @@ def _pipeline_table(report: BenchmarkReport) -> Table:
 
 
 def _file_table(report: BenchmarkReport) -> Table:
-    """Columns that no model has anything for are left out."""
+    """Return size, accuracy, start-up and energy figures, without the columns that are empty for all models."""
     rows = [_file_cells(model) for model in report.models]
     headings = tuple(heading for heading in rows[0] if any(row[heading] for row in rows))
     return (headings, *(tuple(row[heading] or "–" for heading in headings) for row in rows))
@@ -115,23 +116,23 @@ def _file_table(report: BenchmarkReport) -> Table:
 def _file_cells(model: ModelResult) -> dict[str, str]:
     start, accuracy, energy, backend = model.start, model.accuracy, model.energy, model.backend
     return {
-        "file": model.name,
-        "size KiB": f"{model.size_bytes / 1024:.0f}",
+        "model": model.name,
+        "size (KiB)": f"{model.size_bytes / 1024:.0f}",
         "accuracy": _accuracy(accuracy) if accuracy else "",
-        "as baseline": f"{accuracy.agreement:.1%}" if accuracy and accuracy.agreement is not None else "",
-        "load ms": f"{start.load_ms:.1f}" if start else "",
-        "first ms": f"{start.first_ms:.1f}" if start else "",
-        "cold start ms": f"{start.cold_start_ms:.0f}" if start else "",
-        "peak MiB": f"{start.peak_bytes / 2**20:.1f}" if start else "",
+        "agreement": f"{accuracy.agreement:.1%}" if accuracy and accuracy.agreement is not None else "",
+        "load (ms)": f"{start.load_ms:.1f}" if start else "",
+        "first run (ms)": f"{start.first_ms:.1f}" if start else "",
+        "cold start (ms)": f"{start.cold_start_ms:.0f}" if start else "",
+        "peak (MiB)": f"{start.peak_bytes / 2**20:.1f}" if start else "",
         "mJ/frame": f"{energy.per_frame_mj:.1f}" if energy else "",
         "W": f"{energy.busy_w:.1f}" if energy else "",
-        "XNNPACK": "" if backend.delegated_ops is None else f"{backend.delegated_ops}/{backend.total_ops} ops",
+        "delegated": "" if backend.delegated_ops is None else f"{backend.delegated_ops}/{backend.total_ops} operators",
     }
 
 
 def _accuracy(accuracy: Accuracy) -> str:
     if accuracy.source == "manifest":
-        return f"{accuracy.value:.1%} (stated)"
+        return f"{accuracy.value:.1%} (manifest)"
     return f"{accuracy.value:.1%} ({accuracy.low:.1%}–{accuracy.high:.1%})"
 
 
@@ -144,11 +145,11 @@ def _sweep_table(sweep: ThreadSweep) -> Table:
         )
         for trial in sweep.trials
     ]
-    return ((f"threads, {sweep.model}, {sweep.backend}", "p50 ms", "p99"), *rows)
+    return ((f"threads, {sweep.model}, {sweep.backend}", "p50 (ms)", "p99 (ms)"), *rows)
 
 
 def _sustained_table(sustained: Sustained) -> Table:
-    """At most a dozen lines; the JSON has all."""
+    """Return at most twelve samples; the JSON report has all of them."""
     samples = sustained.samples
     step = max(1, -(-len(samples) // 12))
     rows = [
@@ -162,7 +163,7 @@ def _sustained_table(sustained: Sustained) -> Table:
         )
         for sample in samples[step - 1 :: step]
     ]
-    return ((f"sustained, {sustained.name}", "FPS", "p99 ms", "°C", "MHz", "throttled"), *rows)
+    return ((f"sustained, {sustained.name}", "FPS", "p99 (ms)", "°C", "MHz", "throttled"), *rows)
 
 
 def _operations_table(model: ModelResult) -> Table:
@@ -179,9 +180,9 @@ def _operations_table(model: ModelResult) -> Table:
     ]
     count = sum(kind.count for kind in model.operations)
     return (
-        (f"operations, {model.name}", "count", "M mult-adds", "share", "XNNPACK"),
+        (f"operators, {model.name}", "count", "M multiply-adds", "share", "delegated"),
         *rows,
-        ("all", str(count), f"{total / 1e6:.2f}", "", ""),
+        ("total", str(count), f"{total / 1e6:.2f}", "", ""),
     )
 
 
@@ -191,7 +192,7 @@ def _milliseconds(timing: Timing) -> tuple[str, ...]:
 
 
 def _number(ms: float) -> str:
-    """Three digits that say something, for 5 µs as for 5 s."""
+    """Format milliseconds with about three significant digits."""
     return f"{ms:.3f}" if ms < 1 else f"{ms:.2f}" if ms < 100 else f"{ms:.0f}"
 
 
@@ -201,7 +202,7 @@ def _speedup(speedup: Speedup | None) -> str:
 
 def _text_table(table: Table) -> str:
     columns = len(table[0])
-    # A row that is shorter than the headings is a remark, and sets no width.
+    # A row with fewer cells than the headings is a remark, which doesn't widen the columns.
     full = [row for row in table if len(row) == columns]
     widths = [max(len(row[column]) for row in full) for column in range(columns)]
     widths[0] = max(len(row[0]) for row in table)
@@ -228,23 +229,27 @@ def _notes(report: BenchmarkReport) -> Iterator[str]:
     yield from (f"Warning: {warning}" for warning in report.warnings)
     for sweep in report.sweeps:
         yield (
-            f"Threads: {sweep.best} for {sweep.model} ({sweep.backend}), the fewest within 5% of the best that leave a "
-            "core free; "
-            + ("remembered." if sweep.remembered else "not remembered: the machine was busy, or its cache is closed.")
+            f"Threads: {sweep.best} for {sweep.model} ({sweep.backend}), the smallest number within 5% of the fastest "
+            "that leaves a core free; "
+            + (
+                "saved as the default for this model on this machine."
+                if sweep.remembered
+                else "not saved, because the machine was busy or the cache folder is not writable."
+            )
         )
     if report.sustained:
         yield (
-            f"Sustained: {report.sustained.name} kept {report.sustained.kept:.0%} of its first frame rate over "
+            f"Sustained: {report.sustained.name} kept {report.sustained.kept:.0%} of its initial frame rate over "
             f"{report.sustained.samples[-1].seconds / 60:.1f} minutes."
         )
     yield "Machine: " + ", ".join(_machine_facts(machine))
     if report.others_cores is not None:
-        yield f"Load from other programs during the rounds: {report.others_cores:.2f} cores."
+        yield f"Other programs: {report.others_cores:.2f} cores in use during the measurement."
     if report.capture:
         timing, live = report.capture.timing, report.capture.live
         yield (
-            f"Capture: {report.capture.source}: {_number(timing.p50_ms)} ms p50, {_number(timing.p99_ms)} ms p99 for a "
-            f"frame{', the wait for the camera included' if live else ''}; {timing.fps:.1f} FPS."
+            f"Capture: {report.capture.source}: {_number(timing.p50_ms)} ms p50, {_number(timing.p99_ms)} ms p99 per "
+            f"frame{', including the wait for the camera' if live else ''}; {timing.fps:.1f} FPS."
         )
     backends = dict.fromkeys(
         f"{model.backend.name} {model.backend.version}, threads: {model.backend.num_threads}" for model in models
@@ -254,33 +259,32 @@ def _notes(report: BenchmarkReport) -> Iterator[str]:
     for model in models:
         if model.backend.delegated_ops:
             left = Counter(model.backend.undelegated)
-            kinds = ", ".join(f"{name} ×{count}" if count > 1 else name for name, count in left.items())
-            yield f"XNNPACK leaves to slower kernels of {model.name}: {kinds or 'nothing'}."
+            names = ", ".join(f"{name} ×{count}" if count > 1 else name for name, count in left.items())
+            yield f"Operators of {model.name} not delegated to XNNPACK: {names or 'none'}."
     warmups = ", ".join(dict.fromkeys(str(model.warmup_runs) for model in models))
     yield (
-        f"Run: {report.date}, {report.rounds} rounds in random order, until {_ENDS[report.ended_by]}; {warmups} runs "
-        f"to warm up; frame {report.frame_width}×{report.frame_height}; pipeline: preprocessing, inference and "
-        "postprocessing; FPS from the mean; "
-        "speed-up: of the quietest turns"
+        f"Run: {report.date}; {report.rounds} rounds in random order, {_ENDS[report.ended_by]}; {warmups} warm-up "
+        f"runs; frame {report.frame_width}×{report.frame_height}; pipeline = preprocessing + inference + "
+        "postprocessing; FPS = 1000 / mean; speedup from the quietest turns"
         + (f" in {report.heats} processes" if report.heats else "")
-        + ", in processor time where both models run on one thread; "
-        + f"timing a run adds {1e3 * report.timer_ms:.2f} µs."
+        + ", in CPU time if both models use one thread; "
+        + f"timer overhead {1e3 * report.timer_ms:.2f} µs per run."
     )
     if any(model.start for model in models):
         count = max(model.start.processes for model in models if model.start)
         yield (
-            f"Start: medians of {count} fresh processes each, the file in the disk cache; cold start: from the "
-            "process's start to its first result; peak: of the whole process, Python and libraries included."
+            f"Start: median of {count} fresh processes per model, with the file in the disk cache; cold start = from "
+            "process start to first result; peak = memory of the whole process, including Python and libraries."
         )
     yield from _accuracy_notes(models)
     energies = [model.energy for model in models if model.energy]
     if energies:
-        yield f"Energy: of all that {energies[0].meter} sees; {energies[0].idle_w:.1f} W while idle."
+        yield f"Energy: everything that {energies[0].meter} measures; {energies[0].idle_w:.1f} W when idle."
     hashes = dict.fromkeys(f"{Path(model.path).name} {model.sha256[:12]}" for model in models)
     yield "SHA-256: " + ", ".join(hashes)
     yield (
-        "No time by operation: the backends' Python API gives none, and XNNPACK runs its operations as one. "
-        "--operations lists their multiply-adds."
+        "Time per operator: not available from the backends' Python API, and XNNPACK runs all its operators as one. "
+        "--operations lists multiply-adds per operator."
     )
 
 
@@ -289,9 +293,9 @@ def _accuracy_notes(models: Sequence[ModelResult]) -> Iterator[str]:
     measured = [one for one in found if one.source == "measured"]
     stated = dict.fromkeys(one.split for one in found if one.source == "manifest")
     if measured:
-        yield f"Accuracy: measured here on {measured[0].photos} photos, by the same code path."
+        yield f"Accuracy: measured here on {measured[0].photos} photos, with the same code path."
     if stated:
-        yield f"Accuracy (stated): from the manifest ({', '.join(stated)} split), not measured here."
+        yield f"Accuracy (manifest): as stored in the model file ({', '.join(stated)} split), not measured here."
 
 
 def _machine_facts(machine: Machine) -> Iterator[str]:
@@ -316,7 +320,7 @@ def _machine_facts(machine: Machine) -> Iterator[str]:
 
 
 def _sentences_of(reasons: Sequence[str]) -> list[str]:
-    return [f"These figures don't count: {reason}." for reason in reasons]
+    return [f"Do not use these figures. {reason[0].upper()}{reason[1:]}." for reason in reasons]
 
 
 def _flat(report: BenchmarkReport, model: ModelResult) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""What the benchmark measures besides latency."""
+"""Measurements other than latency: accuracy, cold start, energy, source frame rate, sustained speed, threads."""

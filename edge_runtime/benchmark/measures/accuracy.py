@@ -1,4 +1,4 @@
-"""How often models are right about photos, through the very code that classifies on the device."""
+"""Accuracy on labeled photos, measured with the code that classifies on the device."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Photos:
-    """Photos with their classes.
+    """Labeled photos.
 
     Attributes:
-        folder: That they are in.
-        files: Path and class of each.
-        unknown: Folders that aren't a class of all the models; left out.
+        folder: Folder of the photos.
+        files: Path and class of each photo.
+        unknown: Names of subfolders left out because not all models have such a class.
     """
 
     folder: Path
@@ -35,11 +35,11 @@ class Photos:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was found.
+    """Measured accuracies.
 
     Attributes:
-        accuracies: One for each model, in the order given.
-        warnings: Which photos were left out, and why.
+        accuracies: Accuracy of each model, in the given order.
+        warnings: Photos that were left out, and why.
     """
 
     accuracies: tuple[Accuracy, ...]
@@ -47,14 +47,14 @@ class Measured:
 
 
 def find_photos(classifiers: Sequence[Classifier], folder: str | os.PathLike[str]) -> Photos:
-    """Lists the photos of the classes that all the models know.
+    """List the photos of the classes that all models share.
 
     Args:
-        classifiers: The models.
-        folder: With one folder for each class, named after it.
+        classifiers: Models to measure.
+        folder: Folder with one subfolder per class, named after the class.
 
     Raises:
-        SourceError: There is no such folder, or it has no photo of such a class.
+        SourceError: The folder does not exist, or has no subfolder of such a class.
     """
     known = set.intersection(*({*classifier.labels} for classifier in classifiers))
     folders = _class_folders(Path(folder), known)
@@ -65,22 +65,22 @@ def find_photos(classifiers: Sequence[Classifier], folder: str | os.PathLike[str
 def measure_accuracy(
     classifiers: Sequence[Classifier], photos: Photos, *, baseline: Classifier | None = None
 ) -> Measured:
-    """Classifies each photo with each model; each is decoded once.
+    """Classify each photo with each model; each photo is decoded once.
 
     Args:
-        classifiers: The models.
-        photos: From `find_photos`.
-        baseline: One of ``classifiers``, whose answers the others are held against.
+        classifiers: Models to measure.
+        photos: Photos from `find_photos`.
+        baseline: One of ``classifiers``, with whose predictions the others are compared; None skips the agreement.
 
     Raises:
-        ModelError: A model answers each class by itself, for which folders of one class each are no measure.
+        ModelError: A model is multi-label, which folders with one class each cannot measure.
         SourceError: None of the photos can be decoded.
     """
     for classifier in classifiers:
         if classifier.model.thresholds:
             raise ModelError(
-                f"Expected a model that gives one answer a photo to measure its accuracy, got "
-                f"{classifier.model.path.name}, which may find several classes. Measure it by: edge-trainer evaluate."
+                f"{classifier.model.path.name} is a multi-label model, and folders with one class each cannot measure "
+                "its accuracy. Use 'edge-trainer evaluate' instead."
             )
     files = photos.files
     answers: list[list[str]] = [[] for _ in classifiers]
@@ -97,14 +97,16 @@ def measure_accuracy(
             for classifier, given in zip(classifiers, answers, strict=True):
                 given.append(classifier.classify(frame, top_k=1).categories[0].label)
     if not truths:
-        raise SourceError(f"Expected photos that OpenCV can decode in {photos.folder}, none of {len(files)} can be.")
+        raise SourceError(
+            f"None of the {len(files)} photos in {photos.folder} can be decoded. Use formats that OpenCV reads."
+        )
     reference = next((given for one, given in zip(classifiers, answers, strict=True) if one is baseline), None)
     warnings = []
     if photos.unknown:
         names = ", ".join(photos.unknown)
-        warnings.append(f"Folders of {photos.folder} that aren't a class of all the models were left out: {names}.")
+        warnings.append(f"Left out subfolders of {photos.folder} that are not a class of every model: {names}.")
     if damaged:
-        warnings.append(f"{len(damaged)} photos can't be decoded and were left out: {', '.join(damaged[:3])}.")
+        warnings.append(f"Left out {len(damaged)} photos that cannot be decoded: {', '.join(damaged[:3])}.")
     return Measured(
         tuple(_accuracy(given, truths, None if given is reference else reference) for given in answers),
         tuple(warnings),
@@ -113,13 +115,13 @@ def measure_accuracy(
 
 def _class_folders(photos: Path, known: set[str]) -> list[Path]:
     if not photos.is_dir():
-        raise SourceError(f"Expected a folder with one folder of photos for each class at {photos}, there is none.")
+        raise SourceError(f"Photo folder {photos} not found. Choose a folder with one subfolder per class.")
     folders = sorted(entry for entry in photos.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if not any(folder.name in known for folder in folders):
         names = ", ".join(folder.name for folder in folders[:4]) or "none"
         raise SourceError(
-            f"Expected folders named after classes of the models ({', '.join(sorted(known)[:4]) or 'they share none'}) "
-            f"in {photos}, got: {names}. Name the folder that holds them."
+            f"No subfolder of {photos} is named after a class that all models share "
+            f"({', '.join(sorted(known)[:4]) or 'none'}); found: {names}. Choose the folder that contains them."
         )
     return folders
 

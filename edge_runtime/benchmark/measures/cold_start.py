@@ -1,6 +1,6 @@
-"""Each model in fresh processes of its own: load time, cold start and peak memory.
+"""Load time, cold start and peak memory of each model, measured in fresh processes.
 
-What would crash an interpreter or fill the memory does so there, and is one model's failure.
+A model that crashes the interpreter or exhausts memory does so in its own process and becomes one failure.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 def measure_starts(
     models: Sequence[ClassifierOptions], processes: int, *, height: int, width: int, order: random.Random
 ) -> list[Start | BackendError | None]:
-    """Starts some processes for each model, round by round and in random order.
+    """Start several processes per model, round by round and in random order.
 
     Args:
-        models: The models.
-        processes: For each of them.
-        height: Of the frame that is classified.
-        width: Of the frame.
-        order: Shuffles each round.
+        models: Models to measure.
+        processes: Number of processes per model.
+        height: Height of the classified frame, in pixels.
+        width: Width of the classified frame, in pixels.
+        order: Random generator that shuffles each round.
 
     Returns:
-        For each model what its processes took, or what went wrong in one; None where there were no processes.
+        Medians for each model, or the error of its first failed process; None if ``processes`` is 0.
     """
     found: list[list[FirstResult]] = [[] for _ in models]
     errors: dict[int, BackendError] = {}

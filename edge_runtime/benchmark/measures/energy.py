@@ -1,7 +1,7 @@
-"""What a classification takes, where the machine has a meter that may be read.
+"""Energy per classification, on machines with a readable meter.
 
-Two kinds are known: the processor's own counter of energy (RAPL, through Linux' powercap), and a sensor of power on
-the supply (INA219, INA226 and their like, through hwmon). Neither knows programs: both see all that is behind them.
+Supported are the processor's energy counter (RAPL, through Linux powercap) and power sensors on the supply (INA219,
+INA226 and similar, through hwmon). Both measure the whole processor or board, including other programs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from edge_runtime.inference.classifier import Classifier
 
-# A graphics card has a sensor of power too, which tells nothing of ours.
+# Graphics cards have power sensors too, which don't measure our work.
 _SUPPLY_CHIPS = ("ina", "ltc")
 IDLE_S = 1.0
 BUSY_S = 2.0
@@ -33,21 +33,21 @@ SAMPLE_S = 0.02
 
 
 class EnergyMeter(ABC):
-    """Tells how much energy went by while something ran.
+    """Base class of energy meters.
 
     Attributes:
-        name: For people.
+        name: Name for reports.
     """
 
     name: str
 
     @abstractmethod
     def measure(self, work: Callable[[], None]) -> tuple[float, float]:
-        """Runs it and returns joules, and seconds."""
+        """Run ``work`` and return the energy in joules and the time in seconds."""
 
 
 class RaplMeter(EnergyMeter):
-    """The processor's packages, added up. The counters may be read by root only since 2020."""
+    """Sum of the energy counters of all processor packages. Since 2020, Linux lets only root read them."""
 
     name = "RAPL (the processor)"
 
@@ -61,7 +61,7 @@ class RaplMeter(EnergyMeter):
         work()
         used, seconds = 0, time.monotonic() - started
         for start, end, whole in zip(before, self._read(), self._ranges, strict=True):
-            used += end - start + (whole if end < start else 0)  # it begins anew at the end of its range
+            used += end - start + (whole if end < start else 0)  # the counter wraps around
         return used / 1e6, seconds
 
     def _read(self) -> list[int]:
@@ -69,10 +69,10 @@ class RaplMeter(EnergyMeter):
 
 
 class PowerMeter(EnergyMeter):
-    """A sensor of power, read fifty times a second meanwhile."""
+    """Power sensor that is read fifty times per second."""
 
     def __init__(self, sensor: Path, chip: str) -> None:
-        self.name = f"{chip} (what it supplies)"
+        self.name = f"{chip} (power supply sensor)"
         self._sensor = sensor
 
     def measure(self, work: Callable[[], None]) -> tuple[float, float]:
@@ -104,10 +104,10 @@ class PowerMeter(EnergyMeter):
 
 
 def find_meter(root: str | os.PathLike[str] = "/") -> EnergyMeter | None:
-    """The first meter that may be read; a sensor on the supply goes before the processor's own counter.
+    """Return the first readable meter or None; power sensors come before the processor's counters.
 
     Args:
-        root: Where ``sys`` is.
+        root: Folder that contains ``sys``.
     """
     classes = Path(root) / "sys/class"
     for sensor in sorted(classes.glob("hwmon/hwmon*/power1_input")):
@@ -117,7 +117,7 @@ def find_meter(root: str | os.PathLike[str] = "/") -> EnergyMeter | None:
     packages = [
         package
         for package in sorted(classes.glob("powercap/intel-rapl:*"))
-        # Cores, memory and the whole platform have counters of their own, which must not be added to these.
+        # Cores, memory and the platform have separate counters, which must not be added to the packages'.
         if _text(package / "name").startswith("package") and _integer(package / "energy_uj") is not None
     ]
     return RaplMeter(packages) if packages else None
@@ -131,14 +131,14 @@ def measure_energy(
     idle_s: float = IDLE_S,
     busy_s: float = BUSY_S,
 ) -> Energy:
-    """Classifies for a while, after a while of nothing.
+    """Measure idle power first, then energy while classifying.
 
     Args:
-        meter: From `find_meter`.
-        classifier: The model.
-        frame: uint8 (H, W, 3) BGR.
-        idle_s: How long nothing is done before.
-        busy_s: How long to classify.
+        meter: Meter from `find_meter`.
+        classifier: Model to measure.
+        frame: Frame to classify, uint8 (H, W, 3) BGR, 0–255.
+        idle_s: Duration of the idle measurement, in seconds.
+        busy_s: Duration of the classification, in seconds.
     """
     count = 0
 

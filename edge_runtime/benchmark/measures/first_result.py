@@ -1,6 +1,6 @@
-"""What a fresh process takes to its first result: the process itself, and whoever starts it.
+"""Time and memory of a fresh process up to its first result: starts the process, and is the process.
 
-The process imports what a user's script would, and nothing of the benchmark: it is the measured thing.
+The process imports what a user's script would import, and nothing of the benchmark.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MARK = "first result: "
 
 @dataclass(frozen=True)
 class FirstResult:
-    """Of one process; see `edge_runtime.benchmark.report.Start`."""
+    """Measurements of one process; see `edge_runtime.benchmark.report.Start`."""
 
     load_ms: float
     first_ms: float
@@ -34,43 +34,43 @@ class FirstResult:
 
 
 def first_result(options: ClassifierOptions, *, height: int, width: int) -> FirstResult:
-    """Classifies one grey frame in a process of its own.
+    """Classify one gray frame in a fresh process.
 
     Args:
-        options: The model.
-        height: Of the frame.
-        width: Of the frame.
+        options: Model to load and its settings.
+        height: Height of the frame, in pixels.
+        width: Width of the frame, in pixels.
 
     Raises:
         BackendError: The process failed, was killed, or took longer than `TIMEOUT_S`.
     """
     job = json.dumps({"options": options.to_dict(), "height": height, "width": width})
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
-    started = time.monotonic()  # the same clock in all processes, since the machine's start
+    started = time.monotonic()  # all processes share this clock, which counts from boot
     command = [sys.executable, "-m", "edge_runtime.benchmark.measures.first_result", repr(started)]
     try:
         child = subprocess.run(
             command, input=job, capture_output=True, text=True, timeout=TIMEOUT_S, env=environment, check=False
         )
     except subprocess.TimeoutExpired:
-        raise BackendError(f"no first result within {TIMEOUT_S:.0f} s in a process of its own") from None
+        raise BackendError(f"The model gave no result within {TIMEOUT_S:.0f} s in a fresh process.") from None
     except OSError as error:
-        raise BackendError(f"no process of its own could be started ({error})") from error
+        raise BackendError(f"Cannot start a process for the model: {error}.") from error
     for line in child.stdout.splitlines():
         if line.startswith(_MARK):
             return FirstResult(**json.loads(line.removeprefix(_MARK)))
     if child.returncode < 0:
         raise BackendError(
-            f"its process was killed by signal {-child.returncode}: the interpreter crashed, or memory ran out"
+            f"The model's process was killed by signal {-child.returncode}: the interpreter crashed or memory ran out."
         )
-    last = (child.stderr.strip().splitlines() or [f"exit status {child.returncode}, no message"])[-1]
+    last = (child.stderr.strip().splitlines() or [f"The model's process ended with status {child.returncode}."])[-1]
     raise BackendError(last.split("Error: ", 1)[-1])
 
 
 def peak_bytes() -> int:
-    """The most memory that this process held since it began to run its program."""
+    """Return the peak memory of this process since it started its program."""
     try:
-        # Not getrusage: on Linux it counts what the parent held when this process was made.
+        # Not getrusage: on Linux it includes what the parent held when this process was forked.
         for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024

@@ -1,4 +1,4 @@
-"""How fast a source delivers."""
+"""Frame rate of a source."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ MOST_FRAMES = 500
 
 
 def measure_capture(source: Source, *, seconds: float = 3.0, seed: int = 0) -> tuple[Capture, NDArray[np.uint8]]:
-    """Reads a source as fast as it gives, and does nothing else meanwhile.
+    """Read a source as fast as it delivers.
 
     Args:
-        source: Open; it stays so.
-        seconds: How long.
-        seed: Of the bootstrap.
+        source: Open source, which is left open.
+        seconds: Maximum duration.
+        seed: Seed of the bootstrap.
 
     Returns:
-        What it gave, and the last frame: uint8 (H, W, 3) BGR.
+        The measured frame rate, and the last frame: uint8 (H, W, 3) BGR, 0–255.
 
     Raises:
-        SourceError: It gave no frame, or failed.
+        SourceError: The source delivered no frame, or failed.
     """
     started = time.monotonic()
     frame = source.read()
     turns: list[list[float]] = []
     first_ms = (time.monotonic() - started) * 1e3
     if frame is None:
-        raise SourceError(f"Expected at least one frame from {source.describe()}, got none.")
-    # The first frame wakes the device up and isn't counted, unless it is the only one.
+        raise SourceError(f"No frames from {source.describe()}. Check the source, or choose another one.")
+    # The first frame includes waking up the device and counts only if it is the only one.
     while len(turns) < MOST_FRAMES and time.monotonic() - started < seconds:
         asked = time.monotonic()
         following = source.read()

@@ -1,4 +1,4 @@
-"""One model at full speed for minutes: a small board without a fan is another machine after three of them."""
+"""One model at full speed for minutes, to show thermal throttling, which takes minutes on a board without a fan."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def sustain(
     keep: Callable[[Sustained], None] = lambda so_far: None,
     read: Callable[[], State] = read_state,
 ) -> Sustained:
-    """Classifies one frame again and again; the machine is looked at between the samples, not during them.
+    """Classify one frame continuously, and read temperature and clock between samples.
 
     Args:
-        classifier: The model.
-        frame: uint8 (H, W, 3) BGR.
-        minutes: How long. An interrupt after the first sample ends it earlier.
-        name: Of the model in the report.
-        keep: Called with what there is after each sample.
-        read: Tells the machine's state.
+        classifier: Model to run.
+        frame: Frame to classify, uint8 (H, W, 3) BGR, 0–255.
+        minutes: Duration. An interrupt after the first sample ends the run early.
+        name: Name of the model in the report.
+        keep: Called with the samples so far, after each sample.
+        read: Function that returns the machine's state.
 
     Raises:
-        KeyboardInterrupt: Before the first sample had ended.
+        KeyboardInterrupt: Interrupted before the first sample was complete.
     """
     import numpy as np
 
@@ -72,7 +72,7 @@ def sustain(
 
 
 def _classify_for(classifier: Classifier, frame: NDArray[np.uint8], seconds: float) -> tuple[list[float], float]:
-    """Returns each time in milliseconds, and how long it all took in seconds."""
+    """Return the latency of each run in milliseconds, and the total time in seconds."""
     times = []
     began = before = time.perf_counter()
     while before - began < seconds:

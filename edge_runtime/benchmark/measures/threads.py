@@ -1,4 +1,4 @@
-"""How many threads are best for a model here."""
+"""Find the best number of threads for a model on this machine."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ if TYPE_CHECKING:
 
 MOST_THREADS = 8
 ENOUGH = 1.05
-"""The fewest threads that are at most so many times as slow as the best: the cores that they leave have other work."""
+"""Latency relative to the fastest that is still good enough, because fewer threads leave cores for other work."""
 
 
 def sweep_threads(
     options: ClassifierOptions, frame: NDArray[np.uint8], *, seconds: float = 5.0, seed: int = 0
 ) -> ThreadSweep:
-    """Measures a model with each number of threads, in turns, and remembers the best for `Classifier`.
+    """Measure a model with each number of threads in turns, and save the best number as default of `Classifier`.
 
-    All the cores are measured, but never the best: the kernels' threads wait for one another by spinning, and with
+    The run with all cores is measured but never chosen. The kernels' threads wait for one another by spinning, so with
     capture or other work on the last core an inference can take many times as long.
 
     Args:
-        options: The model.
-        frame: uint8 (H, W, 3) BGR, to warm up with.
-        seconds: How long to measure.
-        seed: Of the order of turns.
+        options: Model to measure and its settings.
+        frame: Frame for the warm-up, uint8 (H, W, 3) BGR, 0–255.
+        seconds: Duration of the measurement.
+        seed: Seed of the order of turns.
 
     Raises:
-        ModelError: The model can't be used.
-        BackendError: It can't be run.
+        ModelError: The model file is unusable.
+        BackendError: The model cannot be run.
     """
     cores = usable_cores()
     numbers = range(1, min(cores, MOST_THREADS) + 1)
@@ -66,7 +66,7 @@ def sweep_threads(
 
 
 def best_threads(trials: tuple[ThreadTrial, ...], cores: int) -> int:
-    """The fewest that are as good as the best, to within `ENOUGH`, and leave a core free."""
+    """Return the smallest number of threads that is within `ENOUGH` of the fastest and leaves a core free."""
     allowed = [trial for trial in trials if trial.num_threads <= max(1, cores - 1)]
     fastest = min(trial.inference.p50_ms for trial in allowed)
     return min(trial.num_threads for trial in allowed if trial.inference.p50_ms <= ENOUGH * fastest)

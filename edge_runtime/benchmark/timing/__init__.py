@@ -1,1 +1,1 @@
-"""How latency is measured fairly."""
+"""Fair latency measurement: warm-up, turns in random order, fresh processes, statistics, validity."""

@@ -1,4 +1,4 @@
-"""A model in the race: warmed up until its latency is steady, then taking its turns."""
+"""Contender: one of the models that a benchmark compares, with its warm-up and the times of its turns."""
 
 from __future__ import annotations
 
@@ -20,26 +20,33 @@ if TYPE_CHECKING:
     from edge_runtime.inference.classifier import Classifier
 
 TURN_MS = 25.0
-"""A model that is faster than this runs several times in one turn: a network that has just been swapped in finds
-the caches full of another one's weights, which no user's loop ever does."""
+"""Minimum duration of a turn. A faster model runs several times per turn, because its first run finds the caches full
+of another model's weights, which does not happen in a real application."""
 
 PAUSE_S = 0.05
-"""Before a turn with several threads. XNNPACK's and ruy's idle threads spin for some 10 ms before they sleep, and
-would take a core from the next model."""
+"""Pause before a turn with several threads. Idle threads of XNNPACK and ruy spin for about 10 ms before they sleep,
+and would take a core from the next model."""
 
 STEADY_WITHIN = 0.03
-"""The latency is steady when the medians of three windows, one after the other, differ by less than this share."""
+"""Relative difference of the medians of three successive windows below which the latency counts as steady."""
 
 WARMUP_LIMIT_S = 3.0
-"""A machine that isn't steady by then won't be: the run says so and goes on."""
+"""Maximum duration of the warm-up. If the latency is not steady by then, the report contains a warning."""
 
 
 @dataclass(frozen=True)
 class TurnTimes:
-    """Of one turn: milliseconds, one entry for each run.
+    """Times of one turn.
 
-    The last two are the calling thread's processor time, a mean over the runs: what it costs without the time in which
-    another program had the core. ``heat`` tells the process that it was in (`edge_runtime.benchmark.timing.heats`).
+    Attributes:
+        inference: Latency of each run of the network alone, in milliseconds.
+        preprocess: Latency of preprocessing in each run of the pipeline, in milliseconds.
+        postprocess: Latency of postprocessing in each run of the pipeline, in milliseconds.
+        pipeline: Latency of each run of the full pipeline, in milliseconds.
+        inference_processor_ms: Mean CPU time of the calling thread per inference, which excludes the time when another
+            program had the core.
+        pipeline_processor_ms: Mean CPU time of the calling thread per run of the pipeline.
+        heat: Index of the process that ran the turn (`edge_runtime.benchmark.timing.heats`).
     """
 
     inference: list[float]
@@ -53,14 +60,14 @@ class TurnTimes:
 
 @dataclass
 class Contender:
-    """A model and its times so far.
+    """One model of the benchmark and its times so far.
 
     Attributes:
-        classifier: The model.
-        start: Of fresh processes before; None where there were none.
-        turns: One for each round.
-        warmup_runs: Classifications before the first round.
-        steady: Whether the latency was steady after them.
+        classifier: Model with its settings.
+        start: Start-up cost in fresh processes; None if not measured.
+        turns: Times of its turn in each round.
+        warmup_runs: Number of warm-up classifications.
+        steady: Whether the latency was steady after the warm-up.
     """
 
     classifier: Classifier
@@ -68,29 +75,36 @@ class Contender:
     turns: list[TurnTimes] = field(default_factory=list)
     warmup_runs: int = 0
     steady: bool = True
-    _repeats: tuple[int, int] = (1, 1)  # of inference and of the pipeline, in one turn
+    _repeats: tuple[int, int] = (1, 1)  # runs of inference and of the pipeline per turn
 
     def join(self, heat: int, turns: Sequence[TurnTimes], warmup_runs: int, steady: bool) -> None:
-        """Adds what was measured in a process of its own."""
+        """Add the turns that were measured in another process.
+
+        Args:
+            heat: Index of the process.
+            turns: Turns of this model in that process.
+            warmup_runs: Number of warm-up classifications there.
+            steady: Whether the latency was steady there after the warm-up.
+        """
         self.turns += [replace(turn, heat=heat) for turn in turns]
         self.warmup_runs += warmup_runs
         self.steady = self.steady and steady
 
     def times(self, part: str) -> list[list[float]]:
-        """Those of one part, one list for each round."""
+        """Return the times of one part in milliseconds, one list per round."""
         return [getattr(turn, part) for turn in self.turns]
 
     def speedup(self, baseline: Contender, part: Literal["inference", "pipeline"], *, seed: int = 0) -> Speedup:
-        """How many times as fast as the baseline, from the same rounds.
+        """Return the speed relative to the baseline, from the same rounds.
 
-        With one thread in both, by processor time, which a program that shares the core doesn't change; else by the
-        clock, because work that is spread over cores has no processor time of its own.
+        If both models use one thread, CPU time is compared, which other programs on the core do not change. Otherwise
+        wall-clock time is compared, because the calling thread's CPU time does not cover the other threads.
         """
         one_thread = self.classifier.backend.num_threads == baseline.classifier.backend.num_threads == 1
         return speedup(self._costs(part, one_thread), baseline._costs(part, one_thread), seed=seed)
 
     def _costs(self, part: str, processor: bool) -> list[list[float]]:
-        """Milliseconds of each turn, a mean of its runs: a list for each heat."""
+        """Return the mean milliseconds per run of each turn, one list per heat."""
         return [
             [
                 getattr(turn, f"{part}_processor_ms") if processor else statistics.fmean(getattr(turn, part))
@@ -100,9 +114,9 @@ class Contender:
         ]
 
     def warm_up(self, frame: NDArray[np.uint8], runs: int | None) -> None:
-        """Classifies until the latency is steady, or exactly so many times."""
+        """Classify a frame, uint8 (H, W, 3) BGR, ``runs`` times, or until the latency is steady if ``runs`` is None."""
         classify = self._classify(frame)
-        first_ms = _timed(classify, 1)[0]  # allocates; it says nothing about speed
+        first_ms = _timed(classify, 1)[0]  # includes allocation, so it only decides the size of a window
         self.warmup_runs = 1
         if runs is None:
             self._until_steady(classify, first_ms)
@@ -113,7 +127,7 @@ class Contender:
         self._repeats = (math.ceil(TURN_MS / invoke_ms), math.ceil(TURN_MS / classify_ms))
 
     def take_turn(self, frame: NDArray[np.uint8]) -> None:
-        """Measures inference alone, then the pipeline and its parts."""
+        """Measure inference alone, then the pipeline and its parts, on a frame, uint8 (H, W, 3) BGR."""
         if self.classifier.backend.num_threads > 1:
             time.sleep(PAUSE_S)
         if self._repeats[0] > 1:
@@ -150,13 +164,13 @@ class Contender:
 
 
 def is_steady(medians: list[float]) -> bool:
-    """Whether the last three windows had the same latency, as far as matters."""
+    """Return True if the medians of the last three windows are within `STEADY_WITHIN` of each other."""
     last = medians[-3:]
     return len(last) == 3 and max(last) <= (1 + STEADY_WITHIN) * min(last)
 
 
 def timer_ms() -> float:
-    """What timing a run adds to it: the median time of nothing."""
+    """Return the overhead of the timer: the median time of an empty function."""
     return statistics.median(_timed(lambda: None, 1000))
 
 

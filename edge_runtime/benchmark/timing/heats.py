@@ -1,9 +1,9 @@
-"""The rounds, dealt out over fresh processes: each is a heat, in which all models take turns.
+"""Heat: a fresh process in which all models take turns. A benchmark spreads its rounds over several heats.
 
-Where a process's memory lies is settled when it starts, and with it how a network's weights meet in the processor's
-caches: in about one process of ten, one of two networks is 10% slower for as long as the process lives. Rounds inside
-of it all tell the same and can't average it out; other processes can (Mytkowicz et al., "Producing wrong data without
-doing anything obviously wrong!", 2009; Kalibera and Jones, 2013).
+A process's memory layout is fixed when it starts, and decides which of a network's weights share cache lines: in about
+one process of ten, one of two networks is 10% slower for the whole life of the process. More rounds in that process
+cannot average this out; more processes can (Mytkowicz et al., "Producing wrong data without doing anything obviously
+wrong!", 2009; Kalibera and Jones, 2013).
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _TO_START_S = 300.0
 
 @dataclass(frozen=True)
 class Heat:
-    """What one process measured.
+    """Measurements of one process.
 
     Attributes:
-        turns: Of each model, one for each round.
-        warmup_runs: Of each model.
-        steady: Of each model, whether its latency was steady after them.
-        interrupted: Whether it was ended before its rounds were over.
+        turns: Turns of each model, one per round.
+        warmup_runs: Number of warm-up classifications of each model.
+        steady: Whether each model's latency was steady after the warm-up.
+        interrupted: Whether an interrupt ended the rounds early.
     """
 
     turns: tuple[tuple[TurnTimes, ...], ...]
@@ -54,20 +54,20 @@ class Heat:
 def run_heat(
     models: Sequence[ClassifierOptions], frame: NDArray[np.uint8], rule: StoppingRule, *, warmup: int | None, seed: int
 ) -> Heat:
-    """Lets all models take turns in a process of their own.
+    """Measure all models in turns in a fresh process.
 
-    An interrupt ends its rounds; it then tells of those that there were.
+    An interrupt ends the rounds; the result then contains the completed ones.
 
     Args:
-        models: The models; they are opened in random order.
-        frame: uint8 (H, W, 3) BGR.
-        rule: When there have been enough rounds.
-        warmup: Runs of each model before; None: until its latency is steady.
-        seed: Of the order of turns.
+        models: Models to measure; they are loaded in random order.
+        frame: Frame to classify, uint8 (H, W, 3) BGR, 0–255.
+        rule: When to stop.
+        warmup: Number of warm-up runs per model; None warms up until the latency is steady.
+        seed: Seed of the order of turns.
 
     Raises:
-        BackendError: The process failed, was killed, or took longer than its rounds should.
-        KeyboardInterrupt: Before its first round had ended.
+        BackendError: The process failed, was killed, or did not end in time.
+        KeyboardInterrupt: Interrupted before the first round was complete.
     """
     import numpy as np
 
@@ -81,7 +81,7 @@ def run_heat(
     with tempfile.TemporaryDirectory() as folder:
         np.save(Path(folder) / "frame.npy", frame)
         try:
-            # In a session of its own, so that a terminal's Ctrl-C reaches it through us, and once.
+            # A separate session, so that Ctrl-C reaches the child only through us, and only once.
             child = subprocess.Popen(
                 [sys.executable, "-c", _CODE, folder],
                 stdin=subprocess.PIPE,
@@ -92,7 +92,7 @@ def run_heat(
                 start_new_session=True,
             )
         except OSError as error:
-            raise BackendError(f"no process of its own could be started ({error})") from error
+            raise BackendError(f"Cannot start a process for the benchmark: {error}.") from error
         with child:
             return _result(child, json.dumps(job), _TO_START_S + 2 * rule.seconds)
 
@@ -107,19 +107,20 @@ def _result(child: subprocess.Popen[str], job: str, timeout_s: float) -> Heat:
             child.send_signal(signal.SIGINT)
             out, messages = child.communicate(timeout=_TO_START_S)
     except subprocess.TimeoutExpired:
-        raise BackendError(f"the models' own process hadn't ended after {timeout_s:.0f} s") from None
+        raise BackendError(f"The benchmark process did not end within {timeout_s:.0f} s.") from None
     finally:
-        child.kill()  # nothing, where it has ended
+        child.kill()  # no effect if it has ended
     for line in out.splitlines():
         if line.startswith(_MARK):
             return _heat_of(json.loads(line.removeprefix(_MARK)), interrupted)
     if interrupted:
         raise KeyboardInterrupt
     if child.returncode < 0:
-        raise BackendError(f"the models' own process was killed by signal {-child.returncode}")
-    raise BackendError(
-        (messages.strip().splitlines() or [f"exit status {child.returncode}"])[-1].split("Error: ", 1)[-1]
-    )
+        raise BackendError(
+            f"The benchmark process was killed by signal {-child.returncode}: a crash of the interpreter, or no memory."
+        )
+    last = (messages.strip().splitlines() or [f"The benchmark process ended with status {child.returncode}."])[-1]
+    raise BackendError(last.split("Error: ", 1)[-1])
 
 
 def _heat_of(values: dict[str, Any], interrupted: bool) -> Heat:
@@ -128,7 +129,7 @@ def _heat_of(values: dict[str, Any], interrupted: bool) -> Heat:
 
 
 def serve() -> None:
-    """The process: reads a job from stdin and writes a line to stdout."""
+    """Run in the fresh process: read a job from stdin, and write the measurements as one line to stdout."""
     import random
 
     import numpy as np
@@ -136,7 +137,7 @@ def serve() -> None:
     from edge_runtime.inference.classifier import Classifier
     from edge_runtime.inference.options import ClassifierOptions
 
-    # A program that was started in the background is deaf to it.
+    # A program started in the background ignores SIGINT by default.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     job = json.loads(sys.stdin.read())
     frame = np.load(Path(sys.argv[1]) / "frame.npy")

@@ -1,6 +1,6 @@
-"""All models in one process, in turns: round by round, each round in a new random order.
+"""Round: one turn of every model in the same process, in a new random order.
 
-A clock that drops or a neighbour that gets busy so hits them alike, and ratios are taken within each round.
+A clock that drops or another program that becomes busy then affects all models alike.
 """
 
 from __future__ import annotations
@@ -25,18 +25,17 @@ if TYPE_CHECKING:
 
 FEWEST_ROUNDS = 5
 FEWEST_ROUNDS_FOR_PRECISION = 20
-"""The bootstrap's interval of a handful of rounds is too narrow to stop by."""
+"""Minimum number of rounds before precision may stop a run, because the interval of a few rounds is too narrow."""
 
 
 @dataclass(frozen=True)
 class StoppingRule:
-    """When there have been enough rounds.
+    """Condition for ending the rounds.
 
     Attributes:
-        seconds: After so long, and at least `FEWEST_ROUNDS`.
-        rounds: After exactly so many; the others don't count then.
-        precision: When the 95% intervals of all speed-ups are narrower than this share of them, even before
-            ``seconds`` are over.
+        seconds: Duration; at least `FEWEST_ROUNDS` rounds are measured.
+        rounds: Exact number of rounds, which replaces the other conditions.
+        precision: Relative width of the 95% intervals of all speedups that ends the rounds before ``seconds`` are over.
     """
 
     seconds: float
@@ -46,7 +45,7 @@ class StoppingRule:
 
 @dataclass(frozen=True)
 class Rounds:
-    """How the rounds went."""
+    """Number of complete rounds, and why they ended."""
 
     count: int
     ended_by: EndedBy
@@ -61,18 +60,18 @@ def run_rounds(
     baseline: Contender | None = None,
     after_round: Callable[[int], None] = lambda count: None,
 ) -> Rounds:
-    """Lets all take turns until the rule, or an interrupt, ends it.
+    """Give every model one turn per round until the rule or an interrupt ends the rounds.
 
     Args:
-        contenders: Warmed up.
-        frame: uint8 (H, W, 3) BGR.
+        contenders: Warmed-up models.
+        frame: Frame to classify, uint8 (H, W, 3) BGR, 0–255.
         rule: When to stop.
-        order: Shuffles each round.
-        baseline: Of the ratios that the rule's precision is about.
+        order: Random generator that shuffles each round.
+        baseline: Model that the rule's precision refers to.
         after_round: Called with the number of rounds so far.
 
     Raises:
-        KeyboardInterrupt: Before the first round had ended.
+        KeyboardInterrupt: Interrupted before the first round was complete.
     """
     count, check_at = 0, FEWEST_ROUNDS_FOR_PRECISION
     started = time.monotonic()
@@ -86,7 +85,7 @@ def run_rounds(
                 elif count >= FEWEST_ROUNDS and elapsed >= rule.seconds:
                     return Rounds(count, "seconds")
                 elif rule.precision is not None and baseline is not None and count >= check_at:
-                    check_at = count + max(5, count // 10)  # looking costs as much as a turn
+                    check_at = count + max(5, count // 10)  # the check costs as much as a turn
                     if precision_of(contenders, baseline) < rule.precision:
                         return Rounds(count, "precision")
                 progress.update(count / rule.rounds if rule.rounds else elapsed / rule.seconds)
@@ -97,13 +96,13 @@ def run_rounds(
     except KeyboardInterrupt:
         if count == 0:
             raise
-        for contender in contenders:  # the round that was cut short
+        for contender in contenders:  # drop the incomplete round
             del contender.turns[count:]
         return Rounds(count, "interrupted")
 
 
 def precision_of(contenders: Sequence[Contender], baseline: Contender) -> float:
-    """The widest interval of all speed-ups, as a share of them."""
+    """Return the width of the widest interval of all speedups, relative to the speedup."""
     parts: tuple[Literal["inference"], Literal["pipeline"]] = ("inference", "pipeline")
     found = [
         contender.speedup(baseline, part) for contender in contenders if contender is not baseline for part in parts

@@ -1,12 +1,12 @@
-"""Percentiles and intervals of times that were taken in rounds.
+"""Percentiles and intervals of times that were measured in rounds.
 
-In a ratio, the lowest twentieth of a model's turns, of all processes together, stands for it: what else goes on in a
-machine, in its caches and with its clock, only ever adds time (Chen and Revels, "Robust benchmarking in noisy
-environments", 2016), and to the one model more than to the other. Another machine's work on the same core, which no
-program here can see, was found to cost one network 38% and another 27%, for a second or for minutes; in a process of
-its own, each model has its quiet turns, but not always enough of them for a ratio within it. The mean of a turn's runs,
-because a scheduler that gives half of a core away takes half of each turn's time, whether in one long run or between
-many short ones: the least of the short ones would not see it, and that of the long ones would.
+A speedup compares the 5th percentile of the models' turns over all processes, because interference from other
+programs, caches and the clock only ever adds time (Chen and Revels, "Robust benchmarking in noisy environments",
+2016), and adds more to one model than to the other. Another virtual machine on the same core, invisible from here, was
+found to slow down one network by 38% and another by 27%, for seconds or minutes. Single processes do not always have
+enough quiet turns for a ratio of their own. The time of a turn is the mean of its runs, not the minimum: if the
+scheduler gives half of the core away, a model with many short runs would have some undisturbed runs, and a model with
+one long run would not.
 
 Intervals are percentile intervals of a bootstrap (Efron, 1979) of processes and, within them, of rounds (Kalibera and
 Jones, "Rigorous benchmarking in reasonable time", 2013).
@@ -27,35 +27,35 @@ if TYPE_CHECKING:
 RESAMPLES = 2000
 _RESAMPLES_AT_ONCE = 200
 QUIET_PERCENT = 5
-_Z = 1.959964  # 97.5% of a normal distribution lies below
+_Z = 1.959964  # 97.5th percentile of the standard normal distribution
 
 Turns = Sequence[Sequence[float]]
-"""Times in milliseconds: one list for each round."""
+"""Times in milliseconds, one list per round."""
 
 
 def summarize(turns: Turns, *, seed: int = 0) -> Timing:
-    """The percentiles of some times, and the interval of their median."""
+    """Return the percentiles of all times, and the 95% interval of their median."""
     import numpy as np
 
     times = [ms for turn in turns for ms in turn]
     p50, p90, p99 = (float(value) for value in np.percentile(times, (50, 90, 99)))
     medians = np.array([np.median(turn) for turn in turns])
     low, high = _bootstrap(medians, seed)
-    # The median of all is not quite the median of the rounds' medians: the interval holds both.
+    # The overall median can differ slightly from the median of the rounds' medians; the interval contains both.
     return Timing(len(times), float(np.mean(times)), min(times), p50, p90, p99, min(low, p50), max(high, p50))
 
 
 def speedup(costs: Sequence[Sequence[float]], baseline: Sequence[Sequence[float]], *, seed: int = 0) -> Speedup:
-    """How many times as fast as the baseline.
+    """Return the speed relative to the baseline, with its 95% interval.
 
     Args:
-        costs: Milliseconds of each turn; a list for each process.
-        baseline: The same, from the same processes and rounds.
-        seed: Of the bootstrap.
+        costs: Milliseconds of each turn, one list per process.
+        baseline: Milliseconds of the baseline's turns in the same processes and rounds.
+        seed: Seed of the bootstrap.
     """
     import numpy as np
 
-    # In an order of their own, so that the same rounds give the same interval in whichever order they came.
+    # Sorted, so that the interval does not depend on the order of the rounds.
     processes = [sorted(zip(own, other, strict=True)) for own, other in zip(costs, baseline, strict=True)]
     pairs = np.array([pair for process in processes for pair in process])
     rng = np.random.default_rng(seed)
@@ -69,7 +69,7 @@ def speedup(costs: Sequence[Sequence[float]], baseline: Sequence[Sequence[float]
 
 
 def _resampled_weights(counts: Sequence[int], rng: np.random.Generator) -> NDArray[np.int64]:
-    """How often each round is drawn, (resamples, rounds): processes first, then as many rounds of each as it has."""
+    """Return how often each round is drawn, int64 (resamples, rounds): first processes, then rounds within them."""
     import numpy as np
 
     drawn = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), _RESAMPLES_AT_ONCE)
@@ -79,7 +79,7 @@ def _resampled_weights(counts: Sequence[int], rng: np.random.Generator) -> NDArr
 
 
 def _quiet_ratio(pairs: NDArray[np.float64], weights: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The baseline's quiet turns over the model's, from (rounds, 2) and (resamples, rounds)."""
+    """Return the ratios of quiet turns, (resamples,), from pairs (rounds, 2) and weights (resamples, rounds)."""
     import numpy as np
 
     def quiet(times: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -93,10 +93,10 @@ def _quiet_ratio(pairs: NDArray[np.float64], weights: NDArray[np.int64]) -> NDAr
 
 
 def _bootstrap(values: NDArray[np.float64], seed: int) -> tuple[float, float]:
-    """The 95% interval of the values' median."""
+    """Return the 95% interval of the values' median."""
     import numpy as np
 
-    # In order of size, so that the same values give the same interval in whichever order they came.
+    # Sorted, so that the interval does not depend on the order of the values.
     ordered = np.sort(values)
     picks = np.random.default_rng(seed).integers(0, len(ordered), (RESAMPLES, len(ordered)))
     low, high = np.percentile(np.median(ordered[picks], axis=1), (2.5, 97.5))
@@ -104,7 +104,7 @@ def _bootstrap(values: NDArray[np.float64], seed: int) -> tuple[float, float]:
 
 
 def share_interval(right: int, count: int) -> tuple[float, float]:
-    """The 95% interval of a share (Wilson, 1927), 0–1."""
+    """Return the 95% interval of the share ``right / count`` (Wilson, 1927), 0–1."""
     share, square = right / count, _Z**2 / count
     middle = share + square / 2
     reach = _Z * math.sqrt(share * (1 - share) / count + square / (4 * count))

@@ -1,4 +1,4 @@
-"""A report of the two tiny models, and a machine that tells nothing."""
+"""Fixtures: a report of the two tiny models, and a machine without sensors."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime.benchmark import (
-    BenchmarkReport,
-    benchmark,
-)
+from edge_runtime.benchmark import BenchmarkReport, benchmark
 from edge_runtime.device.machine import Machine, describe_machine
 
 
@@ -21,5 +18,5 @@ def report(tiny_int8: Path, tiny_fp32: Path) -> BenchmarkReport:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
-    """One of four cores that tells nothing else."""
+    """Return a machine with four cores and no other information."""
     return replace(describe_machine(tmp_path), cores=4, throttled=None)

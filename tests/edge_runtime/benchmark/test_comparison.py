@@ -59,7 +59,7 @@ def test_a_report_is_the_same_as_itself(report: Report) -> None:
     found = compare_reports(report, report)
     assert {change.verdict for change in found.changes} == {"same"}
     assert found.regressions == found.notes == ()
-    # The baseline is what the other is measured by.
+    # The baseline is the reference and has no figure of its own.
     assert {change.model for change in found.changes} == {report["models"][0]["name"]}
 
 
@@ -83,7 +83,7 @@ def test_a_large_change_of_noisy_runs_is_unclear(report: Report) -> None:
         after["models"][0][f"{part}_speedup"]["high"] = 3.1
     found = compare_reports(report, after)
     assert {change.verdict for change in found.changes} == {"unclear"}
-    assert "too noisy to tell of 2" in format_comparison(found)
+    assert "2 unclear, because the runs were too noisy" in format_comparison(found)
 
 
 def test_a_lower_accuracy_is_a_regression_where_there_were_enough_photos(report: Report) -> None:
@@ -92,7 +92,7 @@ def test_a_lower_accuracy_is_a_regression_where_there_were_enough_photos(report:
     report["models"][0]["accuracy"] = accuracy
     after["models"][0]["accuracy"] = {**accuracy, "value": 0.8, "low": 0.79, "high": 0.81}
     (change,) = compare_reports(report, after).regressions
-    assert change.figure == "accuracy, measured"
+    assert change.figure == "accuracy (measured)"
     after["models"][0]["accuracy"] = {**accuracy, "value": 0.88, "low": 0.84, "high": 0.92}
     assert compare_reports(report, after).regressions == ()
 
@@ -123,11 +123,11 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("change", "words"),
         [
-            (lambda report: report["machine"].update(cpu="Cortex-A76"), "two machines"),
+            (lambda report: report["machine"].update(cpu="Cortex-A76"), "different machines"),
             (lambda report: report.update(invalid=["it ran on its battery"]), "marked invalid"),
-            (lambda report: report.update(frame_height=1080), "classified frames of"),
-            (lambda report: report.update(ended_by="running"), "hadn't ended"),
-            (lambda report: report["models"][0].update(classes=["a", "b"]), "isn't for the same task"),
+            (lambda report: report.update(frame_height=1080), "frame sizes differ"),
+            (lambda report: report.update(ended_by="running"), "did not finish"),
+            (lambda report: report["models"][0].update(classes=["a", "b"]), "does not solve the same task"),
         ],
     )
     def test_what_cannot_be_compared_is_refused_and_can_be_forced(
@@ -144,7 +144,7 @@ class TestRefusals:
         other = copy.deepcopy(report)
         for model in other["models"]:
             model["name"] = "other " + model["name"]
-        with pytest.raises(ReportError, match="a model that both reports name"):
+        with pytest.raises(ReportError, match="no model in common"):
             compare_reports(report, other)
 
     def test_what_changed_besides_is_noted(self, report: Report) -> None:
@@ -153,9 +153,9 @@ class TestRefusals:
         other["models"][1]["backend"]["version"] = "9.9"
         other["models"].append({**copy.deepcopy(other["models"][0]), "name": "new.tflite"})
         notes = compare_reports(report, other).notes
-        assert "is another model" in notes[0]
+        assert "is a different file" in notes[0]
         assert "9.9" in notes[1]
-        assert notes[2] == "Only the second has new.tflite."
+        assert notes[2] == "Only the second report contains new.tflite."
 
 
 class TestCommand:
@@ -171,7 +171,7 @@ class TestCommand:
     ) -> None:
         before, after = map(str, files)
         assert main(["compare", before, before]) == 0
-        assert "Nothing got measurably worse." in capsys.readouterr().out
+        assert "No measurable regression." in capsys.readouterr().out
         assert main(["compare", before, after]) == 3
         assert "WORSE" in capsys.readouterr().out
         assert main(["compare", after, before]) == 0
@@ -182,7 +182,7 @@ class TestCommand:
 
     @pytest.mark.parametrize(
         ("text", "words"),
-        [("no JSON", "is something else"), ("[]", "is something else"), ("{}", "is something else")],
+        [(text, "is not a benchmark report") for text in ("no JSON", "[]", "{}")],
     )
     def test_another_file_is_an_error(
         self, files: tuple[Path, Path], text: str, words: str, capsys: pytest.CaptureFixture[str]
@@ -198,4 +198,4 @@ class TestCommand:
         assert "No such file" in capsys.readouterr().err
         files[1].write_text(json.dumps({**report, "schema_version": 1}))
         assert main(["compare", *map(str, files)]) == 1
-        assert "Measure again" in capsys.readouterr().err
+        assert "has report schema 1;" in capsys.readouterr().err

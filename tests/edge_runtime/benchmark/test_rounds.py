@@ -50,10 +50,10 @@ class TestRounds:
     ) -> None:
         def interrupt(count: int) -> None:
             if count == 3:
-                # In the middle of a later round, as a hand at the keyboard does.
+                # In the middle of a later round, like Ctrl-C.
                 threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT)).start()
 
-        # A program that was started in the background is deaf to it.
+        # A program started in the background ignores SIGINT by default.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             done = run_rounds(contenders, frame, StoppingRule(seconds=500.0), random.Random(0), after_round=interrupt)
@@ -92,5 +92,5 @@ class TestCommand:
         child.terminate()
         out, err = child.communicate(timeout=60)
         assert child.returncode == 130, err
-        assert "it was interrupted" in out
+        assert "ended by an interrupt" in out
         assert json.loads(kept.read_text())["ended_by"] == "interrupted"

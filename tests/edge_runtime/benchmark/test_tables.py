@@ -27,8 +27,8 @@ class TestFormats:
         assert lines[1].startswith(int8.name)
         assert lines[2].startswith(fp32.name)
         assert (
-            f"{int8.name} (INT8) is slower than {fp32.name} (FP32): 0.50 times (95% interval 0.40–0.60) its speed in "
-            "inference alone, 0.60 times (95% interval 0.55–0.65) in the whole pipeline."
+            f"{int8.name} (INT8) is slower than {fp32.name} (FP32): inference 0.50× as fast (95% interval 0.40–0.60), "
+            "full pipeline 0.60× as fast (95% interval 0.55–0.65)."
         ) in lines
         assert "not measured here" in text
         assert "threads: 1" in text
@@ -49,7 +49,7 @@ class TestFormats:
         strange = replace(int8, name="<a & b>.tflite")
         svg = ElementTree.fromstring(format_svg(replace(report, models=(strange, replace(fp32, accuracy=None)))))
         tags = [element.tag.rpartition("}")[2] for element in svg.iter()]
-        assert tags.count("rect") == 1 + 2 * 2  # the ground, and two bars a model
+        assert tags.count("rect") == 1 + 2 * 2  # the background, and two bars per model
         assert tags.count("circle") == 1
         texts = [element.text or "" for element in svg.iter() if element.text]
         assert any(text.startswith("1  <a & b>.tflite, INT8") for text in texts)

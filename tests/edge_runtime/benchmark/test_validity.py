@@ -1,4 +1,4 @@
-"""Figures of a machine in trouble are marked, and slow kernels are named."""
+"""Runs on a throttled or busy machine are marked invalid, and slow kernels are named."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class TestValidity:
     @pytest.mark.parametrize(
         ("change", "others", "words"),
         [
-            ({"throttled": ("under-voltage",)}, 0.0, "slowed itself down (under-voltage)"),
-            ({"on_battery": True}, 0.0, "on its battery"),
-            ({}, 3.5, "took 3.5 of 4 cores"),
+            ({"throttled": ("under-voltage",)}, 0.0, "was throttled (under-voltage): improve its power supply"),
+            ({"on_battery": True}, 0.0, "on battery power"),
+            ({}, 3.5, "used 3.5 of 4 cores, leaving too little for 1 thread:"),
         ],
     )
     def test_a_run_is_invalid_on_a_machine_in_trouble(
@@ -34,7 +34,7 @@ class TestValidity:
     def test_a_busy_neighbour_that_leaves_enough_cores_is_a_warning(self, machine: Machine) -> None:
         assert [*invalid_reasons(machine, machine, 1.0, threads=3)] == []
         (warning,) = machine_warnings(machine, 1.0)
-        assert "took 1.0 of 4 cores" in warning
+        assert "used 1.0 of 4 cores" in warning
         assert len([*invalid_reasons(machine, machine, 1.0, threads=4)]) == 1
 
     def test_a_machine_that_tells_nothing_is_taken_at_its_word(self, machine: Machine) -> None:
@@ -44,7 +44,7 @@ class TestValidity:
     def test_it_is_said_in_big_letters(self, report: BenchmarkReport) -> None:
         text = format_text(replace(report, invalid=("it ran on its battery",)))
         assert "I N V A L I D" in text.splitlines()[1]
-        assert "These figures don't count: it ran on its battery." in text
+        assert "Do not use these figures. It ran on its battery." in text
         assert format_markdown(replace(report, invalid=("it ran on its battery",))).startswith("# INVALID RUN")
         assert "I N V A L I D" not in format_text(replace(report, invalid=()))
 
@@ -53,14 +53,14 @@ class TestValidity:
     ) -> None:
         int8, fp32 = report.models
         no_symbols = replace(int8.backend, int8_kernels="off", int8_kernels_reason="was built without XNNPACK")
-        for architecture, cure in (("armv7l", "A 64-bit system"), ("aarch64", "LiteRT")):
+        for architecture, cure in (("armv7l", "Use a 64-bit system"), ("aarch64", "LiteRT")):
             on = replace(machine, architecture=architecture)
             (warning,) = model_warnings(on, [replace(int8, backend=no_symbols, steady=True)], 0.0)
             assert "INT8 RUNS WITHOUT ACCELERATION: was built without XNNPACK" in warning
             assert cure in warning
         pi4, pi5 = replace(machine, features=("NEON",)), replace(machine, features=("NEON", "dot product"))
         (warning,) = model_warnings(pi4, [replace(int8, steady=True)], 0.0)
-        assert "no dot product" in warning
+        assert "no INT8 dot product" in warning
         assert "WITHOUT" not in warning
         assert [*model_warnings(pi5, [replace(int8, steady=True)], 0.0)] == []
         assert [*model_warnings(pi4, [replace(fp32, steady=True)], 0.0)] == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_runtime.cli import (
@@ -31,13 +32,15 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0, or 1 after an error; wrong usage exits with 2."""
+    # A stream that the caller closed ('>&-') is None. Discard what is written to it.
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open until the end
+    sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open until the end
     arguments = build_parser().parse_args(argv)
     # numpy's linear algebra is not used here, but its threads take memory, and hang if there is little of it.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         status = int(arguments.command(arguments))
-        if sys.stdout is not None:
-            sys.stdout.flush()  # now, while a full disk can still be reported
+        sys.stdout.flush()  # now, while a full disk can still be reported
         return status
     except EdgeRuntimeError as error:
         return _failed(str(error), arguments)

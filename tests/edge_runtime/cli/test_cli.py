@@ -327,9 +327,9 @@ class TestBenchmark:
             (["--json", "-", "--markdown", "-"], "Only one output can go to stdout"),
             (["--csv", "-", "--picture", "-"], "Only one output can go to stdout"),
             (["--picture", "report.png"], "must end in .svg"),
-            (["--precision", "2"], "Expected a baseline"),
+            (["--precision", "2"], "there is no baseline"),
             (["--threads", "1,4096"], "Cannot use 4096 threads"),
-            (["--data", "/no/such/folder"], "there is none"),
+            (["--data", "/no/such/folder"], "not found"),
             (["--source", "/no/such/clip.mp4"], "does not exist"),
         ],
         ids=lambda value: value[0] if isinstance(value, list) else "",
@@ -389,6 +389,14 @@ class TestErrors:
         assert "No space left on device" in done.stderr
         assert "Traceback" not in done.stderr
         assert "Exception ignored" not in done.stderr
+
+    @pytest.mark.parametrize("arguments", ["info", "run --source synthetic --max-frames 2"])
+    @pytest.mark.parametrize("closed", [">&-", "2>&-"])
+    def test_a_closed_stream_is_none(self, tiny_int8: Path, arguments: str, closed: str) -> None:
+        shell = f"{sys.executable} -m edge_runtime {arguments} {tiny_int8} {closed}"
+        done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, timeout=60)
+        assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+        assert "Ctrl-C" not in done.stdout
 
     def test_show_where_they_came_from_only_when_asked(self, tmp_path: Path) -> None:
         quiet = run("info", tmp_path / "none.tflite")

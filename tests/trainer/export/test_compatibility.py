@@ -37,7 +37,7 @@ def test_a_newer_minimum_runtime_is_refused(tiny_int8: Path) -> None:
 
 @pytest.mark.skipif(find_spec("tflite_runtime") is None, reason="needs tflite-runtime")
 def test_the_table_is_what_the_interpreter_says(tiny_int8: Path) -> None:
-    """The newest version of each operation loads in tflite-runtime 2.14.0, and the next one doesn't."""
+    """The newest version of each operation loads in tflite-runtime 2.14.0, and the next one does not."""
     import flatbuffers
     from tensorflow.lite.python import schema_py_generated as schema
     from tflite_runtime.interpreter import Interpreter
@@ -64,7 +64,7 @@ def test_the_table_is_what_the_interpreter_says(tiny_int8: Path) -> None:
 
 
 def test_a_model_that_interpreters_refuse_is_an_error_and_leaves_no_file(tiny_int8: Path, tmp_path: Path) -> None:
-    """Integers go in and floats are to come out; only an interpreter can tell."""
+    """An operation with integer input and float output, which only an interpreter refuses."""
     from tensorflow.lite.tools import flatbuffer_utils
 
     content = tiny_int8.read_bytes()[: read_model_file(tiny_int8).model_bytes]

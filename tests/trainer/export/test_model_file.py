@@ -111,7 +111,7 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error(fp32: bytes, tmp_pat
 
 
 def test_quantized_and_float_files_say_the_same_normalization(tiny_int8: Path, tiny_fp32: Path) -> None:
-    """As the standard asks: a quantized model shares its float sibling's."""
+    """As the schema requires, a quantized model has the normalization of its float version."""
     found = []
     for path in (tiny_int8, tiny_fp32):
         content = path.read_bytes()

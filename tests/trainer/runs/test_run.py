@@ -54,7 +54,7 @@ def failing(error: BaseException) -> Stage:
 
 @contextmanager
 def files_limited_to(size: int) -> Iterator[None]:
-    """As on a full disk: writing more than this into a file fails."""
+    """Limit the size of files, so that writing fails as on a full disk."""
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))

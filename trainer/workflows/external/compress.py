@@ -267,8 +267,7 @@ class _Search:
 
     def _variants(self, best: _Trial) -> tuple[tuple[Variant, ...], str]:
         """Return the baseline and all shares that were tried, and the conditions of the benchmark."""
-        whole = "Unchanged network, FP32"
-        candidates = [Candidate("whole", "fp32", whole, self._fp32, count_cost(self._network))]
+        candidates = [Candidate("whole", "fp32", "Unchanged network, FP32", self._fp32, count_cost(self._network))]
         evaluations = {candidates[0].name: {"val": self._baseline}}
         for share in sorted(self._trials, reverse=True):
             trial = self._trials[share]

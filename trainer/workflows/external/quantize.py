@@ -143,7 +143,7 @@ class ExternalModel:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputFolderError(
-                f"Cannot write to {path.parent}: {error.strerror}. Choose another output folder."
+                f"Cannot write to {path.parent}: {error.strerror}. Choose another folder."
             ) from error
         file = self.exporter.write(path, content, calibration)
         if self.dataset.multi_label and file.activation != "sigmoid":

@@ -93,8 +93,7 @@ def train(
     run = replace(open_run(Path(to), photos, recipe, weights), distribution=machines)
     if run.stage("data").exists() and read_dataset(run) != dataset:
         raise OutputFolderError(
-            f"The photos of the run in {run.folder} have changed since it was started. Start a new run in another "
-            "folder."
+            f"The photos of the run in {run.folder} have changed since its start. Start a new run in another folder."
         )
     if backbone.int8_warning:
         announce(f"Warning: {backbone.name}: {backbone.int8_warning}.")

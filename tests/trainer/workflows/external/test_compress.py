@@ -1,4 +1,4 @@
-"""The search for a smaller model: targets, promises, and what can't be met."""
+"""The search for a smaller model: targets, the accuracy gate, and what cannot be met."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def run(keras_file: Path, photos: Path, to: Path, recipe: Recipe = QUICK, **sett
     )
 
 
-def test_without_a_target_it_goes_as_far_as_the_promise_holds(keras_file: Path, photos: Path, tmp_path: Path) -> None:
+def test_without_a_target_it_goes_as_far_as_the_gate_allows(keras_file: Path, photos: Path, tmp_path: Path) -> None:
     made = run(keras_file, photos, tmp_path / "c")
     assert made.verdict.passed
     assert made.keep_macs in SHARES

@@ -1,4 +1,4 @@
-"""Classes are added to a finished run whose photos are gone."""
+"""Add classes to a finished run whose photos are gone."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OLD, NEW = 20, "scene"
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder, and a cache of pixels that holds none."""
+    """A folder and an empty cache of pixels."""
     folder = tmp_path_factory.mktemp("extension")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
@@ -49,7 +49,7 @@ def first(tiny_run: RunResult, here: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def more(here: Path) -> Path:
-    """Photos of a class that is new, and a few more of a known one."""
+    """Photos of a new class, and a few more of a known one."""
     photos(here / "more", {NEW: 40})
     (here / "more" / LABELS[1]).mkdir()
     for seed in range(200, 206):
@@ -90,7 +90,7 @@ def test_the_network_below_the_head_stays_as_it_was(first: Path, extended: RunRe
     assert after[-1].shape == (4,)
 
 
-def test_the_network_that_is_extended_is_loaded_once_and_anew_when_it_changes(first: Path, tmp_path: Path) -> None:
+def test_the_network_that_is_extended_is_loaded_once_and_again_when_it_changes(first: Path, tmp_path: Path) -> None:
     from trainer.runs.artifacts import read_latest_shared
     from trainer.training.networks.backbones import HEAD_LAYER
 

@@ -1,4 +1,4 @@
-"""Photos with several labels, from the list to the device."""
+"""Multi-label photos, from the list to the device."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ QUICK = Recipe.from_dict(
 
 
 def spots(labels: tuple[str, ...], seed: int) -> NDArray[np.uint8]:
-    """A grey picture with a spot of each colour, uint8 (48, 48, 3) RGB."""
+    """A gray picture with a spot of each color, uint8 (48, 48, 3) RGB, 0–255."""
     rng = np.random.default_rng(seed)
     image = rng.integers(90, 110, (48, 48, 3))
     corners = rng.permutation([(4, 4), (4, 26), (26, 4), (26, 26)])

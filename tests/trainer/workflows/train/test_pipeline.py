@@ -1,4 +1,4 @@
-"""The whole line, from photos to model files and report."""
+"""The whole run, from photos to model files and report."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_unusable_photos_leave_nothing_behind(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_a_broken_promise_fails_the_command_after_the_report(run: RunResult, photos: Path, tmp_path: Path) -> None:
+def test_a_failed_gate_fails_the_command_after_the_report(run: RunResult, photos: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     shutil.copytree(run.fp32.parent, folder)
     shutil.rmtree(folder / "stages" / "report")
@@ -214,7 +214,7 @@ def test_real_photos_with_pretrained_weights(
 
 
 def _tuned_from(first: RunResult, photos: Path, to: Path, **settings: dict[str, float]) -> RunResult:
-    """A run that begins with what another one has learned."""
+    """A run that starts from the weights of another one."""
     weights = str(to.with_suffix(".weights.h5"))
     read_model(load_run(first.fp32.parent), "finetune").save_weights(weights)
     return train(photos, to, QUICK.updated({"model": {"weights": weights}, **settings}))
@@ -318,7 +318,7 @@ def test_a_run_for_a_small_download_keeps_zeros_and_clusters(photos: Path, tmp_p
 
 
 @pytest.mark.slow
-def test_a_promise_that_cannot_be_kept_climbs_to_the_end_of_the_ladder(photos: Path, tmp_path: Path) -> None:
+def test_a_gate_that_nothing_passes_climbs_to_the_end_of_the_ladder(photos: Path, tmp_path: Path) -> None:
     recipe = QUICK.updated(
         {
             "finetune": {"epochs": 1},

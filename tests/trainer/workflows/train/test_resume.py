@@ -1,4 +1,4 @@
-"""Runs that are killed, at any moment, and go on."""
+"""Runs that are killed at any moment and resumed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def start_run(photos: Path, to: Path, recipe: Recipe) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> str:
-    """Waits for the end; the gate may say no to what learned so little."""
+    """Wait for the end; the gate may fail, as the training is short."""
     output, _ = process.communicate(timeout=1500)
     assert process.returncode in (0, 1), output
     assert "Model card " in output, output
@@ -55,7 +55,7 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 
 def kill_at(process: subprocess.Popen[str], sign: Path) -> None:
-    """Waits for a file or folder and kills the process, which can do nothing about it."""
+    """Wait for a file or folder, then kill the process with SIGKILL."""
     while not sign.exists():
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.005)
@@ -129,7 +129,7 @@ MOMENTS = (
     "stages/.quantize.checkpoints/1.npz",
     "model_fp32.tflite",
 )
-"""A file or folder each that is there for the first time when the process is to be killed."""
+"""Files and folders whose first appearance triggers a kill."""
 
 
 @pytest.mark.slow

@@ -57,9 +57,7 @@ def check_teacher(recipe: Recipe, labels: tuple[str, ...], *, multi_label: bool 
     if path.is_dir():
         run = load_run(path)
         if not run.stage("finetune").exists():
-            raise RecipeError(
-                f"The teacher's run in {name} is not fully trained. Finish it first with: edge-trainer resume {name}"
-            )
+            raise RecipeError(f"The teacher's run in {name} is not fully trained. Run: edge-trainer resume {name}")
         dataset = read_dataset(run)
         if dataset.labels != labels:
             raise RecipeError(

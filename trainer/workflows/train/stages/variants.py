@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from trainer.runs.run import Run
 
 TITLES = {
-    "student": "Network, trained by the labels",
+    "student": "Trained on labels",
     "distilled": "Distilled",
     "pruned": "Channels pruned",
     "sparse": "Weights pruned",

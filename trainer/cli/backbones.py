@@ -11,7 +11,7 @@ from trainer.cli.options import add_command
 def add(commands: Any) -> None:
     """Add the command."""
     examples = ("", "| grep mobilenet")
-    add_command(commands, "backbones", "list the available backbones", _backbones, examples)
+    add_command(commands, "backbones", "List the available backbones", _backbones, examples)
 
 
 def _backbones(arguments: argparse.Namespace) -> int:

@@ -12,9 +12,9 @@ _MIB = 1 << 20
 
 def add(commands: Any) -> None:
     """Add the command."""
-    summary = "list or clear the cache of decoded photos that runs share"
+    summary = "List or clear the cache of decoded photos that runs share"
     cache = add_command(commands, "cache", summary, _cache, ("", "--clear"))
-    cache.add_argument("--clear", action="store_true", help="delete the cache; photos are decoded again when needed")
+    cache.add_argument("--clear", action="store_true", help="Delete the cache; photos are decoded again when needed")
 
 
 def _cache(arguments: argparse.Namespace) -> int:

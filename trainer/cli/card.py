@@ -11,7 +11,7 @@ from trainer.cli.options import add_command
 def add(commands: Any) -> None:
     """Add the command."""
     examples = ("runs/first/model_int8.tflite", "model.tflite > card.md")
-    summary = "print a model card (Markdown) from a model file's metadata"
+    summary = "Print a model card (Markdown) from a model file's metadata"
     card = add_command(commands, "card", summary, _card, examples)
     card.add_argument("model", metavar="MODEL", help=".tflite file; the model_card.md in a run's folder says more")
 

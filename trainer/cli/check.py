@@ -13,15 +13,15 @@ from trainer.cli.options import FILES, add_command, add_recipe, require_folder_o
 def add(commands: Any) -> None:
     """Add the command."""
     examples = ("photos", "photos --page check.html", "photos --set data.group=exif_time --json check.json")
-    summary = "find unreadable, duplicate, blurred or mislabeled photos before training"
+    summary = "Find unreadable, duplicate, blurred or mislabeled photos before training"
     check = add_command(commands, "check", summary, _check, examples)
     check.add_argument("photos", metavar="PHOTOS", help=FILES)
-    check.add_argument("--page", metavar="FILE", help="write an HTML page with the pictures, such as check.html")
-    check.add_argument("--json", nargs="?", const="-", metavar="FILE", help="write JSON; without FILE, to stdout")
+    check.add_argument("--page", metavar="FILE", help="Write an HTML page with the pictures, such as check.html")
+    check.add_argument("--json", nargs="?", const="-", metavar="FILE", help="Write JSON; without FILE, to stdout")
     check.add_argument(
         "--labels",
         action=argparse.BooleanOptionalAction,
-        help="look for wrong labels with the backbone (default: if its weights are available)",
+        help="Look for wrong labels with the backbone (default: if its weights are available)",
     )
     add_recipe(check, "data.group=exif_time")
 

@@ -17,15 +17,15 @@ def add(commands: Any) -> None:
         "my_model.keras photos --normalize 0..1 --target-size 300 --to runs/small",
         "my_model.keras photos --normalize imagenet --target-fps 60 --max-drop 2 --to runs/fast",
     )
-    summary = "prune and quantize a Keras model as far as the accuracy gate allows"
+    summary = "Prune and quantize a Keras model as far as the accuracy gate allows"
     compress = add_command(commands, "compress", summary, _compress, examples)
-    compress.add_argument("model", metavar="KERAS_MODEL", help="functional Keras 2 model that ends in class scores")
-    compress.add_argument("photos", metavar="PHOTOS", help=f"photos to train with: {PHOTOS}")
+    compress.add_argument("model", metavar="KERAS_MODEL", help="Functional Keras 2 model that ends in class scores")
+    compress.add_argument("photos", metavar="PHOTOS", help=PHOTOS)
     add_external(compress)
     compress.add_argument(
-        "--target-fps", type=float, metavar="FPS", help="inferences per second to reach on this machine, on one thread"
+        "--target-fps", type=float, metavar="FPS", help="Inferences per second to reach on this machine, on one thread"
     )
-    compress.add_argument("--target-size", type=float, metavar="KIB", help="largest size of the INT8 file, in KiB")
+    compress.add_argument("--target-size", type=float, metavar="KIB", help="Largest size of the INT8 file, in KiB")
     add_recipe(compress, "prune.epochs=8")
     add_max_drop(compress)
 

@@ -11,9 +11,9 @@ from trainer.cli.options import add_command
 
 def add(commands: Any) -> None:
     """Add the command."""
-    summary = "run the full pipeline on handwritten digits, in a few minutes"
+    summary = "Run the full pipeline on handwritten digits, in a few minutes"
     demo = add_command(commands, "demo", summary, _demo, ("", "--to runs/digits"))
-    demo.add_argument("--to", default="runs/demo", metavar="FOLDER", help="folder of the run (default: %(default)s)")
+    demo.add_argument("--to", default="runs/demo", metavar="FOLDER", help="Folder of the run (default: %(default)s)")
 
 
 def _demo(arguments: argparse.Namespace) -> int:

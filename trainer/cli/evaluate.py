@@ -27,19 +27,19 @@ def add(commands: Any) -> None:
         "model.tflite other_photos --robustness",
         "model.tflite photos --split val --json",
     )
-    summary = "measure the accuracy of any .tflite classifier on labeled photos"
+    summary = "Measure the accuracy of any .tflite classifier on labeled photos"
     evaluate = add_command(commands, "evaluate", summary, _evaluate, examples)
     evaluate.add_argument("model", metavar="MODEL", help=".tflite file")
     evaluate.add_argument("photos", metavar="PHOTOS", help=FILES)
     evaluate.add_argument(
-        "--split", choices=(*SPLITS, "all"), help="split to measure (default: test if the photos have one, else all)"
+        "--split", choices=(*SPLITS, "all"), help="Split to measure (default: test if the photos have one, else all)"
     )
     evaluate.add_argument(
         "--robustness",
         action="store_true",
-        help=f"also measure {RobustnessConfig.photos} photos after blur, noise, darkening, compression and rotation",
+        help=f"Also measure {RobustnessConfig.photos} photos after blur, noise, darkening, compression and rotation",
     )
-    evaluate.add_argument("--json", action="store_true", help="print JSON")
+    evaluate.add_argument("--json", action="store_true", help="Print JSON")
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:

@@ -11,11 +11,11 @@ from trainer.cli.options import PHOTOS, add_command
 def add(commands: Any) -> None:
     """Add the command."""
     examples = ("runs/first new_photos --to runs/second", "runs/first/model_int8.tflite new_photos --to runs/second")
-    summary = "add new classes, or more photos of known classes, to a trained model"
+    summary = "Add new classes, or more photos of known classes, to a trained model"
     extend = add_command(commands, "extend", summary, _extend, examples)
-    extend.add_argument("model", metavar="RUN|MODEL", help="folder of a finished run, or a model file in it")
-    extend.add_argument("photos", metavar="PHOTOS", help=f"photos of new classes, known classes or both: {PHOTOS}")
-    extend.add_argument("--to", required=True, metavar="NEWRUN", help="new folder, or an interrupted extension")
+    extend.add_argument("model", metavar="RUN|MODEL", help="Folder of a finished run, or a model file in it")
+    extend.add_argument("photos", metavar="PHOTOS", help=f"Photos of new classes, known classes or both. {PHOTOS}")
+    extend.add_argument("--to", required=True, metavar="NEWRUN", help="New folder, or an interrupted extension")
 
 
 def _extend(arguments: argparse.Namespace) -> int:

@@ -13,11 +13,11 @@ from trainer.errors import OutputFolderError
 def add(commands: Any) -> None:
     """Add the command."""
     examples = ("photos", "photos --to rates.png --set finetune.optimizer=sgd")
-    find = add_command(commands, "find-lr", "find a learning rate for fine-tuning", _find_lr, examples)
+    find = add_command(commands, "find-lr", "Find a learning rate for fine-tuning", _find_lr, examples)
     find.add_argument("photos", metavar="PHOTOS", help=PHOTOS)
-    find.add_argument("--to", metavar="FILE", help="draw the loss curve to an image file, such as rates.png")
+    find.add_argument("--to", metavar="FILE", help="Draw the loss curve to an image file, such as rates.png")
     find.add_argument(
-        "--steps", type=int, default=100, metavar="N", help="training steps, with a rising rate (default: %(default)s)"
+        "--steps", type=int, default=100, metavar="N", help="Training steps, with a rising rate (default: %(default)s)"
     )
     add_recipe(find, "finetune.optimizer=sgd")
 

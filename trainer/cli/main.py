@@ -26,6 +26,7 @@ from trainer.cli import (
     sign,
     train,
 )
+from trainer.cli.options import add_help
 from trainer.environment import check_packages
 from trainer.errors import TrainerError
 
@@ -57,9 +58,15 @@ def _parser() -> argparse.ArgumentParser:
     from edge_runtime import __version__
 
     parser = argparse.ArgumentParser(
-        prog="edge-trainer", description="Turn a folder of photos into a full-INT8 TensorFlow Lite model."
+        prog="edge-trainer",
+        description="Turn a folder of photos into a full-INT8 TensorFlow Lite model.",
+        epilog="'edge-trainer COMMAND --help' shows a command's options, with examples.",
+        add_help=False,
     )
-    parser.add_argument("--version", action="version", version=f"edge-trainer {__version__}")
+    add_help(parser)
+    parser.add_argument(
+        "--version", action="version", version=f"edge-trainer {__version__}", help="Show the version and exit"
+    )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     photos, models = (check, preview, pack, find_lr), (evaluate, card, quantize, compress, sign)
     for command in (train, resume, extend, search, *photos, *models, backbones, cache, demo):

@@ -13,7 +13,7 @@ from trainer.config.tracking import LOCAL
 from trainer.errors import OutputFolderError
 
 FILES = (
-    "folder of photos (CLASS/* or {train,val,test}/CLASS/*), list (.csv, .tsv, .jsonl), or export of Roboflow, Edge "
+    "Folder of photos (CLASS/* or {train,val,test}/CLASS/*), list (.csv, .tsv, .jsonl), or export of Roboflow, Edge "
     "Impulse or Teachable Machine"
 )
 PHOTOS = FILES + "; also the output of pack"
@@ -35,47 +35,54 @@ def add_command(
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=summary,
-        description=f"{summary[0].upper()}{summary[1:]}.",
+        description=f"{summary}.",
         epilog="\n".join(["examples:", *lines]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=False,
     )
+    add_help(parser)
     parser.set_defaults(command=function)
-    parser.add_argument("--traceback", action="store_true", help="show the full traceback of an error")
+    parser.add_argument("--traceback", action="store_true", help="Show the full traceback of an error")
     return parser
+
+
+def add_help(parser: argparse.ArgumentParser) -> None:
+    """Add ``--help``, worded like the other options."""
+    parser.add_argument("-h", "--help", action="help", help="Show this help and exit")
 
 
 def add_recipe(parser: argparse.ArgumentParser, example: str) -> None:
     """Add ``--recipe`` and ``--set``, with an example of a setting."""
     parser.add_argument(
-        "--recipe", default="default", metavar="NAME|FILE", help="built-in recipe or TOML file (default: %(default)s)"
+        "--recipe", default="default", metavar="NAME|FILE", help="Built-in recipe or TOML file (default: %(default)s)"
     )
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help=f"change a setting of the recipe, such as {example}; repeatable",
+        help=f"Change a setting of the recipe, such as {example}; repeatable",
     )
 
 
 def add_external(parser: argparse.ArgumentParser) -> None:
     """Add the options that describe a model trained elsewhere."""
-    parser.add_argument("--to", required=True, metavar="FOLDER", help="new folder for the models")
+    parser.add_argument("--to", required=True, metavar="FOLDER", help="New folder for the models")
     parser.add_argument(
         "--normalize",
         required=True,
         metavar="RANGE|MEAN,STD",
-        help="input range of the model: 0..255, 0..1, symmetric (-1 to 1), imagenet, or MEAN,STD in pixel values, such "
+        help="Input range of the model: 0..255, 0..1, symmetric (-1 to 1), imagenet, or MEAN,STD in pixel values, such "
         "as 127.5,127.5",
     )
     parser.add_argument(
         "--crop",
         choices=choices(DataConfig)["crop"],
         default="center",
-        help="how photos are fitted to the input (default: %(default)s)",
+        help="How photos are fitted to the input (default: %(default)s)",
     )
     parser.add_argument(
-        "--labels", metavar="FILE", help="text file with one label per line (default: names of the class folders)"
+        "--labels", metavar="FILE", help="Text file with one label per line (default: names of the class folders)"
     )
 
 
@@ -86,7 +93,7 @@ def add_gate(parser: argparse.ArgumentParser) -> None:
         "--min-agreement",
         type=float,
         metavar="PERCENT",
-        help=f"smallest share of predictions that agree with FP32 (default: {GateConfig.min_agreement:g})",
+        help=f"Smallest share of predictions that agree with FP32 (default: {GateConfig.min_agreement:g})",
     )
 
 
@@ -96,7 +103,7 @@ def add_max_drop(parser: argparse.ArgumentParser) -> None:
         "--max-drop",
         type=float,
         metavar="POINTS",
-        help=f"largest accuracy drop from FP32 to INT8, in percentage points (default: {GateConfig.max_drop:g})",
+        help=f"Largest accuracy drop from FP32 to INT8, in percentage points (default: {GateConfig.max_drop:g})",
     )
 
 
@@ -107,7 +114,7 @@ def add_track(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=LOCAL,
         metavar="URI",
-        help="log to MLflow: a server's URL; without URI, to mlflow.db in the working folder",
+        help="Log to MLflow: a server's URL; without URI, to mlflow.db in the working folder",
     )
 
 

@@ -12,19 +12,19 @@ from trainer.cli.options import FILES, add_command
 def add(commands: Any) -> None:
     """Add the command."""
     examples = ("photos --to shards", "photos --to gs://bucket/photos --shards 16 --size 320")
-    summary = "pack photos into TFRecord shards that train can read from local or cloud storage"
+    summary = "Pack photos into TFRecord shards that train can read from local or cloud storage"
     pack = add_command(commands, "pack", summary, _pack, examples)
     pack.add_argument("photos", metavar="PHOTOS", help=FILES)
-    pack.add_argument("--to", required=True, metavar="SHARDS", help="new folder, or a URL such as gs://bucket/photos")
+    pack.add_argument("--to", required=True, metavar="SHARDS", help="New folder, or a URL such as gs://bucket/photos")
     pack.add_argument(
         "--shards",
         type=int,
         default=0,
         metavar="N",
-        help="number of files, ideally a multiple of the number of training machines (default: one per 128 MiB)",
+        help="Number of files, ideally a multiple of the number of training machines (default: one per 128 MiB)",
     )
     pack.add_argument(
-        "--size", type=int, default=0, metavar="PX", help="shrink larger photos to a shorter side of PX pixels"
+        "--size", type=int, default=0, metavar="PX", help="Shrink larger photos to a shorter side of PX pixels"
     )
 
 

@@ -13,15 +13,15 @@ from trainer.errors import OutputFolderError
 def add(commands: Any) -> None:
     """Add the command."""
     examples = ("photos --to sheet.png", "photos --to sheet.png --set augment.set=camera --draws 8")
-    summary = "draw the augmented pictures that the network will see in training"
+    summary = "Draw the augmented pictures that the network will see in training"
     preview = add_command(commands, "preview", summary, _preview, examples)
     preview.add_argument("photos", metavar="PHOTOS", help=PHOTOS)
     preview.add_argument("--to", required=True, metavar="FILE", help="PNG file to write, such as sheet.png")
     preview.add_argument(
-        "--per-class", type=count, default=2, metavar="N", help="photos per class (default: %(default)s)"
+        "--per-class", type=count, default=2, metavar="N", help="Photos per class (default: %(default)s)"
     )
     preview.add_argument(
-        "--draws", type=count, default=6, metavar="N", help="augmented versions of each photo (default: %(default)s)"
+        "--draws", type=count, default=6, metavar="N", help="Augmented versions of each photo (default: %(default)s)"
     )
     add_recipe(preview, "augment.set=camera")
 

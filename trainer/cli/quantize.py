@@ -18,27 +18,27 @@ def add(commands: Any) -> None:
         "my_model.keras --representative photos --normalize 0..1 --to runs/quantized",
         "saved_model --representative photos --normalize imagenet --labels labels.txt --to runs/quantized",
     )
-    summary = "quantize a Keras model that was trained elsewhere to INT8"
+    summary = "Quantize a Keras model that was trained elsewhere to INT8"
     quantize = add_command(commands, "quantize", summary, _quantize, examples)
     quantize.add_argument("model", metavar="KERAS_MODEL", help=".keras or .h5 file, or SavedModel folder")
     quantize.add_argument(
-        "--representative", required=True, metavar="PHOTOS", help=f"labeled photos like those in use: {PHOTOS}"
+        "--representative", required=True, metavar="PHOTOS", help=f"Labeled photos like those in use: {PHOTOS}"
     )
     add_external(quantize)
     quantize.add_argument(
-        "--activation", choices=get_args(Activation), help="activation of the output (default: read from the network)"
+        "--activation", choices=get_args(Activation), help="Activation of the output (default: read from the network)"
     )
     quantize.add_argument(
-        "--samples", type=int, default=256, metavar="N", help="size of the calibration set (default: %(default)s)"
+        "--samples", type=int, default=256, metavar="N", help="Size of the calibration set (default: %(default)s)"
     )
     quantize.add_argument(
         "--io",
         choices=choices(QuantizeConfig)["io"],
         default=QuantizeConfig.io,
-        help="dtype of the model's input and output (default: %(default)s)",
+        help="Dtype of the model's input and output (default: %(default)s)",
     )
     quantize.add_argument(
-        "--seed", type=int, default=Recipe.seed, help="seed for choosing the calibration set (default: %(default)s)"
+        "--seed", type=int, default=Recipe.seed, help="Seed for choosing the calibration set (default: %(default)s)"
     )
     add_gate(quantize)
 

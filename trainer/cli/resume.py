@@ -11,8 +11,8 @@ from trainer.cli.options import add_command
 def add(commands: Any) -> None:
     """Add the command."""
     examples = ("runs/first", "runs/first --traceback")
-    resume = add_command(commands, "resume", "continue a run that was interrupted", _resume, examples)
-    resume.add_argument("run", metavar="RUN", help="folder of the run; photos and settings are those it started with")
+    resume = add_command(commands, "resume", "Continue a run that was interrupted", _resume, examples)
+    resume.add_argument("run", metavar="RUN", help="Folder of the run; photos and settings are those it started with")
 
 
 def _resume(arguments: argparse.Namespace) -> int:

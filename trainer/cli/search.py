@@ -19,23 +19,23 @@ def add(commands: Any) -> None:
         "photos --to searches/fast --objective accuracy+latency --timeout 60",
         "photos --to searches/head --trials 50 --vary 'model.dropout={low=0,high=0.5}'",
     )
-    summary = "search for settings with a higher validation accuracy"
+    summary = "Search for settings with a higher validation accuracy"
     search = add_command(commands, "search", summary, _search, examples)
     search.add_argument("photos", metavar="PHOTOS", help=PHOTOS)
-    search.add_argument("--to", required=True, metavar="FOLDER", help="new folder, or an interrupted search")
+    search.add_argument("--to", required=True, metavar="FOLDER", help="New folder, or an interrupted search")
     add_recipe(search, "model.backbone=mobilenet_v2_1.0")
 
     def add_setting(name: str, text: str, **options: Any) -> None:
         search.add_argument(f"--{name}", default=getattr(SearchConfig, name), help=text, **options)
 
     values = choices(SearchConfig)
-    add_setting("trials", "number of trials, of all machines together (default: %(default)s)", type=int, metavar="N")
+    add_setting("trials", "Number of trials, of all machines together (default: %(default)s)", type=int, metavar="N")
     search.add_argument(
-        "--timeout", type=float, default=0.0, metavar="MINUTES", help="start no trial after this time; 0: no limit"
+        "--timeout", type=float, default=0.0, metavar="MINUTES", help="Start no trial after this time; 0: no limit"
     )
-    add_setting("sampler", "how settings are sampled (default: %(default)s)", choices=values["sampler"])
-    add_setting("pruner", "what stops bad trials early (default: %(default)s)", choices=values["pruner"])
-    add_setting("objective", "what is optimized (default: %(default)s)", choices=values["objective"])
+    add_setting("sampler", "How settings are sampled (default: %(default)s)", choices=values["sampler"])
+    add_setting("pruner", "What stops bad trials early (default: %(default)s)", choices=values["pruner"])
+    add_setting("objective", "What is optimized (default: %(default)s)", choices=values["objective"])
     search.add_argument(
         "--finetune",
         nargs="?",
@@ -43,23 +43,23 @@ def add(commands: Any) -> None:
         const=_FINETUNE_EPOCHS,
         default=SearchConfig.finetune_epochs,
         metavar="EPOCHS",
-        help="train the whole network in each trial, not just the head (default without EPOCHS: %(const)s)",
+        help="Train the whole network in each trial, not just the head (default without EPOCHS: %(const)s)",
     )
     search.add_argument(
         "--space",
         metavar="FILE",
-        help='search space as TOML, such as "head.learning_rate" = {low=1e-3, high=1e-2, log=true}',
+        help='Search space as TOML, such as "head.learning_rate" = {low=1e-3, high=1e-2, log=true}',
     )
     search.add_argument(
         "--vary",
         action="append",
         default=[],
         metavar="KEY=VALUES",
-        help="replace the default search space, such as width=[0.35,1.0] or model.dropout={low=0,high=0.5}; repeatable",
+        help="Replace the default search space, such as width=[0.35,1.0] or model.dropout={low=0,high=0.5}; repeatable",
     )
     add_setting("storage", "Optuna database shared by several machines (default: a file in FOLDER)", metavar="URL")
     add_track(search)
-    add_setting("study", "name of the study in the database (default: name of PHOTOS)", metavar="NAME")
+    add_setting("study", "Name of the study in the database (default: name of PHOTOS)", metavar="NAME")
 
 
 def _search(arguments: argparse.Namespace) -> int:

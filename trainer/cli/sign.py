@@ -11,14 +11,14 @@ from trainer.cli.options import add_command
 def add(commands: Any) -> None:
     """Add the command."""
     examples = ("--new-key door", "model_int8.tflite --key door.pem", "model_int8.tflite --new-key door")
-    summary = "sign models, for devices that accept only models you signed"
+    summary = "Sign models, for devices that accept only models you signed"
     sign = add_command(commands, "sign", summary, _sign, examples)
     sign.description = f"{sign.description}\nOn the device: edge-runtime run MODEL --require-signature NAME.pub.pem"
     sign.add_argument("models", nargs="*", metavar="MODEL", help=".tflite files; the signature is written to MODEL.sig")
     key = sign.add_mutually_exclusive_group(required=True)
     key.add_argument("--key", metavar="PRIVATE.pem", help="Ed25519 private key to sign with")
     key.add_argument(
-        "--new-key", metavar="NAME", help="create a key pair: NAME.pem to keep secret and NAME.pub.pem for devices"
+        "--new-key", metavar="NAME", help="Create a key pair: NAME.pem to keep secret and NAME.pub.pem for devices"
     )
     sign.set_defaults(parser=sign)
 

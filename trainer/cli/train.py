@@ -19,39 +19,39 @@ def add(commands: Any) -> None:
         "photos --to runs/few --recipe few",
         "photos --to runs/large --backbone mobilenet_v2_1.0 --set finetune.epochs=30 --max-drop 0.5",
     )
-    summary = "train a classifier, quantize it to INT8, check its accuracy and write a report"
+    summary = "Train a classifier, quantize it to INT8, check its accuracy and write a report"
     train = add_command(commands, "train", summary, _train, examples)
     train.add_argument("photos", metavar="PHOTOS", help=PHOTOS)
-    train.add_argument("--to", required=True, metavar="RUN", help="new folder, or an interrupted run")
+    train.add_argument("--to", required=True, metavar="RUN", help="New folder, or an interrupted run")
     add_recipe(train, "finetune.epochs=10")
     train.add_argument(
         "--backbone",
         metavar="NAME",
-        help=f"network to train; edge-trainer backbones lists them (default: {ModelConfig.backbone})",
+        help=f"Network to train; edge-trainer backbones lists them (default: {ModelConfig.backbone})",
     )
     train.add_argument(
         "--weights",
         metavar="imagenet|auto|none|FILE",
-        help=f"initial weights; none trains from scratch (default: {ModelConfig.weights})",
+        help=f"Initial weights; none trains from scratch (default: {ModelConfig.weights})",
     )
     train.add_argument(
-        "--teacher", metavar="NAME|RUN|FILE", help="distill from a backbone, a finished run or a .keras file"
+        "--teacher", metavar="NAME|RUN|FILE", help="Distill from a backbone, a finished run or a .keras file"
     )
     train.add_argument(
-        "--keep-macs", type=float, metavar="SHARE", help="prune channels to this share of multiply-adds, such as 0.5"
+        "--keep-macs", type=float, metavar="SHARE", help="Prune channels to this share of multiply-adds, such as 0.5"
     )
     train.add_argument(
-        "--sparsity", type=float, metavar="SHARE", help="set this share of the weights to zero, such as 0.75"
+        "--sparsity", type=float, metavar="SHARE", help="Set this share of the weights to zero, such as 0.75"
     )
     train.add_argument(
         "--io",
         choices=choices(QuantizeConfig)["io"],
-        help=f"dtype of the INT8 model's input and output (default: {QuantizeConfig.io})",
+        help=f"Dtype of the INT8 model's input and output (default: {QuantizeConfig.io})",
     )
     train.add_argument(
         "--distribute",
         choices=("gpus", "workers"),
-        help="fine-tune on all GPUs, or on the machines of TF_CONFIG with the same command on each",
+        help="Fine-tune on all GPUs, or on the machines of TF_CONFIG with the same command on each",
     )
     add_gate(train)
     add_track(train)

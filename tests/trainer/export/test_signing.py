@@ -91,7 +91,8 @@ def test_the_command_makes_a_key_and_signs(
     assert main(["sign", str(models[0]), "--new-key", str(tmp_path / "door")]) == 0
     assert "Keep it secret" in capsys.readouterr().out
     assert main(["sign", *map(str, models), "--key", str(tmp_path / "door.pem")]) == 0
-    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == [f"Signed {m}" for m in models]
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == [f"Signed {model}. Copy {model}.sig along with it." for model in models]
     for model in models:
         read_signed_content(model, tmp_path / "door.pub.pem")
     assert main(["sign", str(models[0]), "--key", str(tmp_path / "none.pem")]) == 1

@@ -71,7 +71,9 @@ def made(**changes) -> CompressionContent:
         variants=variants,
         rungs=(
             LadderStep("plain", "Plain quantization", 0.861, 2.8, 91.2, False, 14.0, remark="512 pictures"),
-            LadderStep("qat", "Quantization-aware training", 0.883, 0.1, 97.8, True, 184.0, remark="4 epochs", chosen=True),
+            LadderStep(
+                "qat", "Quantization-aware training", 0.883, 0.1, 97.8, True, 184.0, remark="4 epochs", chosen=True
+            ),
         ),
         max_drop=1.0,
         layer_errors=(("block_1_expand", 0.91), ("stem", 0.44), ("head", 0.31)),

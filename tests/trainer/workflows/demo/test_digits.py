@@ -118,7 +118,7 @@ def test_other_settings_replace_the_photos(tmp_path):
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path):
     (tmp_path / "holiday.jpg").write_bytes(b"mine")
-    with pytest.raises(OutputFolderError, match="contains other files. Choose another one"):
+    with pytest.raises(OutputFolderError, match=r"contains other files. Choose another one"):
         write_digit_photos(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
 

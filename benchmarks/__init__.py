@@ -1,1 +1,1 @@
-"""The project's own measurements: ratios taken within one run, with targets, and the results that README shows."""
+"""The project's own benchmarks: ratios measured within one run, their targets, and the results shown in README."""

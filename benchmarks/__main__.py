@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: measures what README promises; progress on stderr, the table on stdout."""
+"""``python -m benchmarks``: measure the figures in README; progress on stderr, the table on stdout."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ ROOM_OF = {
     "training_scaling": "training",
     "arm_counts": "runtime",
 }
-"""The folder that each measurement's module lies in; in the order in which they are taken."""
+"""Folder of each measurement's module, in the order of measuring."""
 MEASUREMENTS = tuple(ROOM_OF)
 SLOW = MEASUREMENTS[MEASUREMENTS.index("augmentation") :]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns 0, or 1 when a measurement failed; a target that isn't met is a result, not a failure."""
+    """Return 0, or 1 if a measurement failed. A missed target is a result, not a failure."""
     arguments = _parser().parse_args(argv)
     if arguments.render:
         return _render()
@@ -82,22 +82,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description="Measures what README promises, and keeps the results for its table."
+        prog="python -m benchmarks", description="Measure the figures in README and store the results for its tables."
     )
     parser.add_argument("names", nargs="*", type=_name, metavar="NAME", help=f"any of: {', '.join(MEASUREMENTS)}")
-    parser.add_argument("--full", action="store_true", help=f"all of them, the slow ones ({', '.join(SLOW)}) too")
-    parser.add_argument("--quick", action="store_true", help="a look, for which little is measured and nothing is kept")
-    parser.add_argument("--again", action="store_true", help="forget the seeds that are kept, instead of going on")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="keep the results here (default: this machine's file)")
+    parser.add_argument("--full", action="store_true", help=f"run all, including the slow ones ({', '.join(SLOW)})")
+    parser.add_argument("--quick", action="store_true", help="measure only a little, and store nothing")
+    parser.add_argument("--again", action="store_true", help="discard the stored seeds instead of resuming")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="file for the results (default: this machine's file)")
     parser.add_argument(
-        "--render", action="store_true", help="measure nothing: put the kept results into both README.md"
+        "--render", action="store_true", help="only update the tables in both README.md files from the stored results"
     )
     return parser
 
 
 def _name(text: str) -> str:
     if text not in MEASUREMENTS:
-        raise argparse.ArgumentTypeError(f"expected one of {', '.join(MEASUREMENTS)}, got {text!r}")
+        raise argparse.ArgumentTypeError(f"unknown measurement {text!r}; choose from {', '.join(MEASUREMENTS)}")
     return text
 
 
@@ -115,7 +115,7 @@ def _render() -> int:
 def _load() -> float | None:
     load = round(os.getloadavg()[0], 1)
     if load > 0.5 * (os.cpu_count() or 1):
-        _say(f"other programs are busy (load {load}): figures will vary")
+        _say(f"other programs are busy (load {load}), so figures will vary")
     return load
 
 

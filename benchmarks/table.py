@@ -1,4 +1,4 @@
-"""The stored results as Markdown tables, and their places: the figures in README, how they came in this folder's."""
+"""Render the stored results as Markdown: the figures in the project's README, dates and versions in this folder's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _VERSIONS = ("python", "tflite-runtime", "ai-edge-litert", "opencv-python-headle
 
 
 def render_pages() -> dict[Path, str]:
-    """The pages that show the stored results, as they are to read."""
+    """Return the text of both README files with up-to-date tables."""
     pages: dict[Path, Callable[[Results], str]] = {
         ROOT / "README.md": render,
         ROOT / "benchmarks" / "README.md": render_runs,
@@ -30,7 +30,7 @@ def render_pages() -> dict[Path, str]:
 
 
 def render_runs(results: Results) -> str:
-    """When and how one machine's figures were measured, a row a measurement."""
+    """Return one machine's table of measurements: dates, load, targets and versions."""
     rows = [
         "| Measurement | Date | Load before | Figures | Targets met | Versions |",
         "|---|---|---|---|---|---|",
@@ -52,7 +52,7 @@ def _targets(measurement: Measurement) -> str:
 
 
 def render(results: Results) -> str:
-    """One machine's table."""
+    """Return one machine's tables of figures."""
     measured = results.measurements.values()
     dates = sorted({one.date for one in measured})
     when = " to ".join(dict.fromkeys((dates[0], dates[-1]))) if dates else "never"
@@ -72,7 +72,7 @@ def render(results: Results) -> str:
 
 
 def figures_table(figures: Iterable[Figure]) -> str:
-    """A Markdown table, a row a figure."""
+    """Return a Markdown table with one row per figure."""
     rows = [
         "| What | Measured (95% interval) | Target | Met | Conditions | Command |",
         "|---|---|---|---|---|---|",
@@ -84,12 +84,12 @@ def figures_table(figures: Iterable[Figure]) -> str:
 
 
 def replace_between_markers(text: str, table: str) -> str:
-    """Puts the table between the markers of a page.
+    """Replace the text between the markers of a page with the table.
 
     Raises:
-        ValueError: The page hasn't exactly one pair of markers.
+        ValueError: The page does not have exactly one pair of markers.
     """
     if text.count(START) != 1 or text.count(END) != 1 or text.index(START) > text.index(END):
-        raise ValueError(f"Expected one {START} and, after it, one {END}. Put them where the table belongs.")
+        raise ValueError(f"The page needs exactly one {START} followed by one {END}, where the table belongs.")
     pattern = re.compile(f"{re.escape(START)}.*{re.escape(END)}", re.DOTALL)
     return pattern.sub(lambda _: f"{START}\n{table}\n{END}", text)

@@ -1,1 +1,1 @@
-"""How anything is measured: turns, processes, results."""
+"""Tools shared by all measurements: turns, processes, figures, stored results."""

@@ -1,4 +1,4 @@
-"""Virtual environments for other people's packages, made once and kept in ``build/rivals``."""
+"""Virtual environments for third-party packages, created once and kept in ``build/rivals``."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ FOLDER = ROOT / "build/rivals"
 
 
 def environment(requirements: Sequence[str], *, folder: Path = FOLDER) -> Path:
-    """The interpreter of an environment with these packages, of this Python's version.
+    """Return the Python interpreter of an environment with these packages.
 
-    It is made again when the requirements or the Python change; to have newer packages, remove its folder.
+    The environment is recreated if the requirements or this Python change. To upgrade packages, remove its folder.
 
     Args:
-        requirements: As for pip; only wheels are taken. The first package gives the environment its name.
-        folder: Where environments are kept.
+        requirements: Requirements for pip, installed from wheels only. The first one names the environment.
+        folder: Folder of all environments.
 
     Raises:
-        MissingInputError: The packages can't be had, in pip's words.
+        MissingInputError: The packages cannot be installed; the message is pip's.
     """
     place = folder / re.split(r"[^\w-]", requirements[0])[0]
     python, stamp = place / "bin/python", place / "made_of.txt"
     wanted = "\n".join((sys.version, *requirements))
     if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
         return python
-    print(f"Making an environment with {', '.join(requirements)} (once)", file=sys.stderr, flush=True)
+    print(f"Creating an environment with {', '.join(requirements)} (once)", file=sys.stderr, flush=True)
     shutil.rmtree(place, ignore_errors=True)
     _run([sys.executable, "-m", "venv", str(place)])
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--only-binary=:all:"]
@@ -42,7 +42,7 @@ def environment(requirements: Sequence[str], *, folder: Path = FOLDER) -> Path:
 
 
 def reason_of(said: str) -> str:
-    """The last line that a program said on stderr, without the places of files on this machine."""
+    """Return the last line of a program's stderr, without the paths of this machine."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     return re.sub(r"(?<![^\s'\"(])/\S*/", "", lines[-1]) if lines else "it ended without a word"
 

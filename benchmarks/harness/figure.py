@@ -1,4 +1,4 @@
-"""One measured number and what it has to be."""
+"""A measured figure and its target."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import Any
 
 
 class MissingInputError(Exception):
-    """Something that a measurement needs isn't here; the message says what."""
+    """A prerequisite of a measurement is missing; the message names it."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured number.
+    """One measured figure.
 
     Attributes:
-        name: ``measurement.detail``.
-        what: What was measured, for the table.
-        value: The number; None: it couldn't be measured, and the conditions say why.
-        unit: Such as ``"×"``, ``"ms"``, ``"%"``.
-        conditions: What a reader must know to judge it: models, threads, absolute times, how many.
-        low: Lower end of the value's 95% interval; None where it has none.
-        high: The upper end.
-        at_most: Target; None: none.
-        at_least: Target; None: none.
+        name: Identifier, ``measurement.detail``.
+        what: Description for the table.
+        value: Measured value; None if it could not be measured, with the reason in the conditions.
+        unit: Unit, such as ``"×"``, ``"ms"``, ``"%"``.
+        conditions: Context for judging it: models, threads, absolute times, number of samples.
+        low: Lower end of the value's 95% interval; None if it has no interval.
+        high: Upper end of the interval.
+        at_most: Target; None without an upper limit.
+        at_least: Target; None without a lower limit.
     """
 
     name: str
@@ -38,19 +38,19 @@ class Figure:
 
     @property
     def command(self) -> str:
-        """What measures it."""
+        """Command that measures the figure."""
         return f"python -m benchmarks {self.name.split('.')[0]}"
 
     @property
     def target(self) -> str:
-        """In words; empty where there is none."""
+        """Target as text; empty without a target."""
         if self.at_most is not None:
             return f"≤ {self.at_most:g}{_joined(self.unit)}"
         return f"≥ {self.at_least:g}{_joined(self.unit)}" if self.at_least is not None else ""
 
     @property
     def met(self) -> str:
-        """``"yes"``, ``"no"``, ``"within the interval"`` where the measurement can't tell, or empty without target."""
+        """``"yes"``, ``"no"``, ``"within the interval"`` if it is unclear, or empty without a target."""
         if not self.target or self.value is None:
             return ""
         if self._keeps(self.value):
@@ -60,17 +60,19 @@ class Figure:
 
     @property
     def result(self) -> str:
-        """The value with its interval."""
+        """Value with its unit and interval."""
         if self.value is None:
             return "not measured"
         spread = "" if self.low is None or self.high is None else f" ({_digits(self.low)}–{_digits(self.high)})"
         return f"{_digits(self.value)}{_joined(self.unit)}{spread}"
 
     def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-serializable dict."""
         return {**asdict(self), "target": self.target, "met": self.met, "command": self.command}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Figure:
+        """Create a figure from `to_dict`."""
         return cls(**{field.name: values[field.name] for field in fields(cls)})
 
     def _keeps(self, value: float) -> bool:
@@ -82,6 +84,6 @@ def _joined(unit: str) -> str:
 
 
 def _digits(value: float) -> str:
-    """Three digits that count, as far as they do."""
+    """Format a value with about three significant digits."""
     size = abs(value)
     return f"{value:.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}"

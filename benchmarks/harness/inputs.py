@@ -1,7 +1,9 @@
-"""What is measured with: the shared photos, models and video where they are, and drawn pictures."""
+"""Inputs of the measurements: shared photos, models and video, drawn frames, and checks of prerequisites."""
 
 from __future__ import annotations
 
+import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,19 +19,31 @@ FRAME_SIZE = (480, 640)
 
 
 def shared(path: str) -> Path:
-    """A file or folder of ``../shared``.
+    """Return a file or folder of ``../shared``.
 
     Raises:
-        MissingInputError: It isn't here.
+        MissingInputError: It does not exist.
     """
     found = SHARED / path
     if not found.exists():
-        raise MissingInputError(f"needs ../shared/{path}, which isn't here")
+        raise MissingInputError(f"needs ../shared/{path}, which does not exist")
     return found
 
 
+def need_package(module: str, name: str) -> None:
+    """Raise `MissingInputError` if a module cannot be imported; ``name`` is what to install."""
+    if find_spec(module) is None:
+        raise MissingInputError(f"needs {name}")
+
+
+def need_second_core(purpose: str) -> None:
+    """Raise `MissingInputError` if this process may use only one core."""
+    if len(os.sched_getaffinity(0)) < 2:
+        raise MissingInputError(f"needs a second core for {purpose}")
+
+
 def frames(count: int) -> list[NDArray[np.uint8]]:
-    """Camera frames: uint8 (480, 640, 3) BGR, 0–255."""
+    """Draw camera frames, each uint8 (480, 640, 3) BGR, 0–255."""
     from edge_runtime.sources.synthetic import SyntheticSource
 
     source = SyntheticSource(size=FRAME_SIZE)
@@ -37,7 +51,7 @@ def frames(count: int) -> list[NDArray[np.uint8]]:
 
 
 def video(folder: Path) -> tuple[Path, str]:
-    """A clip and its description: the shared one, or one that is drawn into the folder."""
+    """Return a clip and its description: the shared clip, or one drawn into the folder."""
     found = SHARED / "data/video/bottle-detection.mp4"
     if found.exists():
         return found, "H.264 clip, 640×360"

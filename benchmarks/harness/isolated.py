@@ -1,4 +1,4 @@
-"""Runs a measurement in a fresh process, so that none finds what another one left in memory."""
+"""Run each measurement in a fresh process, so that no measurement affects the next one."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from benchmarks.harness.figure import Figure
 
 
 def measure(module: str, quick: bool) -> list[Figure]:
-    """Runs the function ``measure`` of a module; what it raises comes through."""
+    """Run a module's ``measure`` function in a fresh process; exceptions are passed on."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context, initializer=_end_with_parent) as pool:
         return pool.submit(_in_child, module, quick).result()
 
 
 def _end_with_parent() -> None:
-    """A killed parent would leave its measurement at work, beside the next one."""
+    """End this process with its parent, which would otherwise leave it running beside the next measurement."""
 
     def wait() -> None:
         parent = multiprocessing.parent_process()

@@ -1,4 +1,4 @@
-"""Fresh processes, from start to first result."""
+"""Time and memory of a fresh process up to its first result."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class FirstResult:
-    """What a process took.
+    """Measurements of a process.
 
     Attributes:
-        seconds: From its start to the first line on its stdout.
-        peak_bytes: The most memory that it held at a time, until its end.
-        line: That line.
+        seconds: Time from its start to the first line on its stdout.
+        peak_bytes: Peak memory over its whole life.
+        line: First line on its stdout.
     """
 
     seconds: float
@@ -27,10 +27,10 @@ class FirstResult:
 
 
 def first_result(command: Sequence[str], *, env: Mapping[str, str], cwd: str) -> FirstResult:
-    """Runs a command to its end.
+    """Run a command to its end.
 
     Raises:
-        RuntimeError: It failed, or its memory can't be told from ours.
+        RuntimeError: The command failed, or its peak memory cannot be told from ours.
     """
     with tempfile.TemporaryFile("w+") as messages:
         start = time.perf_counter()
@@ -44,8 +44,8 @@ def first_result(command: Sequence[str], *, env: Mapping[str, str], cwd: str) ->
         child.returncode = os.waitstatus_to_exitcode(status)
         messages.seek(0)
         if child.returncode != 0 or not line:
-            raise RuntimeError(f"Expected a result from {' '.join(command[:2])}, got: {messages.read()}")
-    # Linux counts into a child's peak what the parent held when the child was made.
+            raise RuntimeError(f"{' '.join(command[:2])} failed:\n{messages.read()}")
+    # On Linux a child's peak includes what the parent held when it was forked.
     if usage.ru_maxrss <= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss:
-        raise RuntimeError("Expected the measuring process to be smaller than the measured one: import less in it.")
+        raise RuntimeError("The measuring process uses more memory than the measured one. Import less in it.")
     return FirstResult(seconds, usage.ru_maxrss * 1024, line)

@@ -1,4 +1,4 @@
-"""The stored results: one JSON file for each machine, its measurements replaced one by one."""
+"""Stored results: one JSON file per machine, in which measurements are replaced one by one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ON_ANY_MACHINE = {
     "arm_counts": _ARM_COUNTS,
     **dict.fromkeys(("augmentation", "seeds", "seeds_large", "transfer", "distillation"), _ACCURACIES),
 }
-"""Measurements that don't depend on the processor, and their files."""
+"""Files of the measurements that do not depend on the processor."""
 _TITLES = {
     _ARM_COUNTS: "Emulated processors of Raspberry Pis",
     _ACCURACIES: "Accuracies after training, which a processor changes by rounding alone",
@@ -29,13 +29,13 @@ _TITLES = {
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one measurement gave, and when.
+    """Results of one measurement.
 
     Attributes:
         date: ISO date, UTC.
-        load: Processes that wanted to run before it began, averaged over a minute; None where unknown.
-        versions: Of Python and the packages that count.
-        figures: Its numbers.
+        load: Load average of the minute before it started; None if unknown.
+        versions: Versions of Python and the relevant packages.
+        figures: Measured figures.
     """
 
     date: str
@@ -49,19 +49,20 @@ class Results:
     """All measurements of one machine.
 
     Attributes:
-        machine: Description, for people.
-        measurements: By name, in the order of the table.
+        machine: Description for the page.
+        measurements: Measurements by name, in the order of the table.
     """
 
     machine: str
     measurements: dict[str, Measurement] = field(default_factory=dict)
 
     def with_measurement(self, name: str, measurement: Measurement, order: Sequence[str]) -> Results:
-        """Replaces or adds a measurement."""
+        """Return the results with a measurement replaced or added."""
         merged = {**self.measurements, name: measurement}
         return replace(self, measurements={known: merged[known] for known in order if known in merged})
 
     def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-serializable dict."""
         return {
             "machine": self.machine,
             "measurements": {
@@ -77,6 +78,7 @@ class Results:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Results:
+        """Create results from `to_dict`."""
         return cls(
             values["machine"],
             {
@@ -89,12 +91,12 @@ class Results:
 
 
 def describe(path: Path) -> str:
-    """What a file's results belong to: the processor, by what decides its figures; nothing tells whose it is."""
+    """Return the heading of a results file: the processor model, without anything that identifies the machine."""
     return _TITLES.get(path.name) or _this_machine()
 
 
 def default_path(measurement: str) -> Path:
-    """Where results are kept: in this processor's file, but for those that no processor changes."""
+    """Return the file for a measurement's results: this processor's, or that of a processor-independent one."""
     here = f"{re.sub(r'[^a-z0-9]+', '-', _this_machine().lower()).strip('-')}.json"
     return FOLDER / _ON_ANY_MACHINE.get(measurement, here)
 
@@ -108,19 +110,19 @@ def _this_machine() -> str:
 
 
 def record(figures: Sequence[Figure], load: float | None) -> Measurement:
-    """Figures that were just measured, with the date and the versions."""
+    """Return figures that were just measured, with date and versions."""
     from trainer.environment import package_versions
 
     return Measurement(datetime.now(timezone.utc).date().isoformat(), load, package_versions(), tuple(figures))
 
 
 def read(path: Path) -> Results:
-    """Reads stored results."""
+    """Read stored results."""
     return Results.from_dict(json.loads(path.read_text(encoding="utf-8")))
 
 
 def write(results: Results, path: Path) -> None:
-    """Writes results, whole or not at all."""
+    """Write results atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".tmp")
     partial.write_text(json.dumps(results.to_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Processes that take turns: each holds one program with its model, and classifies when it is asked to."""
+"""Worker processes that take turns: each holds one program with its model and classifies on request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from benchmarks.harness.environments import reason_of
 
 
 class WorkerError(Exception):
-    """A worker ended; the message is its last word."""
+    """A worker ended; the message is the reason."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Turn:
 
     Attributes:
         best: Index of the best class of each frame.
-        ms: Mean milliseconds a frame.
-        cpu_ms: Mean milliseconds of processors a frame, all threads together.
+        ms: Mean latency per frame, in milliseconds.
+        cpu_ms: Mean CPU time per frame over all threads, in milliseconds.
     """
 
     best: list[int]
@@ -40,14 +40,14 @@ class Worker:
     """A running script of ``scripts/rivals``.
 
     Attributes:
-        version: What it runs.
+        version: Name and version of the package that it runs.
 
     Args:
-        command: Interpreter, script, model, and what else the script wants.
-        env: Environment variables to set; those that change where Python looks for packages are left out.
+        command: Interpreter, script, model, and further arguments of the script.
+        env: Environment variables to set. Inherited variables that start with ``PYTHON`` are removed.
 
     Raises:
-        WorkerError: It can't open the model.
+        WorkerError: The worker cannot open the model.
     """
 
     def __init__(self, command: Sequence[object], *, env: Mapping[str, str] | None = None) -> None:
@@ -68,10 +68,10 @@ class Worker:
             raise
 
     def turn(self, frames: Path) -> Turn:
-        """Classifies the frames of a file, uint8 (N, H, W, 3) BGR.
+        """Classify the frames of a file, uint8 (N, H, W, 3) BGR, 0–255.
 
         Raises:
-            WorkerError: It couldn't.
+            WorkerError: The worker failed.
         """
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # the missing answer says why
@@ -80,7 +80,7 @@ class Worker:
         return Turn(**self._answer())
 
     def close(self) -> None:
-        """Ends it."""
+        """Kill the worker."""
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout, self._messages):

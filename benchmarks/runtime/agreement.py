@@ -1,4 +1,4 @@
-"""Whether the benchmark tells the same twice, also beside a busy neighbour, and what it adds to what it measures."""
+"""Repeatability of `edge-runtime benchmark`, also beside another busy program, and the overhead of its timing."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _agreement(detail: str, where: str, pair: ModelPair, quick: bool) -> Figure:
 
 
 def _int8_to_fp32(pair: ModelPair, seconds: float) -> float:
-    """The ratio that one run of the command gives."""
+    """Return the ratio from one run of the command."""
     done = subprocess.run(
         [
             *(sys.executable, "-m", "edge_runtime", "benchmark", str(pair.int8), "--baseline", str(pair.fp32)),
@@ -88,9 +88,9 @@ def _neighbour() -> Iterator[None]:
 
 
 def _overhead(pair: ModelPair, quick: bool) -> Figure:
-    """Inferences with all that the benchmark does around them, and a loop of nothing but ``invoke``, in turns.
+    """Compare inferences within the benchmark with a bare loop of ``invoke``, in turns.
 
-    In processor time, which counts all that the benchmark adds, between its two looks at the clock or not.
+    CPU time is compared, which includes everything that the benchmark adds, also outside of its timer.
     """
     from edge_runtime import Classifier
     from edge_runtime.benchmark.timing.contender import Contender
@@ -105,7 +105,7 @@ def _overhead(pair: ModelPair, quick: bool) -> Figure:
             return contender.turns[-1].inference_processor_ms
 
         def bare() -> float:
-            classifier.invoke()  # as before the benchmark's own turn
+            classifier.invoke()  # as the benchmark does before its turn
             count = len(contender.turns[-1].inference) if contender.turns else 10
             start_ns = time.thread_time_ns()
             for _ in range(count):

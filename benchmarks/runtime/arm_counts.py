@@ -1,7 +1,7 @@
-"""How many instructions an inference takes on Arm processors, which are emulated. A count isn't a time.
+"""Number of instructions per inference on emulated Arm processors.
 
-It depends neither on the machine that emulates nor on what else that one does, and is the same each time. So a change
-that costs instructions shows where there is no Arm machine to see what it costs in time.
+A count is not a time, but it is reproducible and independent of the host and its load. It shows a regression when no
+Arm machine is at hand to measure times.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class Way:
     """One way to run a network.
 
     Attributes:
-        name: In the names of figures.
-        title: For people.
-        release: The Debian whose Python gets this interpreter.
+        name: Part of the names of figures.
+        title: Column heading.
+        release: Debian release whose Python runs this interpreter.
         precision: ``"fp32"`` or ``"int8"``.
-        int8_kernels: As `edge_runtime.Classifier` takes it.
+        int8_kernels: Setting of the INT8 kernels; see `edge_runtime.Classifier`.
         fp32: Name of the way that runs the FP32 file with the same interpreter; empty for that way itself.
     """
 
@@ -56,7 +56,7 @@ WAYS = (
 
 
 def measure(quick: bool) -> list[Figure]:
-    # An emulated device is first of all what the tests run on.
+    # The emulated devices belong to the tests.
     from tests.pi.device import CPUS
     from tests.pi.devices import make_devices
     from tests.pi.instructions import build_plugin, count_instructions, missing_commands
@@ -83,17 +83,17 @@ def measure(quick: bool) -> list[Figure]:
 
 
 def figure_name(way: str, cpu: str, backbone: str) -> str:
-    """What a count's figure is called."""
+    """Return the name of a count's figure."""
     return f"arm_counts.{way}.{cpu}.{backbone}"
 
 
 def is_count(figure: Figure) -> bool:
-    """Whether a figure belongs into `counts_table`."""
+    """Return True if a figure belongs in `counts_table`."""
     return figure.unit == UNIT
 
 
 def counts_table(figures: Iterable[Figure]) -> str:
-    """A Markdown table of counts, a row for each network and processor, INT8 with its share of FP32's."""
+    """Return a Markdown table with one row per network and processor, and INT8's ratio to FP32."""
     values = {figure.name: figure.value for figure in figures if figure.value is not None}
     rows = [
         f"| {' | '.join(('Million instructions for an inference', *(way.title for way in WAYS)))} |",
@@ -114,7 +114,7 @@ def _figure(backbone: str, cpu: str, way: Way, counts: Mapping[str, Count]) -> F
     count = counts[way.name]
     backend = count.backend
     if (way.int8_kernels == "off") != (backend["delegated_ops"] == 0):
-        raise RuntimeError(f"Expected {way.title} to have XNNPACK's kernels on or off accordingly, got {backend}.")
+        raise RuntimeError(f"XNNPACK's kernels have the wrong state for {way.title}: {backend}.")
     share = f", {count.instructions / counts[way.fp32].instructions:.2f}× FP32's" if way.fp32 else ""
     return Figure(
         name=figure_name(way.name, cpu, backbone),

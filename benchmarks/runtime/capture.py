@@ -1,4 +1,4 @@
-"""The capture of the live loop: how old its frames are, how soon a camera is back, what a thousand faults leave."""
+"""Capture in the live loop: age of frames, recovery after a disconnect, and behavior under a thousand faults."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from benchmarks.harness.figure import Figure, MissingInputError
-from benchmarks.harness.inputs import FRAME_SIZE, ROOT
+from benchmarks.harness.figure import Figure
+from benchmarks.harness.inputs import FRAME_SIZE, ROOT, need_second_core
 from benchmarks.subjects.models import build_pair
 from edge_runtime.benchmark.progress import Progress
 
@@ -34,12 +34,11 @@ def measure(quick: bool) -> list[Figure]:
 
     from edge_runtime import Classifier
 
-    if len(os.sched_getaffinity(0)) < 2:
-        raise MissingInputError("needs a second core for the capture thread")
-    logging.getLogger("edge_runtime").setLevel(logging.ERROR)  # cameras that go and come are what is measured
+    need_second_core("the capture thread")
+    logging.getLogger("edge_runtime").setLevel(logging.ERROR)  # lost cameras are intended
     with tempfile.TemporaryDirectory() as name:
         model = build_pair(Path(name), "mobilenet_v2_1.0").int8
-        # The stock wheel's kernels: a network that is slow in earnest, as it is on a small computer.
+        # The stock wheel's kernels make the network as slow as on a small computer.
         with Classifier(model, num_threads=1, int8_kernels="off") as slow:
             figures = [_age(slow, quick)]
         with Classifier(model, num_threads=1) as classifier:
@@ -79,7 +78,7 @@ def _recovery(classifier: Classifier, quick: bool) -> list[Figure]:
     from edge_runtime.sources.faulty import FaultySource
 
     returns = 3 if quick else 40
-    # Away for as long as any delay between two attempts, and for longer than all of them.
+    # Absences as long as each delay between two attempts, and longer than all of them.
     absences = _disconnects(apart=10, seconds=[0.1, 0.35, 0.8, 1.3, 2.1, 3.4])
     camera = FaultySource(StampedCamera(fps=30.0, size=FRAME_SIZE), absences)
     results = live(classifier, camera, top_k=1)
@@ -115,7 +114,7 @@ def _faults(classifier: Classifier, quick: bool) -> list[Figure]:
     run, crashes = None, 0
     try:
         run = run_faults(classifier, schedule, count=number, rules=rules, fps=200.0)
-    except Exception as error:  # that would be the figure
+    except Exception as error:  # counted as a figure
         print(f"capture: {error!r}", file=sys.stderr)
         crashes = 1
     figures = [
@@ -162,7 +161,7 @@ def _growth(classifier: Classifier, quick: bool) -> list[Figure]:
 
     def schedule() -> Iterator[Fault]:
         for index, fault in enumerate(_disconnects(apart=3, seconds=[0.0])):
-            # Some hang for longer than is waited for them: their threads are left behind, and must end.
+            # Some hang for longer than the timeout; the threads left behind must end.
             yield Fault("stall", fault.at, 0.5) if index % 100 == 50 else fault
 
     began = time.monotonic()
@@ -213,7 +212,7 @@ def _memory(model: Path, quick: bool) -> Figure:
             time.sleep(1)
             samples.append(_resident_bytes(child.pid))
             if child.poll() is not None:
-                raise RuntimeError(f"Expected 'edge-runtime run' to go on, it ended with {child.returncode}.")
+                raise RuntimeError(f"'edge-runtime run' ended early with status {child.returncode}.")
     finally:
         child.terminate()
         child.wait()
@@ -232,7 +231,7 @@ def _resident_bytes(pid: int) -> int:
     for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024
-    raise RuntimeError(f"Expected process {pid} to run, it has ended.")
+    raise RuntimeError(f"Process {pid} has ended.")
 
 
 def _disconnects(*, apart: int, seconds: list[float]) -> Iterator[Fault]:

@@ -1,4 +1,4 @@
-"""What `Classifier.classify` costs beyond the network, against the leanest loop written by hand for the same model."""
+"""Overhead of `Classifier.classify` beyond inference, against a minimal hand-written loop for the same model."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from benchmarks.harness.figure import Figure, MissingInputError
-from benchmarks.harness.inputs import frames, shared
-from benchmarks.harness.pairs import ratio, take_turns
+from benchmarks.harness.inputs import frames, need_package, shared
+from benchmarks.harness.pairs import ratio, ratio_figure, take_turns
 from benchmarks.subjects.models import build_pair
 
 if TYPE_CHECKING:
@@ -22,10 +22,9 @@ _FRAMES = 8
 
 
 def measure(quick: bool) -> list[Figure]:
-    try:
-        from benchmarks.subjects.hand_loops import PlainUint8Loop, TrainedModelLoop
-    except ImportError as error:
-        raise MissingInputError(f"needs tflite-runtime ({error})") from error
+    need_package("tflite_runtime", "tflite-runtime")
+    from benchmarks.subjects.hand_loops import PlainUint8Loop, TrainedModelLoop
+
     with tempfile.TemporaryDirectory() as folder:
         trained = build_pair(Path(folder), "mobilenet_v2_0.35").int8
         figures = [_compare("trained", "MobileNetV2 0.35, 224 px, INT8", trained, TrainedModelLoop(trained), quick)]
@@ -47,9 +46,9 @@ def _compare(detail: str, name: str, model: Path, loop: TrainedModelLoop | Plain
         top = classifier.classify(picture, top_k=1).categories[0]
         index, score, _ = loop(picture)
         if top.index != index or abs(top.score - score) > 1e-6:
-            raise AssertionError(f"Expected the same answer from both, got {top} and {(index, score)}.")
+            raise AssertionError(f"The classifier and the loop disagree: {top} and {(index, score)}.")
 
-    # Both contenders see each picture, and within a pair the same one.
+    # Both contenders classify the same picture in each pair.
     ours, by_hand = cycle(pictures), cycle(pictures)
 
     def classify() -> float:
@@ -70,14 +69,10 @@ def _compare(detail: str, name: str, model: Path, loop: TrainedModelLoop | Plain
         rounds=400 if quick else 8000,
         warmup=50,
     )
-    compared = ratio(samples["ours"], samples["hand"])
-    return Figure(
-        name=f"classify_overhead.{detail}",
-        what=f"`classify` beyond bare inference, against a hand-written loop ({name})",
-        value=compared.value,
-        low=compared.low,
-        high=compared.high,
-        unit="×",
+    return ratio_figure(
+        f"classify_overhead.{detail}",
+        f"`classify` beyond bare inference, against a hand-written loop ({name})",
+        ratio(samples["ours"], samples["hand"]),
         at_most=1.0,
         conditions=f"{median(samples['ours']):.3f} ms against {median(samples['hand']):.3f} ms p50 on 640×480 frames, "
         f"best class, 1 thread, {len(samples['ours'])} pairs",

@@ -1,4 +1,4 @@
-"""What switching on the XNNPACK kernels for INT8 brings in stock tflite-runtime, and INT8 against FP32."""
+"""Speed of INT8 with the XNNPACK kernels on and off in stock tflite-runtime, and against FP32."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from benchmarks.harness.figure import Figure, MissingInputError
-from benchmarks.harness.inputs import frames
-from benchmarks.harness.pairs import ratio, take_turns
+from benchmarks.harness.inputs import frames, need_package
+from benchmarks.harness.pairs import ratio, ratio_figure, take_turns
 from benchmarks.subjects.models import build_pair
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from benchmarks.harness.figure import Figure
     from edge_runtime import BackendInfo, Classifier
 
 _BACKBONES = {"mobilenet_v2_1.0": "MobileNetV2 1.0", "mobilenet_v2_0.35": "MobileNetV2 0.35"}
@@ -25,8 +25,7 @@ _TURN_RUNS = 5
 
 
 def measure(quick: bool) -> list[Figure]:
-    if find_spec("tflite_runtime") is None:
-        raise MissingInputError("needs tflite-runtime")
+    need_package("tflite_runtime", "tflite-runtime")
     with tempfile.TemporaryDirectory() as folder:
         return [
             figure
@@ -66,14 +65,10 @@ def _compare(detail: str, name: str, folder: Path, backbone: str, quick: bool) -
     times = {key: median(values) for key, values in samples.items()}
 
     def figure(kind: str, what: str, faster: str, slower: str, at_least: float | None = None) -> Figure:
-        compared = ratio(samples[slower], samples[faster])
-        return Figure(
-            name=f"int8_kernels.{detail}_{kind}",
-            what=f"{what} ({name}, 224 px)",
-            value=compared.value,
-            low=compared.low,
-            high=compared.high,
-            unit="×",
+        return ratio_figure(
+            f"int8_kernels.{detail}_{kind}",
+            f"{what} ({name}, 224 px)",
+            ratio(samples[slower], samples[faster]),
             at_least=at_least,
             conditions=f"{times[faster]:.2f} ms{_delegated(backends[faster])} against {times[slower]:.2f} ms"
             f"{_delegated(backends[slower])}, 1 thread, {len(samples[faster])} pairs",
@@ -95,7 +90,7 @@ def _delegated(backend: BackendInfo) -> str:
 
 
 def _turn(classifier: Classifier) -> Callable[[], float]:
-    """Milliseconds of one inference, the median of a few after one that finds the caches full of another network."""
+    """Return a function that measures one inference in ms: the median of a few, after one that fills the caches."""
 
     def run() -> float:
         classifier.invoke()

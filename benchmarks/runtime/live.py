@@ -1,8 +1,7 @@
-"""The live loop: its frame rate against bare inference, and what it does at a camera's pace."""
+"""Live loop: frame rate against bare inference, and frame rate and latency at a camera's pace."""
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from itertools import islice
@@ -11,8 +10,8 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from benchmarks.harness.figure import Figure, MissingInputError
-from benchmarks.harness.inputs import FRAME_SIZE, video
-from benchmarks.harness.pairs import ratio, take_turns
+from benchmarks.harness.inputs import FRAME_SIZE, need_second_core, video
+from benchmarks.harness.pairs import per_second, ratio, ratio_figure, take_turns
 from benchmarks.subjects.models import build_pair
 
 if TYPE_CHECKING:
@@ -27,8 +26,7 @@ _CAMERA_FPS = 30.0
 def measure(quick: bool) -> list[Figure]:
     from edge_runtime import Classifier
 
-    if len(os.sched_getaffinity(0)) < 2:
-        raise MissingInputError("needs a second core for the capture thread")
+    need_second_core("the capture thread")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         busy, fast = (build_pair(folder, _BACKBONE, size).fp32 for size in (_BUSY_SIZE, _CAMERA_SIZE))
@@ -46,35 +44,23 @@ def _against_bare(classifier: Classifier, folder: Path, quick: bool) -> Figure:
         from edge_runtime import live, open_source
 
         results = live(classifier, open_source(path, loop=True), top_k=1)
-        for _ in islice(results, 10):  # the decoder's start
+        for _ in islice(results, 10):  # without the start of the decoder
             pass
-        start, count = time.perf_counter(), 0
-        for _ in results:
-            count += 1
-            if (elapsed := time.perf_counter() - start) >= seconds:
-                break
+        fps = per_second(lambda: next(results), seconds)
         results.close()
-        return count / elapsed
+        return fps
 
     def bare_fps() -> float:
-        start, count = time.perf_counter(), 0
-        while (elapsed := time.perf_counter() - start) < seconds:
-            classifier.invoke()
-            count += 1
-        return count / elapsed
+        return per_second(classifier.invoke, seconds)
 
     samples = take_turns("live", {"live": live_fps, "bare": bare_fps}, rounds=4 if quick else 20, warmup=1)
-    compared = ratio(samples["live"], samples["bare"])
     inference_ms, name = 1000 / median(samples["bare"]), _NAME.format(_BUSY_SIZE)
     if inference_ms < 5:
         raise MissingInputError(f"needs a network of 5 ms or more; this machine runs {name} in {inference_ms:.1f} ms")
-    return Figure(
-        name="live.video",
-        what="Frame rate of the live loop on a video file, against bare inference",
-        value=compared.value,
-        low=compared.low,
-        high=compared.high,
-        unit="×",
+    return ratio_figure(
+        "live.video",
+        "Frame rate of the live loop on a video file, against bare inference",
+        ratio(samples["live"], samples["bare"]),
         at_least=0.9,
         conditions=f"{median(samples['live']):.1f} against {median(samples['bare']):.1f} fps, {name} "
         f"({inference_ms:.1f} ms), {description}, {len(samples['live'])} pairs of {seconds:g} s",

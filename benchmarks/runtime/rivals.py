@@ -1,8 +1,8 @@
-"""`Classifier.classify` from frame to best class, against what else runs the same file, each in its own environment.
+"""`Classifier.classify` from frame to best class, against other programs that run the same file (rivals).
 
-Every program has a process, its packages and one thread; they take turns on the same frames. Where a program runs
-TensorFlow Lite inside, ours runs the generation that it has, tflite-runtime 2.14 or LiteRT; others meet ours on both.
-One that can't open the file is a row that says why.
+Every program has its own process, environment and one thread, and they classify the same frames in turns. A program
+built on TensorFlow Lite is compared with our classifier on the same generation, tflite-runtime 2.14 or LiteRT; other
+programs are compared with both. A program that cannot open the file is a row with the reason.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from statistics import median
 from benchmarks.harness.environments import environment, reason_of
 from benchmarks.harness.figure import Figure, MissingInputError
 from benchmarks.harness.inputs import ROOT, frames
-from benchmarks.harness.pairs import ratio, take_turns
+from benchmarks.harness.pairs import ratio, ratio_figure, take_turns
 from benchmarks.harness.workers import Turn, Worker, WorkerError
 from benchmarks.subjects.models import build_pair
 
@@ -29,7 +29,7 @@ _SCRIPTS = Path(__file__).parents[1] / "scripts" / "rivals"
 _FRAMES = 8
 _BACKENDS = {"tflite_runtime": "tflite-runtime", "ai_edge_litert": "LiteRT"}
 _FILES = {"int8": "INT8", "uint8": "INT8, uint8 in and out", "fp32": "FP32"}
-_NUMPY_1 = ("numpy<2", "opencv-python-headless<4.12")  # what OpenCV 4.12 and later don't want
+_NUMPY_1 = ("numpy<2", "opencv-python-headless<4.12")  # OpenCV 4.12 and later require NumPy 2
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ class Rival:
 
     Attributes:
         key: Short name.
-        name: As the table calls it.
-        script: Of ``scripts/rivals``.
-        requirements: Its packages.
-        generation: The backend that it has inside; empty: neither, it meets both.
-        files: On which it is measured.
-        converted: How ``to_onnx.py`` makes its file of each of those; empty: it reads ours.
+        name: Name in the table.
+        script: Script in ``scripts/rivals``.
+        requirements: Packages to install.
+        generation: Backend that it is built on; empty if neither, so that it is compared with both.
+        files: Model files on which it is measured.
+        converted: Conversion of the file by ``to_onnx.py``; empty if it reads our file.
     """
 
     key: str
@@ -117,7 +117,7 @@ def measure(quick: bool) -> list[Figure]:
 
 @dataclass(frozen=True)
 class _Inputs:
-    """What all run on: model files by kind, camera frames, and pictures that nobody has to resize."""
+    """Inputs of all programs: model files by type, camera frames, and pictures that need no resizing."""
 
     models: Mapping[str, Path]
     frames: Path
@@ -141,7 +141,7 @@ def _inputs(folder: Path) -> _Inputs:
 
 
 def _compare(file: str, inputs: _Inputs, backends: Sequence[str], quick: bool) -> list[Figure]:
-    """All of them on one file."""
+    """Compare all programs on one file."""
     rivals = [rival for rival in RIVALS if file in rival.files]
     refused: dict[str, str] = {}
     with ExitStack() as opened:
@@ -172,14 +172,10 @@ def _compare(file: str, inputs: _Inputs, backends: Sequence[str], quick: bool) -
             return
         for ours in backends if not rival.generation else (rival.generation,):
             mine, theirs = samples[ours], samples[rival.key]
-            compared = ratio([turn.ms for turn in theirs], [turn.ms for turn in mine])
-            yield Figure(
-                name=f"rivals.{rival.key}_{file}" + ("" if rival.generation else f"_{ours}"),
-                what=f"Speed of `classify` in {_BACKENDS[ours]} {what}",
-                value=compared.value,
-                low=compared.low,
-                high=compared.high,
-                unit="×",
+            yield ratio_figure(
+                f"rivals.{rival.key}_{file}" + ("" if rival.generation else f"_{ours}"),
+                f"Speed of `classify` in {_BACKENDS[ours]} {what}",
+                ratio([turn.ms for turn in theirs], [turn.ms for turn in mine]),
                 at_least=1.0,
                 conditions=f"{_times(mine)} in {versions[ours]} against {_times(theirs)} in {versions[rival.key]}, "
                 f"640×480 frame to best class, MobileNetV2 1.0, 224 px, 1 thread, "
@@ -195,11 +191,11 @@ def _ours(model: Path, backend: str) -> Worker:
 
 
 def _start(rival: Rival, file: str, inputs: _Inputs) -> Worker:
-    """A rival with its file open.
+    """Start a rival with its file.
 
     Raises:
-        MissingInputError: It can't be installed, or its file can't be made.
-        WorkerError: It can't open the file.
+        MissingInputError: It cannot be installed, or its file cannot be converted.
+        WorkerError: It cannot open the file.
     """
     python = environment(rival.requirements)
     model = inputs.models[file]
@@ -211,7 +207,7 @@ def _start(rival: Rival, file: str, inputs: _Inputs) -> Worker:
 
 
 def _to_onnx(model: Path, pictures: Path | None = None) -> Path:
-    """Converts a file, and quantizes it when there are pictures to calibrate with."""
+    """Convert a file to ONNX, and quantize it if there are pictures for calibration."""
     target = model.with_suffix(".onnx" if pictures is None else ".quantized.onnx")
     arguments = [model, target] if pictures is None else [model, target, pictures]
     command = [environment(_CONVERTER), _SCRIPTS / "to_onnx.py", *arguments]
@@ -222,7 +218,7 @@ def _to_onnx(model: Path, pictures: Path | None = None) -> Path:
 
 
 def _times(turns: Sequence[Turn]) -> str:
-    """More of the processors than of the clock is more than one thread; much less, a machine that was busy."""
+    """Format wall-clock and CPU time. More CPU time means several threads, much less means a busy machine."""
     ms, cpu_ms = (median(times) for times in zip(*((turn.ms, turn.cpu_ms) for turn in turns), strict=True))
     return f"{ms:.2f} ms ({cpu_ms:.2f} of processors)"
 

@@ -1,4 +1,4 @@
-"""What an inference costs with the size of the picture, the width of the network, the classes and the threads."""
+"""Inference latency by input size, network width, number of classes and number of threads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NARROW, _FULL = "mobilenet_v2_0.35", "mobilenet_v2_1.0"
 _PROCESSES = 4
 _SECONDS_EACH = 4.0
 _LINEAR = 1.25
-"""A cost that grows by a quarter more than what causes it is still called linear: small networks leave units idle."""
+"""Growth up to a quarter faster than the work still counts as linear, because small networks leave units idle."""
 
 
 def measure(quick: bool) -> list[Figure]:
@@ -42,7 +42,7 @@ def measure(quick: bool) -> list[Figure]:
 
 
 def _growth(detail: str, what: str, models: Mapping[str, Path], quick: bool) -> Figure:
-    """The largest model's time for a multiply-add, against the smallest's."""
+    """Compare the time per multiply-add of the largest model with that of the smallest."""
     report = _measured(models, quick)
     first, *_, last = report.models
     work = _macs(last) / _macs(first)
@@ -77,7 +77,7 @@ def _classes(models: Mapping[str, Path], quick: bool) -> Figure:
 
 
 def _threads(model: Path, quick: bool) -> Figure:
-    """All cores against one; no more than that many times as fast."""
+    """Compare all numbers of threads with one thread."""
     from edge_runtime.benchmark import benchmark
     from edge_runtime.inference.device_cache import usable_cores
     from edge_runtime.inference.options import ClassifierOptions
@@ -101,7 +101,7 @@ def _threads(model: Path, quick: bool) -> Figure:
 
 
 def _measured(models: Mapping[str, Path], quick: bool) -> BenchmarkReport:
-    """All in turns, the smallest as the baseline."""
+    """Benchmark all models, with the smallest one as the baseline."""
     from edge_runtime.benchmark import benchmark
 
     files = list(models.values())
@@ -123,7 +123,7 @@ def _macs(model: ModelResult) -> int:
 
 
 def _points(models: Mapping[str, Path], report: BenchmarkReport) -> str:
-    """Of each model: multiply-adds, time and the memory of a process that classifies with it."""
+    """Describe each model: multiply-adds, latency, and memory of a process that classifies with it."""
     points = []
     for name, model in zip(models, report.models, strict=True):
         assert model.start is not None

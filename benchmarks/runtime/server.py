@@ -1,8 +1,7 @@
-"""The web server: what viewers take from the live loop, and what ``/predict`` sustains."""
+"""Web server: effect of viewers on the live loop, and throughput of ``/predict``."""
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -10,15 +9,14 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from itertools import cycle
 from pathlib import Path
 from statistics import median
 from urllib.request import urlopen
 
-from benchmarks.harness.figure import Figure, MissingInputError
-from benchmarks.harness.inputs import ROOT, frames, video
-from benchmarks.harness.pairs import ratio, take_turns
+from benchmarks.harness.figure import Figure
+from benchmarks.harness.inputs import ROOT, frames, need_package, need_second_core, video
+from benchmarks.harness.pairs import per_second, ratio, ratio_figure, take_turns
 from benchmarks.subjects.models import build_pair
 
 _VIEWERS = 10
@@ -30,10 +28,8 @@ _PREDICT_MODEL = "MobileNetV2 1.0, 224 px, INT8, 1 thread"
 
 
 def measure(quick: bool) -> list[Figure]:
-    if find_spec("uvicorn") is None:
-        raise MissingInputError("needs the extra [server]")
-    if len(os.sched_getaffinity(0)) < 2:
-        raise MissingInputError("needs a second core for the server beside the network")
+    need_package("uvicorn", "the extra [server]")
+    need_second_core("the server beside the network")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         return [_with_viewers(folder, quick), _predict(folder, quick)]
@@ -63,14 +59,10 @@ def _with_viewers(folder: Path, quick: bool) -> Figure:
 
         contenders = {"watched": watched_fps, "alone": fps}
         samples = take_turns("server viewers", contenders, rounds=4 if quick else 20, warmup=1)
-    compared = ratio(samples["watched"], samples["alone"])
-    return Figure(
-        name="server.viewers",
-        what=f"Frame rate of the live loop with {_VIEWERS} viewers, against none",
-        value=compared.value,
-        low=compared.low,
-        high=compared.high,
-        unit="×",
+    return ratio_figure(
+        "server.viewers",
+        f"Frame rate of the live loop with {_VIEWERS} viewers, against none",
+        ratio(samples["watched"], samples["alone"]),
         at_least=0.9,
         conditions=f"{median(samples['watched']):.1f} against {median(samples['alone']):.1f} fps, {_LIVE_MODEL}, "
         f"{description}, as fast as it goes, viewers in another process on the same machine, "
@@ -96,29 +88,20 @@ def _predict(folder: Path, quick: bool) -> Figure:
             command = [sys.executable, _SCRIPTS / "send.py", "127.0.0.1", port, _CLIENTS, seconds, *pictures]
             done = subprocess.run([*map(str, command)], capture_output=True, text=True)
             if done.returncode != 0:
-                raise RuntimeError(f"Expected answers from /predict, got: {done.stderr}")
+                raise RuntimeError(f"/predict failed:\n{done.stderr}")
             return float(done.stdout)
 
         def in_a_loop() -> float:
-            start, count = time.perf_counter(), 0
-            for file in cycle(files):
-                classifier.classify(cv2.imdecode(file, cv2.IMREAD_COLOR))
-                count += 1
-                if (elapsed := time.perf_counter() - start) >= seconds:
-                    break
-            return count / elapsed
+            next_file = cycle(files)
+            return per_second(lambda: classifier.classify(cv2.imdecode(next(next_file), cv2.IMREAD_COLOR)), seconds)
 
         contenders = {"sent": sent, "loop": in_a_loop}
         samples = take_turns("server predict", contenders, rounds=4 if quick else 20, warmup=1)
-    compared = ratio(samples["sent"], samples["loop"])
     size = sum(map(len, files)) / len(files) / 1024
-    return Figure(
-        name="server.predict",
-        what=f"Rate of `POST /predict` with {_CLIENTS} clients, against `classify` on decoded JPEG in a loop",
-        value=compared.value,
-        low=compared.low,
-        high=compared.high,
-        unit="×",
+    return ratio_figure(
+        "server.predict",
+        f"Rate of `POST /predict` with {_CLIENTS} clients, against `classify` on decoded JPEG in a loop",
+        ratio(samples["sent"], samples["loop"]),
         at_least=0.8,
         conditions=f"{median(samples['sent']):.1f} against {median(samples['loop']):.1f} pictures a second, "
         f"{_PREDICT_MODEL}, 640×480 JPEG of {size:.0f} KiB decoded by both, clients in another process on the same "
@@ -128,7 +111,7 @@ def _predict(folder: Path, quick: bool) -> Figure:
 
 @contextmanager
 def _serving(model: Path, *arguments: object) -> Iterator[int]:
-    """A server in a process of its own; its port."""
+    """Run a server in another process, and yield its port."""
     given = [model, "--num-threads", 1, "--port", 0, *arguments]
     command = [sys.executable, "-m", "edge_runtime", "serve", *map(str, given)]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as server:
@@ -141,23 +124,23 @@ def _serving(model: Path, *arguments: object) -> Iterator[int]:
                     yield int(found[1])
                     break
             else:
-                raise RuntimeError(f"Expected a server, but it ended:\n{''.join(said)}")
+                raise RuntimeError(f"The server ended:\n{''.join(said)}")
         finally:
             server.terminate()
 
 
 @contextmanager
 def _watching(port: int) -> Iterator[None]:
-    """Viewers in a process of their own, all of whom see a picture."""
+    """Run viewers in another process, and wait until each has received a picture."""
     command = [sys.executable, _SCRIPTS / "watch.py", "127.0.0.1", port, _VIEWERS]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen([*map(str, command)], **pipes) as viewers:  # type: ignore[call-overload]
         try:
             if viewers.stdout.readline() != "all see a picture\n":
-                raise RuntimeError(f"Expected {_VIEWERS} viewers, they were sent away.")
+                raise RuntimeError(f"The server disconnected some of the {_VIEWERS} viewers.")
             yield
             viewers.stdin.close()
             if int(viewers.stdout.readline() or 0) == 0:
-                raise RuntimeError(f"Expected {_VIEWERS} viewers until the end, they were sent away.")
+                raise RuntimeError(f"The server disconnected some of the {_VIEWERS} viewers during the measurement.")
         finally:
             viewers.kill()

@@ -1,7 +1,7 @@
-"""``python -m benchmarks.runtime.soak MODEL --faults 10000``: the live loop on a camera that fails all the time.
+"""Soak test of the live loop on a camera that keeps failing: python -m benchmarks.runtime.soak MODEL --faults 10000.
 
-Says what was classified that shouldn't have been, by how much the counters are wrong, and what it holds more at the
-end; exit status 1 where any of it isn't nothing.
+Prints how many frames were classified wrongly, how far the counters are off, and how much memory, threads and files
+grew. The exit status is 1 if any of them is not zero.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.runtime.soak", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("model", metavar="MODEL", help="a .tflite file")
-    parser.add_argument("--faults", type=int, default=10_000, metavar="N", help="default: %(default)s")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the schedule (default: %(default)s)")
+    parser.add_argument("model", metavar="MODEL", help="model file (.tflite)")
+    parser.add_argument("--faults", type=int, default=10_000, metavar="N", help="number (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the faults (default: %(default)s)")
     arguments = parser.parse_args(argv)
     from edge_runtime import CaptureRules, Classifier
 
-    logging.getLogger("edge_runtime").setLevel(logging.ERROR)  # cameras that go and come are what is wanted
+    logging.getLogger("edge_runtime").setLevel(logging.ERROR)  # lost cameras are intended
     samples: list[Holdings] = []
     with Classifier(arguments.model, num_threads=1) as classifier, Progress("soak") as progress, impatient():
         run = run_faults(

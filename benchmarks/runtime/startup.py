@@ -1,4 +1,4 @@
-"""From the start of the process to the first result, and the most memory held, against bare scripts."""
+"""Time from process start to the first result, and peak memory, against bare scripts."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import os
 import subprocess
 import sys
 import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from benchmarks.harness.figure import Figure, MissingInputError
-from benchmarks.harness.inputs import ROOT
-from benchmarks.harness.pairs import Interval, median_interval, ratio, take_turns
+from benchmarks.harness.figure import Figure
+from benchmarks.harness.inputs import ROOT, need_package
+from benchmarks.harness.pairs import Interval, median_interval, ratio, ratio_figure, take_turns
 from benchmarks.harness.processes import FirstResult, first_result
 from benchmarks.subjects.models import build_pair
 
@@ -23,13 +22,12 @@ if TYPE_CHECKING:
 _SCRIPTS = Path(__file__).parents[1] / "scripts"
 _MAX_TIME, _MAX_MEMORY = 1.15, 1.1
 _MIB = 1 << 20
-# This process stays small (no NumPy): what it holds would be counted into the peaks of its children.
+# This process must stay small (no NumPy), because its memory counts in the peaks of its children.
 _DRAW = "import sys, cv2; from benchmarks.harness.inputs import frames; cv2.imwrite(sys.argv[1], frames(1)[0])"
 
 
 def measure(quick: bool) -> list[Figure]:
-    if find_spec("tflite_runtime") is None:
-        raise MissingInputError("needs tflite-runtime")
+    need_package("tflite_runtime", "tflite-runtime")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         models = build_pair(folder, "mobilenet_v2_0.35")
@@ -38,7 +36,7 @@ def measure(quick: bool) -> list[Figure]:
 
         def script(file: str, model: Path, cache: Path) -> Callable[[], FirstResult]:
             environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(cache)}
-            # Compiled modules are kept, as in any installation, whatever this environment says; the warm-up makes them.
+            # Compiled modules are cached, as in any installation; the warm-up creates them.
             environment |= {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
             command = [sys.executable, str(_SCRIPTS / file), str(model), str(picture)]
             return lambda: first_result(command, env=environment, cwd=name)
@@ -83,13 +81,10 @@ def _figures(
     peaks = [[sample.peak_bytes / _MIB for sample in samples[one]] for one in (ours, bare)]
 
     def figure(kind: str, what: str, compared: Interval, at_most: float, values: str) -> Figure:
-        return Figure(
-            name=f"startup.{detail}_{kind}",
-            what=f"{what}, against a bare script ({name})",
-            value=compared.value,
-            low=compared.low,
-            high=compared.high,
-            unit="×",
+        return ratio_figure(
+            f"startup.{detail}_{kind}",
+            f"{what}, against a bare script ({name})",
+            compared,
             at_most=at_most,
             conditions=f"{values} median, MobileNetV2 0.35, 224 px, 1 thread, {len(seconds[0])} pairs",
         )

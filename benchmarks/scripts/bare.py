@@ -1,4 +1,4 @@
-"""One picture through the bare interpreter, as everybody writes it: bare.py MODEL PICTURE."""
+"""Classify one picture with the bare interpreter, as in most tutorials: bare.py MODEL PICTURE."""
 
 import sys
 

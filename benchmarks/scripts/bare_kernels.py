@@ -1,4 +1,4 @@
-"""One picture through the bare interpreter with the XNNPACK INT8 kernels: bare_kernels.py MODEL PICTURE."""
+"""Classify one picture with the bare interpreter and the XNNPACK INT8 kernels: bare_kernels.py MODEL PICTURE."""
 
 import ctypes
 import sys

@@ -1,4 +1,4 @@
-"""One picture through edge_runtime, as README shows it: ours.py MODEL PICTURE."""
+"""Classify one picture with edge_runtime, as in README: ours.py MODEL PICTURE."""
 
 import sys
 

@@ -1,5 +1,7 @@
-"""Clients of ``/predict``: ``send.py HOST PORT COUNT SECONDS PICTURE…``. Each sends a picture, waits for the answer,
-and sends the next one; says how many answers a second came."""
+"""Clients of ``/predict``: ``send.py HOST PORT COUNT SECONDS PICTURE…``.
+
+Each client sends a picture, waits for the response and sends the next one. Prints the responses per second.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ def main(host: str, port: int, count: int, seconds: float, pictures: list[Path])
                 continue
             answers[client] = b""
             client.sendall(next(requests))
-            if start is None:  # from the first answer to an answer
+            if start is None:  # measured from the first response on
                 start = time.perf_counter()
             else:
                 done += 1
@@ -40,7 +42,7 @@ def main(host: str, port: int, count: int, seconds: float, pictures: list[Path])
 
 
 def is_whole(answer: bytes) -> bool:
-    """Whether all of an answer has come; any other answer than a prediction is an error."""
+    """Return True if the response is complete; a response other than a prediction raises `ConnectionError`."""
     head, separator, body = answer.partition(b"\r\n\r\n")
     if not separator:
         return False

@@ -1,4 +1,4 @@
-"""Viewers of a server's picture: ``watch.py HOST PORT COUNT``. Says how many bytes came when its stdin ends."""
+"""Viewers of a server's video stream: ``watch.py HOST PORT COUNT``. Prints the bytes received when stdin ends."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def main(host: str, port: int, count: int) -> None:
             assert isinstance(key.fileobj, socket.socket)
             part = key.fileobj.recv(1 << 18)
             if not part:
-                raise ConnectionError("The server sent a viewer away.")
+                raise ConnectionError("The server disconnected a viewer.")
             received += len(part)
             if key.fileobj in waiting and b"\xff\xd8\xff" in part:
                 waiting.discard(key.fileobj)

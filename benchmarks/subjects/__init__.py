@@ -1,1 +1,1 @@
-"""What is measured: models, networks, runs, faulty cameras."""
+"""Subjects of the measurements: models, networks, training runs, faulty cameras."""

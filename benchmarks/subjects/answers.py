@@ -1,4 +1,4 @@
-"""The answers that a long measurement has already got, seed by seed: kept beside the results, so that it goes on."""
+"""Stored answers (partial results) of long measurements, one file per seed, so that they can be resumed."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def remembered(measurement: str, case: str, quick: bool, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What was measured in a case before, or is measured now.
+    """Return the stored answers of a case, or measure and store them.
 
     Args:
         measurement: Name of the measurement.
         case: Name of one of its cases, such as a seed.
-        quick: A look, whose answers aren't kept in the results.
-        measure: Finds the answers; JSON.
+        quick: If True, the answers are kept apart from the results.
+        measure: Function that returns the answers as a JSON-serializable dict.
     """
     from trainer.storage import write_json
 
@@ -36,7 +36,7 @@ def remembered(measurement: str, case: str, quick: bool, measure: Callable[[], d
 
 
 def forget(measurement: str, quick: bool) -> None:
-    """So that all is measured anew."""
+    """Delete the stored answers, so that everything is measured again."""
     for file in _folder(measurement, quick).glob("*.json"):
         file.unlink()
 

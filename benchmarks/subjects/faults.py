@@ -1,4 +1,4 @@
-"""A camera whose pictures say which ones they are, and the live loop on it while much goes wrong."""
+"""Camera whose frames carry serial numbers, and the live loop on it under many faults."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from edge_runtime import Classifier
     from edge_runtime.live_loop.capture import CaptureRules
 
-_END_S = 2.0  # of undisturbed frames, so that the last fault is over when the camera ends
+_END_S = 2.0  # undisturbed frames at the end, so that the last fault is over by then
 
 
 @dataclass
 class _World:
-    """What goes on while a camera is unplugged.
+    """State that outlives a disconnected camera.
 
     Attributes:
-        serial: Of the newest picture, from 1.
-        connection: How often the camera was plugged in again.
-        ends_at: When the camera comes to its end, by `time.monotonic`.
+        serial: Serial number of the newest frame, from 1.
+        connection: Number of times the camera was reconnected.
+        ends_at: Time at which the camera ends, by `time.monotonic`.
     """
 
     serial: int = 0
@@ -41,12 +41,12 @@ class _World:
 
 
 class StampedCamera(Source):
-    """Each picture is filled with its serial number and the number of its connection; a file is open meanwhile."""
+    """Camera that fills each frame with its serial and connection numbers, and holds a file open like a device."""
 
     live = True
 
     def __init__(self, *, fps: float, size: tuple[int, int] = (32, 32), world: _World | None = None) -> None:
-        """``size`` is (height, width), their product a multiple of 8."""
+        """Create a camera; ``size`` is (height, width), and height times width must be a multiple of 8."""
         self.world = world or _World()
         self._fps, self._size = fps, size
         self._index = 0
@@ -81,7 +81,7 @@ class StampedCamera(Source):
 
 
 def stamp_of(pixels: NDArray[np.uint8]) -> tuple[int, int] | None:
-    """Serial number and connection of a picture; None for one that no camera took."""
+    """Return serial and connection number of a frame, uint8 (H, W, 3), or None if no camera took it."""
     import numpy as np
 
     values = np.ascontiguousarray(pixels).reshape(-1).view(np.uint32).reshape(-1, 2)
@@ -90,17 +90,17 @@ def stamp_of(pixels: NDArray[np.uint8]) -> tuple[int, int] | None:
 
 @dataclass(frozen=True)
 class FaultRun:
-    """What came of it.
+    """Result of a run under faults.
 
     Attributes:
-        faults: That happened.
-        results: Frames that were classified.
-        invented: Of those, which no camera took.
-        again: Of those, which were classified before, or are older than one that was.
-        stale: Of those, which were taken before the camera was reopened, although it was reopened by then.
-        uncounted: By how many frames and reopenings the loop's counters and the camera's differ, or don't add up.
-        reconnects: How often the camera was reopened.
-        seconds: How long it took.
+        faults: Number of faults.
+        results: Number of classified frames.
+        invented: Classified frames that no camera took.
+        again: Classified frames that were classified before, or are older than a classified one.
+        stale: Frames from before a reconnect that were classified after it.
+        uncounted: Number of frames and reconnects by which the counters of loop and camera differ or do not add up.
+        reconnects: Number of reconnects.
+        seconds: Duration.
     """
 
     faults: int
@@ -114,7 +114,7 @@ class FaultRun:
 
     @property
     def wrong(self) -> int:
-        """Frames that shouldn't have been classified."""
+        """Number of frames that should not have been classified."""
         return self.invented + self.again + self.stale
 
 
@@ -129,17 +129,17 @@ def run_faults(
     on_result: Callable[[int], None] | None = None,
     on_fault: Callable[[int], None] | None = None,
 ) -> FaultRun:
-    """Runs the live loop until ``count`` faults have happened.
+    """Run the live loop until ``count`` faults have happened.
 
     Args:
-        classifier: Answers the pictures.
-        faults: At least ``count``; the ones after that don't happen if the camera has ended by then.
-        count: Faults.
-        rules: Of the capture.
-        fps: Of the camera.
-        size: (height, width) of its pictures.
-        on_result: Called with the number of reconnects so far after each result.
-        on_fault: Called with the number of faults so far, now and then.
+        classifier: Model to run.
+        faults: Schedule of at least ``count`` faults; the rest is ignored.
+        count: Number of faults.
+        rules: Rules of the capture.
+        fps: Frame rate of the camera.
+        size: Frame size (height, width).
+        on_result: Called with the number of reconnects so far, after each result.
+        on_fault: Called with the number of faults so far, before each frame.
     """
     from itertools import islice
 
@@ -151,7 +151,7 @@ def run_faults(
     began = time.monotonic()
 
     def before_frame() -> None:
-        # What is taken from now on mustn't be older than the connection that stands now.
+        # Frames classified from now on must not come from an earlier connection.
         nonlocal connection
         connection = world.connection
         if on_fault is not None:
@@ -192,14 +192,14 @@ def run_faults(
 
 
 def mixed_faults(*, rate: float, seconds: float, seed: int, stall_s: float) -> Iterator[Fault]:
-    """Faults of every kind without end; one in 50 is a silence of ``stall_s``, longer than the rules allow."""
+    """Yield faults of all types without end; one in 50 is a stall of ``stall_s``, longer than the rules allow."""
     for number, fault in enumerate(random_faults(rate=rate, seconds=seconds, seed=seed)):
         yield Fault("stall", fault.at, stall_s) if number % 50 == 25 else fault
 
 
 @contextmanager
 def impatient() -> Iterator[None]:
-    """Hardly a delay between attempts to reopen: a day's reconnects in minutes."""
+    """Shorten the delays between attempts to reopen, for a day's reconnects in minutes."""
     from edge_runtime.live_loop import capture
 
     before = {name: getattr(capture, name) for name in ("FIRST_DELAY_S", "LONGEST_DELAY_S")}
@@ -214,12 +214,12 @@ def impatient() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Holdings:
-    """What this process holds.
+    """Resources that this process holds.
 
     Attributes:
-        memory_bytes: Resident.
-        threads: That live.
-        files: That are open.
+        memory_bytes: Resident memory.
+        threads: Number of threads.
+        files: Number of open files.
     """
 
     memory_bytes: int
@@ -228,7 +228,7 @@ class Holdings:
 
     @classmethod
     def now(cls) -> Holdings:
-        """Reads them from ``/proc``."""
+        """Read the current values from ``/proc``."""
         from pathlib import Path
 
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
@@ -238,10 +238,10 @@ class Holdings:
 
     @classmethod
     def growth(cls, samples: Sequence[Holdings]) -> Holdings:
-        """From the third quarter of a run to the last, of looks that were taken all the while.
+        """Return the growth from the third to the last quarter of samples that cover a whole run.
 
-        The first half warms up: caches fill, the allocator finds its size. The median of many looks is what is held
-        for good: frames and threads that are under way come and go.
+        The first half is warm-up, in which caches fill and the allocator grows. Medians ignore frames and threads that
+        are in use for a moment.
         """
         half = samples[len(samples) // 2 :]
         third, last = half[: len(half) // 2], half[len(half) // 2 :]

@@ -1,7 +1,7 @@
-"""Loops that do for one model what `edge_runtime.Classifier` does for any: the leanest that we can write by hand.
+"""Minimal hand-written loops that do for one model what `edge_runtime.Classifier` does for any model.
 
-Each knows its model's and the camera's sizes, keeps its buffers, writes the input tensor in place and reads one score;
-nothing is checked. The pixels and the answer are those of the classifier.
+Each loop hard-codes the sizes of model and camera, reuses its buffers, writes the input tensor in place, reads one
+score and checks nothing. Pixels and predictions are the same as the classifier's.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ HALF_TURN = np.uint8(0x80)
 
 
 class _Loop:
-    """An interpreter with one thread and the INT8 kernels, as the classifier has it."""
+    """Interpreter with one thread and the INT8 kernels, as in the classifier."""
 
     def __init__(self, model: Path) -> None:
         self._interpreter: Any = Interpreter(
@@ -42,7 +42,7 @@ class _Loop:
         self._small = np.empty((height, width, 3), np.uint8)
 
     def _invoke(self) -> tuple[int, float, float]:
-        """Index and score of the best class, and the milliseconds of the network alone."""
+        """Return index and score of the best class, and the inference time in milliseconds."""
         start = perf_counter()
         self._interpreter.invoke()
         inference_ms = (perf_counter() - start) * 1e3
@@ -52,7 +52,7 @@ class _Loop:
 
 
 class TrainedModelLoop(_Loop):
-    """For a model of the trainer with int8 input of 224×224: the centre of 640×480, halved, resized, minus 128."""
+    """Loop for the trainer's models with 224×224 int8 input: center of 640×480, halved, resized, minus 128."""
 
     def __init__(self, model: Path) -> None:
         super().__init__(model)
@@ -64,12 +64,12 @@ class TrainedModelLoop(_Loop):
         pixels = self._input()[0].view(np.uint8)
         cv2.cvtColor(self._small, cv2.COLOR_BGR2RGB, dst=pixels)
         np.bitwise_xor(pixels, HALF_TURN, out=pixels)
-        del pixels  # invoke refuses to run while somebody holds the tensor's memory
+        del pixels  # invoke refuses to run while the tensor's memory is referenced
         return self._invoke()
 
 
 class PlainUint8Loop(_Loop):
-    """For a model with uint8 input: the whole frame, resized bilinearly."""
+    """Loop for models with uint8 input: the whole frame, resized bilinearly."""
 
     def __call__(self, frame: NDArray[np.uint8]) -> tuple[int, float, float]:
         cv2.resize(frame, self._size, dst=self._small, interpolation=cv2.INTER_LINEAR)

@@ -1,6 +1,6 @@
-"""The models that are measured: built, converted and exported by the trainer's own functions, untrained at the head.
+"""Models to measure: built, converted and exported with the trainer's functions, with an untrained head.
 
-They are made in a process of their own, so that TensorFlow's threads and memory stay out of what is measured.
+They are built in another process, so that TensorFlow's threads and memory do not affect the measurement.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SAMPLES = 24
 
 @dataclass(frozen=True)
 class ModelPair:
-    """One network in two files."""
+    """FP32 and INT8 file of one network."""
 
     fp32: Path
     int8: Path
@@ -36,32 +36,24 @@ class ModelPair:
 def build_pair(
     folder: Path, backbone: str, input_size: int = 224, *, io: Io = "int8", classes: int = len(LABELS)
 ) -> ModelPair:
-    """Makes both files of a network in a folder, with the shared ImageNet weights where they are.
+    """Build both files of a network, with the shared ImageNet weights if they are available.
 
     Args:
-        folder: For the files.
-        backbone: By the trainer's name.
-        input_size: Height and width.
+        folder: Folder for the files.
+        backbone: Name of the backbone in the trainer.
+        input_size: Input height and width, in pixels.
         io: dtype of the INT8 file's input and output.
-        classes: How many; of other than the usual six, they are called by their numbers.
+        classes: Number of classes, named by number unless it is the default of six.
     """
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.subjects.models",
-        str(folder),
-        backbone,
-        str(input_size),
-        io,
-        str(classes),
-    ]
+    job = map(str, (folder, backbone, input_size, io, classes))
+    command = [sys.executable, "-m", "benchmarks.subjects.models", *job]
     environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
     if SHARED.exists():
         environment["KERAS_HOME"] = str(SHARED / "keras")
-    # TensorFlow and its converter say much on stderr; it is shown when they fail.
+    # TensorFlow and its converter are noisy on stderr, which is shown only if they fail.
     done = subprocess.run(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
     if done.returncode != 0:
-        raise RuntimeError(f"Expected a {backbone} model, but making it failed:\n{done.stderr}")
+        raise RuntimeError(f"Building the {backbone} model failed:\n{done.stderr}")
     return _paths(folder, backbone, input_size, io, classes)
 
 
@@ -101,9 +93,9 @@ def _build(folder: Path, backbone_name: str, input_size: int, io: Io, classes: i
 
 
 def _settle(model: Any, images: NDArray[np.float32]) -> None:
-    """Gives a network with random weights the statistics of its pictures.
+    """Set the batch normalization statistics of a network with random weights from its pictures.
 
-    Without them, what goes through it fades from layer to layer, to scales that the INT8 kernels refuse.
+    Otherwise activations shrink from layer to layer, down to scales that the INT8 kernels reject.
     """
     import tf_keras
 
@@ -114,7 +106,7 @@ def _settle(model: Any, images: NDArray[np.float32]) -> None:
 
 
 def _pixels(contract: object) -> Pixels:
-    """Photos where they are, else drawn frames: what the pictures show changes neither speed nor size."""
+    """Return photos if available, else drawn frames; the content changes neither speed nor size."""
     import cv2
     import numpy as np
 
@@ -129,7 +121,7 @@ def _pixels(contract: object) -> Pixels:
 
 
 def _stamp(path: Path, pixels: Pixels) -> None:
-    """Golden samples and accuracies, as the trainer writes them into what it ships; the accuracies are made up."""
+    """Add golden samples and made-up accuracies, so that the file is complete like those that the trainer ships."""
     from dataclasses import replace
 
     import cv2

@@ -1,4 +1,4 @@
-"""Networks that are trained on the shared photos to be compared."""
+"""Networks that measurements train on the shared photos."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 def shared_pixels(
     data: str, recipe: Recipe, training: InputContract | None = None
 ) -> tuple[tuple[str, ...], dict[str, Pixels]]:
-    """The classes of a shared set of photos and its pictures by split; the given test split stays as it is.
+    """Return the classes of a shared dataset and its pixels by split; its own test split is kept.
 
     Args:
-        data: Name of the set.
-        recipe: Its network takes the pictures.
-        training: Of the training pictures alone; None: as the network takes them.
+        data: Name of the dataset.
+        recipe: Recipe whose network receives the pictures.
+        training: Input contract of the training pictures alone; None uses the network's.
     """
     from trainer.data.cache import cache_folder
     from trainer.data.dataset import scan
@@ -38,7 +38,7 @@ def shared_pixels(
 
 
 def chosen(pixels: Pixels, indices: Any) -> Pixels:
-    """Some of the pictures."""
+    """Return the pictures at some indices."""
     return replace(
         pixels,
         images=pixels.images[indices],
@@ -48,7 +48,7 @@ def chosen(pixels: Pixels, indices: Any) -> Pixels:
 
 
 def new_network(recipe: Recipe, num_classes: int) -> tf_keras.Model:
-    """A network as a run begins with it."""
+    """Return a network as it is at the start of a run."""
     from trainer.training.networks.backbones import build_model, get_backbone
     from trainer.training.networks.contract import input_size
     from trainer.training.networks.weights import resolve_weights
@@ -63,3 +63,14 @@ def new_network(recipe: Recipe, num_classes: int) -> tf_keras.Model:
         weights_file=resolve_weights(backbone, recipe.model.weights, size),
         seed=recipe.seed,
     )
+
+
+def compile_frozen(network: tf_keras.Model) -> None:
+    """Freeze all but the head and compile, as in Keras' guide to transfer learning."""
+    import tf_keras
+
+    from trainer.training.networks.backbones import HEAD_LAYER
+
+    for layer in network.layers:
+        layer.trainable = layer.name == HEAD_LAYER
+    network.compile(tf_keras.optimizers.Adam(1e-3), loss="sparse_categorical_crossentropy", metrics=["accuracy"])

@@ -1,4 +1,4 @@
-"""Runs on the shared photos that measurements of compression read. They are kept, and go on where they stopped."""
+"""Training runs on the shared photos, for measurements of compression. They are kept and can be resumed."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _STUDENT_WEIGHTS = "keras/models/mobilenet_v2_weights_tf_dim_ordering_tf_kernels
 
 
 def use_shared_weights() -> None:
-    """Points the trainer to the shared ImageNet weights."""
+    """Point the trainer to the shared ImageNet weights."""
     os.environ["KERAS_HOME"] = str(shared("keras"))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def photo_run(name: str, data: str, recipe: Recipe, quick: bool, *, like: Path | None = None) -> RunResult:
-    """Trains on one of the shared sets of photos, unless that was done before.
+    """Train on one of the shared datasets, unless that run is already finished.
 
     Args:
-        name: Of the run.
-        data: Of the photos.
-        recipe: The settings.
-        quick: Trains each stage for an epoch.
-        like: A finished run of the same settings until its network was pruned; what it trained isn't trained again.
+        name: Name of the run.
+        data: Name of the dataset.
+        recipe: Settings of the run.
+        quick: If True, train each stage for one epoch.
+        like: Finished run with the same settings up to pruning, whose stages are reused.
     """
     from trainer.workflows.train.pipeline import train
 
@@ -58,31 +58,31 @@ def _begin_like(like: Path, here: Path, photos: Path, recipe: Recipe) -> None:
 
 
 def folder(name: str, data: str, quick: bool) -> Path:
-    """Of a run."""
+    """Return the folder of a run."""
     return WORK / ("quick" if quick else "full") / f"{name}-{data}"
 
 
 def teacher_run(data: str, quick: bool) -> Path:
-    """The folder of the run that trained the teacher and FP32 baseline: MobileNetV2 1.0 at 224 pixels."""
+    """Train the teacher and FP32 baseline, MobileNetV2 1.0 at 224 pixels, and return the run's folder."""
     photo_run("teacher", data, teacher_recipe(), quick)
     return folder("teacher", data, quick)
 
 
 def edge_run(data: str, quick: bool) -> RunResult:
-    """The run that made the edge model: distilled, channel-pruned, INT8."""
+    """Train the edge model: distilled, channel-pruned, INT8."""
     pruning = ("prune.keep_macs=0.75", "prune.epochs=10")
     return photo_run("edge", data, student_recipe(teacher_run(data, quick), *pruning), quick)
 
 
 def teacher_recipe() -> Recipe:
-    """Of the teacher: the default recipe on a larger network, in fewer epochs on smaller pictures."""
+    """Return the teacher's recipe: the default one with a larger network, fewer epochs and smaller pictures."""
     shorter = ("finetune.epochs=8", "finetune.train_size=0.6")
     return _recipe(f"model.backbone={TEACHER}", *shorter, "quantize.samples=256")
 
 
 def student_recipe(teacher: Path, *settings: str) -> Recipe:
-    """Of the student: MobileNetV2 0.35 at 160 pixels, taught by the network of a finished run."""
-    # There are no weights for 160 pixels here; those for 224 fit.
+    """Return the student's recipe: MobileNetV2 0.35 at 160 pixels, with the network of a finished run as teacher."""
+    # There are no shared weights for 160 pixels; those for 224 fit.
     paths = {"model": {"weights": str(shared(_STUDENT_WEIGHTS))}, "distill": {"teacher": str(teacher)}}
     network = (f"model.backbone={STUDENT}", "model.input_size=160", "quantize.samples=256")
     common = (*network, "finetune.epochs=4", "distill.epochs=20")
@@ -90,7 +90,7 @@ def student_recipe(teacher: Path, *settings: str) -> Recipe:
 
 
 def variant_of(result: RunResult, name: str) -> Variant:
-    """One of a run's model files."""
+    """Return one of a run's model files."""
     return next(variant for variant in result.variants if variant.name == name)
 
 

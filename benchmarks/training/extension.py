@@ -1,4 +1,4 @@
-"""A class more for a finished run: how long ``edge-trainer extend`` takes, and what it does to the known classes."""
+"""Adding a class with ``edge-trainer extend``: duration, and accuracy of the existing classes before and after."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The INT8 file's size against the FP32 file's, both complete: labels, metadata, manifest and golden samples."""
+"""Size of the INT8 file against the FP32 file, both with labels, metadata, manifest and golden samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An epoch of head training on features that were computed once, against running the frozen backbone every epoch."""
+"""Time of an epoch of head training on cached features, against running the frozen backbone in every epoch."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from benchmarks.harness.figure import Figure
-from benchmarks.harness.pairs import ratio, take_turns
+from benchmarks.harness.pairs import ratio, ratio_figure, take_turns
+from benchmarks.subjects.networks import compile_frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import tensorflow as tf
     import tf_keras
 
+    from benchmarks.harness.figure import Figure
     from trainer.training.networks.backbones import Backbone
     from trainer.types import Pixels
 
@@ -44,21 +46,17 @@ def measure(quick: bool) -> list[Figure]:
 
     def on_features() -> float:
         curve = train_head(model, TrainingSet(train, val, contract), config, seed=0, progress=False)
-        return median(epoch.seconds for epoch in curve[1:])  # the first one compiles
+        return median(epoch.seconds for epoch in curve[1:])  # the first one includes compilation
 
     usual = _usual_recipe(backbone, train, val)
     samples = take_turns("head_training", {"features": on_features, "usual": usual}, rounds=1 if quick else 5, warmup=1)
-    compared = ratio(samples["usual"], samples["features"])
     ours_s, usual_s = median(samples["features"]), median(samples["usual"])
     whole = 60 * usual_s / (features_s + 60 * ours_s)
     return [
-        Figure(
-            name="head_training.epoch",
-            what="Speed of an epoch of head training on cached features, against the backbone in every epoch",
-            value=compared.value,
-            low=compared.low,
-            high=compared.high,
-            unit="×",
+        ratio_figure(
+            "head_training.epoch",
+            "Speed of an epoch of head training on cached features, against the backbone in every epoch",
+            ratio(samples["usual"], samples["features"]),
             at_least=10.0,
             conditions=f"{ours_s * 1e3:.0f} ms against {usual_s:.2f} s, MobileNetV2 0.35, 224 px, {count} pictures, "
             f"batches of {_BATCH_SIZE}; with the features ({features_s:.1f} s, once), 60 epochs are {whole:.0f}×",
@@ -73,18 +71,12 @@ def _model(backbone: Backbone) -> tf_keras.Model:
 
 
 def _usual_recipe(backbone: Backbone, train: Pixels, val: Pixels) -> Callable[[], float]:
-    """As Keras' own guide to transfer learning does it: a frozen backbone under a head, and `fit` on the pictures."""
-    import tensorflow as tf
-    import tf_keras
-
+    """Return an epoch of Keras' guide to transfer learning: frozen backbone, head, and `fit` on the pictures."""
     from trainer.training.augmentation.augment import normalize
     from trainer.training.loop.fit import batches, endless_batches
-    from trainer.training.networks.backbones import HEAD_LAYER
 
     model = _model(backbone)
-    for layer in model.layers:
-        layer.trainable = layer.name == HEAD_LAYER
-    model.compile(tf_keras.optimizers.Adam(1e-3), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    compile_frozen(model)
 
     def prepared(read: tf.data.Dataset) -> tf.data.Dataset:
         return read.map(lambda x, y: (normalize(x, backbone.mean, backbone.std), y)).prefetch(2)
@@ -102,7 +94,7 @@ def _usual_recipe(backbone: Backbone, train: Pixels, val: Pixels) -> Callable[[]
 
 
 def _random_pixels(count: int, backbone: Backbone, *, seed: int) -> Pixels:
-    """What the pictures show doesn't change how long they take."""
+    """Return random pictures; their content does not change the time."""
     import numpy as np
 
     from trainer.types import Pixels

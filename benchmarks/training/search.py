@@ -1,4 +1,4 @@
-"""Thirty trials of `edge-trainer search` on cached features, with an empty cache: how long, and what they bring."""
+"""Duration and gain of thirty trials of `edge-trainer search` on cached features, from an empty cache."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _DATA = "clothing"
 _TRIALS = 30
-_QUICK_PHOTOS, _QUICK_TRIALS = 24, 4  # of a class
+_QUICK_PHOTOS, _QUICK_TRIALS = 24, 4  # photos per class
 
 
 def measure(quick: bool) -> list[Figure]:
@@ -47,7 +47,7 @@ def _measure(photos: Path, folder: Path, trials: int) -> list[Figure]:
     outcome = search_recipe(photos, folder, recipe, SearchConfig(trials=trials))
     seconds = perf_counter() - start
     best, own = outcome.best, outcome.own
-    assert own is not None  # the default space is made around the recipe
+    assert own is not None  # the default search space includes the recipe's own values
     dataset = scan(photos, data=recipe.data, seed=recipe.seed)
     found = read_recipe(str(outcome.recipe))
     default, searched = (100 * _test_accuracy(one, dataset) for one in (recipe, found))
@@ -76,7 +76,7 @@ def _measure(photos: Path, folder: Path, trials: int) -> list[Figure]:
 
 
 def _test_accuracy(recipe: Recipe, dataset: Dataset) -> float:
-    """Of the head that a recipe makes: measured here alone, the search never sees these photos."""
+    """Return the test accuracy of a recipe's head, 0–1; the search itself never uses the test photos."""
     from trainer.data.cache import cache_folder
     from trainer.data.pixels import load_pixels
     from trainer.training.networks.backbones import get_backbone
@@ -106,7 +106,7 @@ def _cache_in(folder: Path) -> Iterator[None]:
 
 
 def _few(photos: Path, to: Path) -> Path:
-    """The first photos of each class."""
+    """Copy the first photos of each class."""
     for folder in sorted(path for path in photos.glob("*/*") if path.is_dir()):
         target = to / folder.relative_to(photos)
         target.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Accuracy of the default recipe, INT8 and FP32, as a mean of three seeds."""
+"""Accuracy of the default recipe, INT8 and FP32, mean of three seeds."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def measure(quick: bool) -> list[Figure]:
 
 
 def measure_network(measurement: str, backbone: str, least_percent: Mapping[str, float], quick: bool) -> list[Figure]:
-    """Trains a network on shared sets of photos.
+    """Train a network on shared datasets and return the figures.
 
     Args:
-        measurement: Its name.
+        measurement: Name of the measurement.
         backbone: Name of the network.
-        least_percent: By name of the data, the INT8 accuracy that is asked for.
-        quick: Trains each stage for an epoch, with one seed.
+        least_percent: Target INT8 accuracy in percent, by dataset.
+        quick: If True, train each stage for one epoch, with one seed.
     """
     use_shared_weights()
     seeds = _SEEDS[:1] if quick else _SEEDS
@@ -43,7 +43,7 @@ def measure_network(measurement: str, backbone: str, least_percent: Mapping[str,
 
 
 def _answers(backbone: str, data: str, seed: int, quick: bool) -> dict[str, Any]:
-    """On the test photos: accuracies and the share of FP32's answers in percent, and their number; sizes in bytes."""
+    """Return accuracies and agreement on the test photos in percent, their number, and file sizes in bytes."""
     from trainer.config.recipe_file import read_recipe
     from trainer.evaluation.metrics import agreement
 

@@ -1,4 +1,4 @@
-"""Accuracy of the default recipe with a large network, INT8 and FP32, as a mean of three seeds."""
+"""Accuracy of the default recipe with a large network, INT8 and FP32, mean of three seeds."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What training costs with the number of photos: time of each stage, and memory, in a process of its own.
+"""Training time per stage and memory by number of photos and classes, measured in another process.
 
-The photos are drawn: a few small JPEG files, each copied many times with another comment in it, so that all differ.
-The run is a real one, of one epoch at 32 pixels and without a promise to keep, so that its stages' times are those of
-the photos and not of the network. Time is the processors', which other programs don't change.
+The photos are a few small drawn JPEG files, copied many times with a different comment in each, so that all files
+differ. The run is a real one, with one epoch at 32 pixels and without an accuracy gate, so that its stages' times
+depend on the photos and not on the network. CPU time is compared, because other programs do not change it.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ _PHOTO_STAGES = {
 
 @dataclass(frozen=True)
 class Step:
-    """One stage.
+    """Measurements of one stage.
 
     Attributes:
-        processor_seconds: That it took, of all its threads.
-        anonymous_bytes: The most memory that the process held of its own during it.
-        file_bytes: The most of files that it had mapped, such as the pixels' cache; the system takes that back at will.
+        processor_seconds: CPU time over all threads.
+        anonymous_bytes: Peak of the process's own memory.
+        file_bytes: Peak of mapped files, such as the pixel cache, which the system can reclaim.
     """
 
     processor_seconds: float
@@ -111,7 +111,7 @@ def _many_classes(classes: int) -> Figure:
 
 
 def draw_photos(folder: Path, count: int, classes: int) -> Path:
-    """Makes class folders with so many small photos, of which no two are the same file."""
+    """Create class folders with ``count`` small photos, no two of which are the same file."""
     import cv2
 
     draw = np.random.default_rng(0)
@@ -125,14 +125,14 @@ def draw_photos(folder: Path, count: int, classes: int) -> Path:
         label = folder / f"class_{index % classes:05d}"
         if index < classes:
             label.mkdir(parents=True)
-        # A JPEG comment (marker 0xFFFE and its length), behind the start of the image.
+        # JPEG comment (marker 0xFFFE and length) after the start of the image.
         marked = content[:2] + b"\xff\xfe" + (2 + len(comment)).to_bytes(2, "big") + comment + content[2:]
         (label / f"{index:06d}.jpg").write_bytes(marked)
     return folder
 
 
 def _run(count: int, classes: int) -> dict[str, Step]:
-    """Trains in a process of its own, whose memory is then its alone."""
+    """Train in another process, so that its memory is measured alone."""
     with tempfile.TemporaryDirectory() as folder:
         draw_photos(Path(folder) / "photos", count, classes)
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "XDG_CACHE_HOME": f"{folder}/cache"}
@@ -141,7 +141,7 @@ def _run(count: int, classes: int) -> dict[str, Step]:
         command = [sys.executable, "-m", "benchmarks.training.training_scaling", folder]
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise RuntimeError(f"Expected a run on {count} photos, but it failed:\n{done.stderr[-2000:]}")
+            raise RuntimeError(f"Training on {count} photos failed:\n{done.stderr[-2000:]}")
         steps = json.loads(done.stdout.splitlines()[-1])
         return {name: Step(**step) for name, step in steps.items()}
 
@@ -164,7 +164,7 @@ def _train(folder: Path) -> dict[str, Step]:
 
 
 class ProcessLog:
-    """Looks at this process all the while: Linux keeps the peak of all of its memory, but not of each kind."""
+    """Samples this process's memory and CPU time, because Linux keeps no peak per type of memory."""
 
     def __init__(self) -> None:
         self._samples: list[tuple[float, float, int, int]] = []
@@ -172,7 +172,7 @@ class ProcessLog:
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def step(self, start: float, end: float) -> Step:
-        """What was seen between two moments."""
+        """Return the measurements between two points in time."""
         times, processor, *_ = zip(*self._samples, strict=True)
         spent = np.interp((start, end), times, processor)
         seen = [sample for sample in self._samples if start <= sample[0] <= end] or self._samples[-1:]

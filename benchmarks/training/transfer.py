@@ -1,4 +1,4 @@
-"""Transfer learning against the same network from scratch, on 1,000 training photos of clothing, three seeds."""
+"""Transfer learning against training from scratch, on 1,000 training photos of clothing, three seeds."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def measure(quick: bool) -> list[Figure]:
 
 
 def _train(way: str, seed: int, quick: bool) -> dict[str, Any]:
-    """Test accuracy, 0–1, the epochs that it took, and the number of test photos."""
+    """Return the test accuracy, 0–1, the number of epochs, and the number of test photos."""
     from trainer.config.recipe_file import read_recipe
     from trainer.training.finetune import FitSettings, finetune
     from trainer.training.head import train_head
@@ -76,7 +76,7 @@ def _train(way: str, seed: int, quick: bool) -> dict[str, Any]:
 
 
 def _some(train: Pixels, num_classes: int) -> Pixels:
-    """The same photos for each seed, drawn class by class."""
+    """Return a stratified sample, the same for each seed."""
     from trainer.quantization.calibration import stratified
 
     return chosen(train, stratified(train.labels, _PHOTOS, 0, num_classes))

@@ -1,4 +1,4 @@
-"""Scores that mean what they say, and strangers: photos of rubbish before a network that was taught clothing."""
+"""Calibration, and detection of out-of-distribution images: photos of rubbish for a network trained on clothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def measure(quick: bool) -> list[Figure]:
     from trainer.runs.artifacts import read_dataset, read_pixels
     from trainer.runs.run import load_run
 
-    strangers = sorted(shared("data/trashnet/test").glob("*/*.jpg"))[:: 10 if quick else 1]
+    rubbish = sorted(shared("data/trashnet/test").glob("*/*.jpg"))[:: 10 if quick else 1]
     run = load_run(teacher_run("clothing", quick))
     with tempfile.TemporaryDirectory() as folder:
         unscaled, file, temperature = _models(run, Path(folder))
@@ -32,7 +32,7 @@ def measure(quick: bool) -> list[Figure]:
         val, test_pixels = read_pixels(run, dataset, "val"), read_pixels(run, dataset, "test")
         threshold = fit_unknown(evaluate_pixels(file, val, "val"), _KEEP)
         plain, test = (evaluate_pixels(one, test_pixels, "test") for one in (unscaled, file))
-        theirs = _certainties_of(file, strangers)
+        theirs = _certainties_of(file, rubbish)
     assert threshold is not None
     before, after = measure_quality(plain), measure_quality(test)
     lost, caught_mistakes = unknown_shares(test, threshold)
@@ -70,9 +70,9 @@ def measure(quick: bool) -> list[Figure]:
 
 
 def _models(run: Run, folder: Path) -> tuple[Path, Path, float]:
-    """A run's network in FP32 as it was trained; in INT8 with temperature scaling; and the temperature.
+    """Export a run's network in FP32 as trained and in INT8 with temperature scaling; return the temperature too.
 
-    Made anew, since the run may have been finished before there was such scaling.
+    The files are made here because a kept run may be older than temperature scaling.
     """
     from trainer.evaluation.evaluate import evaluate_pixels
     from trainer.evaluation.temperature import fit_temperature, scale_logits
@@ -106,12 +106,12 @@ def _certainties_of(model: Path, photos: list[Path]) -> list[float]:
         return [float(certainty(classifier.scores(read_image(photo), color="rgb"))) for photo in photos]
 
 
-def _auroc(known: Evaluation, strangers: list[float]) -> float:
+def _auroc(known: Evaluation, unknown: list[float]) -> float:
     from sklearn.metrics import roc_auc_score
 
     from edge_runtime.inference.postprocess import certainty
 
     assert known.all_scores is not None
     certainties = certainty(known.all_scores).tolist()
-    truth = [1] * len(certainties) + [0] * len(strangers)
-    return float(roc_auc_score(truth, certainties + strangers))
+    truth = [1] * len(certainties) + [0] * len(unknown)
+    return float(roc_auc_score(truth, certainties + unknown))

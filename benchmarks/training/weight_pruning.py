@@ -1,4 +1,4 @@
-"""Three quarters of a network's weights set to zero: how much smaller the download, and what it costs."""
+"""Download size and accuracy drop from weight pruning to 75% sparsity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a long measurement has already found isn't measured twice, unless that is asked for."""
+"""Stored answers of a long measurement are reused until they are discarded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stored results, and the table that README shows of them."""
+"""Stored results, and the tables in README."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_only_what_is_between_the_markers_is_replaced() -> None:
     page = replace_between_markers(f"before\n{START}\nold \\1\n{END}\nafter\n", table)
     assert page == f"before\n{START}\n{table}\n{END}\nafter\n"
     assert replace_between_markers(page, table) == page
-    with pytest.raises(ValueError, match="Expected one"):
+    with pytest.raises(ValueError, match="needs exactly one"):
         replace_between_markers("no markers", table)
 
 

@@ -1,4 +1,4 @@
-"""The processes and environments in which others are measured."""
+"""Worker processes and environments of the rivals."""
 
 from __future__ import annotations
 

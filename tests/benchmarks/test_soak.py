@@ -1,3 +1,5 @@
+"""The soak test of the live loop."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -10,7 +12,7 @@ from benchmarks.subjects.faults import Holdings
 
 @pytest.mark.slow
 def test_says_what_many_faults_leave(tiny_int8: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    # Of so few, only what is classified and counted is held to; memory has not found its size yet.
+    # After so few faults memory is still growing, so only frames, counters, threads and files are checked.
     soak.main([str(tiny_int8), "--faults", "200"])
     said = capsys.readouterr().out
     assert said.startswith("200 faults in ")

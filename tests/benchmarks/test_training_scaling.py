@@ -1,4 +1,4 @@
-"""What training's scaling is measured with."""
+"""Photos and process log of the measurement of training's scaling."""
 
 from __future__ import annotations
 

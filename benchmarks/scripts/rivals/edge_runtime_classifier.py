@@ -1,4 +1,4 @@
-"""``edge_runtime``, as README shows it: edge_runtime_classifier.py MODEL BACKEND."""
+"""``edge_runtime``, as in README: edge_runtime_classifier.py MODEL BACKEND."""
 
 import sys
 

@@ -1,6 +1,6 @@
-"""MediaPipe Tasks' ImageClassifier, which reads the file's metadata: mediapipe_tasks.py MODEL.
+"""ImageClassifier of MediaPipe Tasks, which reads the file's metadata: mediapipe_tasks.py MODEL.
 
-It has no setting for threads; its network runs in one.
+It has no setting for threads and runs the network on one thread.
 """
 
 import cv2

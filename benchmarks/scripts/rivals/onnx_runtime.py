@@ -1,4 +1,4 @@
-"""ONNX Runtime, for a converted network that takes RGB of -1 to 1: onnx_runtime.py ONNX."""
+"""ONNX Runtime, for a converted network with RGB input from -1 to 1: onnx_runtime.py ONNX."""
 
 import cv2
 import numpy as np
@@ -16,7 +16,7 @@ def load(model: str) -> Classify:
 
     def classify(frame: Frame) -> int:
         pixels = cv2.cvtColor(cv2.resize(frame, (width, height)), cv2.COLOR_BGR2RGB)
-        if given.type == "tensor(int8)":  # scale 1/127.5, zero point 0: what dividing and multiplying again comes to
+        if given.type == "tensor(int8)":  # scale 1/127.5 and zero point 0 cancel the normalization
             pixels = (pixels.astype(np.int16) - 128).astype(np.int8)
         else:
             pixels = (pixels.astype(np.float32) - 128) / np.float32(127.5)

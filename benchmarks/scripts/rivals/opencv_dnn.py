@@ -1,4 +1,4 @@
-"""OpenCV's DNN module, for a network that takes RGB of -1 to 1: opencv_dnn.py MODEL."""
+"""OpenCV's DNN module, for a network with RGB input from -1 to 1: opencv_dnn.py MODEL."""
 
 import cv2
 import numpy as np

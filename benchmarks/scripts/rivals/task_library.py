@@ -1,4 +1,4 @@
-"""The TensorFlow Lite Task Library's ImageClassifier, which reads the file's metadata: task_library.py MODEL."""
+"""ImageClassifier of the TensorFlow Lite Task Library, which reads the file's metadata: task_library.py MODEL."""
 
 import cv2
 from tflite_support.task import core, processor, vision
@@ -14,7 +14,7 @@ def load(model: str) -> Classify:
     classifier = vision.ImageClassifier.create_from_options(options)
 
     def classify(frame: Frame) -> int:
-        rgb = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)  # by name: TensorImage doesn't keep the pixels alive
+        rgb = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)  # a variable, because TensorImage does not keep the pixels alive
         image = vision.TensorImage.create_from_array(rgb)
         return classifier.classify(image).classifications[0].categories[0].index
 

@@ -1,7 +1,8 @@
-"""Converts with tf2onnx: ``to_onnx.py MODEL ONNX [PICTURES]``; with pictures, quantizes as ONNX Runtime's guide says.
+"""Convert a model with tf2onnx: ``to_onnx.py MODEL ONNX [PICTURES]``.
 
-The network takes RGB of -1 to 1. The pictures, uint8 (N, H, W, 3) BGR in the network's size, are what it is calibrated
-with. tf2onnx wants a name of its own for every tensor, which our files don't have.
+With pictures, uint8 (N, H, W, 3) BGR in the network's size, it is also quantized as in ONNX Runtime's guide, with the
+pictures as calibration set. The network takes RGB from -1 to 1. tf2onnx requires unique tensor names, which our files
+do not have.
 """
 
 import sys
@@ -15,6 +16,8 @@ from tensorflow.lite.tools import flatbuffer_utils
 
 
 class Pictures(CalibrationDataReader):
+    """Calibration set from a file of pictures."""
+
     def __init__(self, path: str, name: str) -> None:
         self._left = iter([{name: (picture[None].astype(np.float32) - 128) / 127.5} for picture in _rgb(path)])
 

@@ -1,8 +1,8 @@
-"""What the scripts of this folder share: a process that loads a model and takes turns on request.
+"""Protocol shared by the scripts of this folder: a process that loads a model and classifies on request.
 
-``NAME.py MODEL`` says ``{"version": …}`` when it is ready. Each line on its stdin is then a file of frames, uint8
-(N, H, W, 3) BGR, which are classified one by one, a line of JSON for the whole: the indices of their best classes, the
-mean milliseconds a frame, and the mean of the processor's milliseconds, which tell whether more than one thread worked.
+``NAME.py MODEL`` prints ``{"version": …}`` when it is ready. Each line on stdin then names a file of frames, uint8
+(N, H, W, 3) BGR. They are classified one by one, and the response is one line of JSON: the indices of the best classes,
+the mean milliseconds per frame, and the mean CPU milliseconds per frame, which reveal additional threads.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ Classify = Callable[[Frame], int]
 
 
 def serve(package: str, load: Callable[[str], Classify]) -> None:
-    """Takes turns until stdin ends.
+    """Classify on request until stdin ends.
 
     Args:
-        package: The distribution whose version is told.
-        load: Makes, of a model's path, the function from a frame to the index of its best class.
+        package: Distribution whose version is reported.
+        load: Function that loads a model and returns a function from a frame to the index of its best class.
     """
-    # Only answers go to the pipe, whatever libraries print.
+    # Only responses go to the pipe; whatever libraries print goes to stderr.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     classify = load(sys.argv[1])
@@ -39,7 +39,7 @@ def serve(package: str, load: Callable[[str], Classify]) -> None:
         if name not in kept:
             kept[name] = list(np.load(name))
         frames = kept[name]
-        classify(frames[-1])  # finds the caches full of another network
+        classify(frames[-1])  # not timed: the caches are full of another network
         start, busy = perf_counter(), process_time()
         best = [classify(frame) for frame in frames]
         ms, cpu_ms = (perf_counter() - start) * 1e3, (process_time() - busy) * 1e3

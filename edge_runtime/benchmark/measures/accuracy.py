@@ -97,9 +97,7 @@ def measure_accuracy(
             for classifier, given in zip(classifiers, answers, strict=True):
                 given.append(classifier.classify(frame, top_k=1).categories[0].label)
     if not truths:
-        raise SourceError(
-            f"None of the {len(files)} photos in {photos.folder} can be decoded. Use formats that OpenCV reads."
-        )
+        raise SourceError(f"None of the {len(files)} photos in {photos.folder} can be decoded. Use JPEG or PNG files.")
     reference = next((given for one, given in zip(classifiers, answers, strict=True) if one is baseline), None)
     warnings = []
     if photos.unknown:

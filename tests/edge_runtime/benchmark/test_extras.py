@@ -11,11 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_runtime.benchmark import (
-    BenchmarkReport,
-    benchmark,
-    format_text,
-)
+from edge_runtime.benchmark import BenchmarkReport, benchmark, format_text
 from edge_runtime.benchmark.measures.accuracy import find_photos, measure_accuracy
 from edge_runtime.benchmark.measures.energy import find_meter, measure_energy
 from edge_runtime.benchmark.measures.source_speed import measure_capture

@@ -10,13 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_runtime.benchmark import (
-    BenchmarkReport,
-    benchmark,
-    format_markdown,
-    format_operations,
-    format_text,
-)
+from edge_runtime.benchmark import BenchmarkReport, benchmark, format_markdown, format_operations, format_text
 from edge_runtime.benchmark.measures.first_result import first_result
 from edge_runtime.benchmark.timing.heats import run_heat
 from edge_runtime.benchmark.timing.rounds import StoppingRule

@@ -9,9 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_runtime.benchmark import (
-    Speedup,
-)
+from edge_runtime.benchmark import Speedup
 from edge_runtime.benchmark.timing.statistics import share_interval, speedup, summarize
 
 TIMES = st.lists(st.lists(st.floats(0.01, 1e4), min_size=1, max_size=4), min_size=1, max_size=12)

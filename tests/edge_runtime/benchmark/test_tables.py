@@ -7,14 +7,7 @@ import io
 from dataclasses import replace
 from xml.etree import ElementTree
 
-from edge_runtime.benchmark import (
-    BenchmarkReport,
-    Speedup,
-    format_csv,
-    format_markdown,
-    format_svg,
-    format_text,
-)
+from edge_runtime.benchmark import BenchmarkReport, Speedup, format_csv, format_markdown, format_svg, format_text
 from edge_runtime.benchmark.report import Failure
 
 

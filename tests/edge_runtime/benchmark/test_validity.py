@@ -6,11 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from edge_runtime.benchmark import (
-    BenchmarkReport,
-    format_markdown,
-    format_text,
-)
+from edge_runtime.benchmark import BenchmarkReport, format_markdown, format_text
 from edge_runtime.benchmark.timing.validity import invalid_reasons, machine_warnings, model_warnings
 from edge_runtime.device.machine import Machine
 

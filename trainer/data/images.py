@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from edge_runtime.errors import PictureError
 from edge_runtime.pixels.decode import MAX_SCANS, decode_picture, read_header
-from trainer.data.measures import Measures, measure
+from trainer.data.photo_quality import Measures, measure
 from trainer.errors import DatasetError
 
 if TYPE_CHECKING:

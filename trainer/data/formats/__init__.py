@@ -2,7 +2,7 @@
 
 | Source                        | Reader              | Known by                                                  |
 |-------------------------------|---------------------|-----------------------------------------------------------|
-| a list, `.csv` or `.jsonl`    | `lists`             | its suffix                                                |
+| a list, `.csv` or `.jsonl`    | `list_file`         | its suffix                                                |
 | an Edge Impulse export        | `edge_impulse`      | `info.labels`, or loose pictures in `training/`           |
 | a Roboflow export             | `roboflow`          | `_classes.csv`, or `README.roboflow.txt`                  |
 | a Teachable Machine project   | `teachable_machine` | pictures called `<class>-!-<number>.jpg`                  |
@@ -16,8 +16,8 @@ from pathlib import Path
 
 from trainer.data.formats.edge_impulse import EDGE_IMPULSE
 from trainer.data.formats.folders import FOLDERS
+from trainer.data.formats.list_file import LISTS, SUFFIXES
 from trainer.data.formats.listing import Listing
-from trainer.data.formats.lists import LISTS, SUFFIXES
 from trainer.data.formats.packed import PACKED
 from trainer.data.formats.roboflow import ROBOFLOW
 from trainer.data.formats.teachable_machine import TEACHABLE_MACHINE

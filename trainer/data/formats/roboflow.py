@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from trainer.data.formats.folders import read_folders
+from trainer.data.formats.list_file import read_entries
 from trainer.data.formats.listing import Entry, Listing, Reader, folders_in, listing_from, split_named
-from trainer.data.formats.lists import read_entries
 
 _TABLE = "_classes.csv"
 _README = "README.roboflow.txt"

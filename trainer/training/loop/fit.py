@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from trainer.training.distribution.replicas import copy_layer
-from trainer.training.loop.listening import tell
+from trainer.training.loop.epoch_listener import tell
 from trainer.training.loop.optimization import swap_in_averages
 from trainer.types import Epoch, Pixels
 

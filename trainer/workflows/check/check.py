@@ -16,10 +16,10 @@ from trainer.errors import TrainerError, WeightsError
 from trainer.training.networks.backbones import get_backbone
 from trainer.training.networks.contract import input_size
 from trainer.types import SPLITS, Dataset
+from trainer.workflows.check.capture_sessions import Leak, leaks
 from trainer.workflows.check.faults import FAULTS, Fault, faults_of
+from trainer.workflows.check.label_errors import find_suspects, reason_against
 from trainer.workflows.check.near_duplicates import grouped, near_duplicates
-from trainer.workflows.check.sessions import Leak, leaks
-from trainer.workflows.check.suspects import find_suspects, reason_against
 
 SCHEMA_VERSION = 1
 UNSPLIT = "photos"

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from trainer.data.measures import Measures
+from trainer.data.photo_quality import Measures
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,7 +13,7 @@ from trainer.environment import load_tensorflow
 from trainer.errors import SearchError
 from trainer.training.finetune import FitSettings, finetune
 from trainer.training.head import fit_head
-from trainer.training.loop.listening import listening
+from trainer.training.loop.epoch_listener import listening
 from trainer.training.networks.backbones import FEATURES_LAYER, HEAD_LAYER, build_network, scores_layer
 from trainer.training.networks.contract import input_contract, input_size, training_contract
 from trainer.types import Features, Split, TrainingSet

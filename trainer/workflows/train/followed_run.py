@@ -13,7 +13,7 @@ from trainer.runs.artifacts import MODEL_FILES, read_evaluations, read_verdict
 from trainer.tracking.follower import Follower
 from trainer.tracking.mlflow import MlflowFollower, check_mlflow
 from trainer.tracking.tensorboard import TensorBoardFollower
-from trainer.training.loop.listening import listening
+from trainer.training.loop.epoch_listener import listening
 
 if TYPE_CHECKING:
     from trainer.config import TrackConfig

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.workflows.check.suspects import find_suspects, reason_against
+from trainer.workflows.check.label_errors import find_suspects, reason_against
 
 
 def _clusters(spread: float) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

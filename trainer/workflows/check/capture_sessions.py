@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from trainer.data.grouping import bursts
-from trainer.data.measures import Measures
+from trainer.data.photo_quality import Measures
 
 if TYPE_CHECKING:
     import numpy as np

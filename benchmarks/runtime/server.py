@@ -120,7 +120,7 @@ def _serving(model: Path, *arguments: object) -> Iterator[int]:
             said = []
             for line in server.stderr:
                 said.append(line)
-                if found := re.match(r"http://127\.0\.0\.1:(\d+)/ ", line):
+                if found := re.search(r"http://127\.0\.0\.1:(\d+)/", line):
                     yield int(found[1])
                     break
             else:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared"
+SCRIPTS = ROOT / "benchmarks" / "subjects" / "scripts"
 FRAME_SIZE = (480, 640)
 
 

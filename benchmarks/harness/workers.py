@@ -37,7 +37,7 @@ class Turn:
 
 
 class Worker:
-    """A running script of ``scripts/rivals``.
+    """A running script of ``subjects/scripts/rivals``.
 
     Attributes:
         version: Name and version of the package that it runs.

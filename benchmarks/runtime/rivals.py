@@ -20,12 +20,12 @@ from statistics import median
 
 from benchmarks.harness.environments import environment, reason_of
 from benchmarks.harness.figure import Figure, MissingInputError
-from benchmarks.harness.inputs import ROOT, frames
+from benchmarks.harness.inputs import ROOT, SCRIPTS, frames
 from benchmarks.harness.pairs import ratio, ratio_figure, take_turns
 from benchmarks.harness.workers import Turn, Worker, WorkerError
 from benchmarks.subjects.models import build_pair
 
-_SCRIPTS = Path(__file__).parents[1] / "scripts" / "rivals"
+_SCRIPTS = SCRIPTS / "rivals"
 _FRAMES = 8
 _BACKENDS = {"tflite_runtime": "tflite-runtime", "ai_edge_litert": "LiteRT"}
 _FILES = {"int8": "INT8", "uint8": "INT8, uint8 in and out", "fp32": "FP32"}
@@ -39,7 +39,7 @@ class Rival:
     Attributes:
         key: Short name.
         name: Name in the table.
-        script: Script in ``scripts/rivals``.
+        script: Script in ``subjects/scripts/rivals``.
         requirements: Packages to install.
         generation: Backend that it is built on; empty if neither, so that it is compared with both.
         files: Model files on which it is measured.

@@ -15,14 +15,13 @@ from statistics import median
 from urllib.request import urlopen
 
 from benchmarks.harness.figure import Figure
-from benchmarks.harness.inputs import ROOT, frames, need_package, need_second_core, video
+from benchmarks.harness.inputs import ROOT, SCRIPTS, frames, need_package, need_second_core, video
 from benchmarks.harness.pairs import per_second, ratio, ratio_figure, take_turns
 from benchmarks.subjects.models import build_pair
 
 _VIEWERS = 10
 _CLIENTS = 8
 _PICTURES = 8
-_SCRIPTS = Path(__file__).parents[1] / "scripts"
 _LIVE_MODEL = "MobileNetV2 1.0, 320 px, FP32, 1 thread"
 _PREDICT_MODEL = "MobileNetV2 1.0, 224 px, INT8, 1 thread"
 
@@ -85,7 +84,7 @@ def _predict(folder: Path, quick: bool) -> Figure:
     with _serving(model, "--source", "none") as port, Classifier(model, num_threads=1) as classifier:
 
         def sent() -> float:
-            command = [sys.executable, _SCRIPTS / "send.py", "127.0.0.1", port, _CLIENTS, seconds, *pictures]
+            command = [sys.executable, SCRIPTS / "send.py", "127.0.0.1", port, _CLIENTS, seconds, *pictures]
             done = subprocess.run([*map(str, command)], capture_output=True, text=True)
             if done.returncode != 0:
                 raise RuntimeError(f"/predict failed:\n{done.stderr}")
@@ -132,7 +131,7 @@ def _serving(model: Path, *arguments: object) -> Iterator[int]:
 @contextmanager
 def _watching(port: int) -> Iterator[None]:
     """Run viewers in another process, and wait until each has received a picture."""
-    command = [sys.executable, _SCRIPTS / "watch.py", "127.0.0.1", port, _VIEWERS]
+    command = [sys.executable, SCRIPTS / "watch.py", "127.0.0.1", port, _VIEWERS]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen([*map(str, command)], **pipes) as viewers:  # type: ignore[call-overload]
         try:

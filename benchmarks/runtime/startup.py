@@ -11,7 +11,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from benchmarks.harness.figure import Figure
-from benchmarks.harness.inputs import ROOT, need_package
+from benchmarks.harness.inputs import ROOT, SCRIPTS, need_package
 from benchmarks.harness.pairs import Interval, median_interval, ratio, ratio_figure, take_turns
 from benchmarks.harness.processes import FirstResult, first_result
 from benchmarks.subjects.models import build_pair
@@ -19,7 +19,6 @@ from benchmarks.subjects.models import build_pair
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_SCRIPTS = Path(__file__).parents[1] / "scripts"
 _MAX_TIME, _MAX_MEMORY = 1.15, 1.1
 _MIB = 1 << 20
 # This process must stay small (no NumPy), because its memory counts in the peaks of its children.
@@ -38,7 +37,7 @@ def measure(quick: bool) -> list[Figure]:
             environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(cache)}
             # Compiled modules are cached, as in any installation; the warm-up creates them.
             environment |= {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
-            command = [sys.executable, str(_SCRIPTS / file), str(model), str(picture)]
+            command = [sys.executable, str(SCRIPTS / file), str(model), str(picture)]
             return lambda: first_result(command, env=environment, cwd=name)
 
         kept = folder / "cache"

@@ -10,10 +10,11 @@ import pytest
 
 from benchmarks.harness.environments import environment, reason_of
 from benchmarks.harness.figure import Figure, MissingInputError
+from benchmarks.harness.inputs import SCRIPTS
 from benchmarks.harness.workers import Worker, WorkerError
 from benchmarks.table import figures_table
 
-_SCRIPTS = Path(__file__).resolve().parents[2] / "benchmarks/scripts/rivals"
+_SCRIPTS = SCRIPTS / "rivals"
 _BRIGHTEST = """
 import os, signal
 from worker import serve

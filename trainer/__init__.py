@@ -14,36 +14,21 @@ from typing import TYPE_CHECKING
 import trainer.environment as _environment  # noqa: F401, first: sets variables that TensorFlow reads
 
 if TYPE_CHECKING:
-    from trainer.config import Recipe
-    from trainer.config.recipe_file import read_recipe
-    from trainer.config.search import SearchConfig
-    from trainer.errors import TrainerError
-    from trainer.evaluation.evaluate import evaluate_photos
-    from trainer.export.signing import new_key, sign_model
-    from trainer.types import RunResult
-    from trainer.workflows.check.check import check_photos
-    from trainer.workflows.check.preview import preview_photos
-    from trainer.workflows.external.quantize import quantize_keras_model
-    from trainer.workflows.search.search import search_recipe
-    from trainer.workflows.train.pipeline import extend, resume, train
-
-__all__ = [
-    "Recipe",
-    "RunResult",
-    "SearchConfig",
-    "TrainerError",
-    "check_photos",
-    "evaluate_photos",
-    "extend",
-    "new_key",
-    "preview_photos",
-    "quantize_keras_model",
-    "read_recipe",
-    "resume",
-    "search_recipe",
-    "sign_model",
-    "train",
-]
+    from trainer.config import Recipe as Recipe
+    from trainer.config.recipe_file import read_recipe as read_recipe
+    from trainer.config.search import SearchConfig as SearchConfig
+    from trainer.errors import TrainerError as TrainerError
+    from trainer.evaluation.evaluate import evaluate_photos as evaluate_photos
+    from trainer.export.signing import new_key as new_key
+    from trainer.export.signing import sign_model as sign_model
+    from trainer.types import RunResult as RunResult
+    from trainer.workflows.check.check import check_photos as check_photos
+    from trainer.workflows.check.preview import preview_photos as preview_photos
+    from trainer.workflows.external.quantize import quantize_keras_model as quantize_keras_model
+    from trainer.workflows.search.search import search_recipe as search_recipe
+    from trainer.workflows.train.pipeline import extend as extend
+    from trainer.workflows.train.pipeline import resume as resume
+    from trainer.workflows.train.pipeline import train as train
 
 _MODULE_OF = {
     "Recipe": "config",
@@ -62,6 +47,8 @@ _MODULE_OF = {
     "sign_model": "export.signing",
     "train": "workflows.train.pipeline",
 }
+
+__all__ = list(_MODULE_OF)
 
 
 def __getattr__(name: str) -> object:

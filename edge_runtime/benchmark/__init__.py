@@ -14,27 +14,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edge_runtime.benchmark.formats.svg import format_svg
-    from edge_runtime.benchmark.formats.tables import format_csv, format_markdown, format_operations, format_text
-    from edge_runtime.benchmark.measures.threads import sweep_threads
-    from edge_runtime.benchmark.report import BenchmarkReport, ModelResult, Speedup, Timing
-    from edge_runtime.benchmark.rows import variations
-    from edge_runtime.benchmark.runner import benchmark
-
-__all__ = [
-    "BenchmarkReport",
-    "ModelResult",
-    "Speedup",
-    "Timing",
-    "benchmark",
-    "format_csv",
-    "format_markdown",
-    "format_operations",
-    "format_svg",
-    "format_text",
-    "sweep_threads",
-    "variations",
-]
+    from edge_runtime.benchmark.formats.svg import format_svg as format_svg
+    from edge_runtime.benchmark.formats.tables import format_csv as format_csv
+    from edge_runtime.benchmark.formats.tables import format_markdown as format_markdown
+    from edge_runtime.benchmark.formats.tables import format_operations as format_operations
+    from edge_runtime.benchmark.formats.tables import format_text as format_text
+    from edge_runtime.benchmark.measures.threads import sweep_threads as sweep_threads
+    from edge_runtime.benchmark.report import BenchmarkReport as BenchmarkReport
+    from edge_runtime.benchmark.report import ModelResult as ModelResult
+    from edge_runtime.benchmark.report import Speedup as Speedup
+    from edge_runtime.benchmark.report import Timing as Timing
+    from edge_runtime.benchmark.rows import variations as variations
+    from edge_runtime.benchmark.runner import benchmark as benchmark
 
 _MODULE_OF = {
     **dict.fromkeys(("BenchmarkReport", "ModelResult", "Speedup", "Timing"), "report"),
@@ -44,6 +35,8 @@ _MODULE_OF = {
     "sweep_threads": "measures.threads",
     "variations": "rows",
 }
+
+__all__ = list(_MODULE_OF)
 
 
 def __getattr__(name: str) -> object:

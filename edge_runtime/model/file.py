@@ -194,6 +194,8 @@ def _opened(path: str) -> Iterator[FileIO]:
     try:
         with FileIO(path) as file:
             yield file
+    except IsADirectoryError as error:
+        raise ModelError(f"{path!r} is a folder. Name the .tflite file in it, such as model_int8.tflite.") from error
     except OSError as error:
         reason = error.strerror or error
         raise ModelError(f"Cannot read the model file {path!r}: {reason}. Check the path.") from error

@@ -191,6 +191,8 @@ def center_slices(shape: tuple[int, ...], height: int, width: int) -> tuple[slic
 
 def _check_frame(frame: NDArray[np.uint8], color: str) -> int:
     """Check a frame and return its number of channels."""
+    if frame is None:
+        raise FrameError("The frame is None. cv2.imread returns None if it cannot read a file: check its path.")
     shape = getattr(frame, "shape", None)
     if shape is None or frame.dtype != np.uint8:
         got = type(frame).__name__ if shape is None else f"dtype {frame.dtype}"

@@ -59,7 +59,7 @@ def invalid_reasons(before: Machine, after: Machine, others_cores: float | None,
     if others_cores is not None and before.cores - others_cores < threads - SPARE_CORES:
         yield (
             f"other programs used {others_cores:.1f} of {before.cores} cores, leaving too little for {threads} "
-            f"thread{'s' if threads > 1 else ''}: close them, or use fewer threads"
+            f"thread{'s: close them, or use fewer threads' if threads > 1 else ': close them'}"
         )
 
 

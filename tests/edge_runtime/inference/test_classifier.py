@@ -173,7 +173,7 @@ class TestFrames:
     def test_that_are_none_are_refused_and_the_next_one_is_classified(self, tiny: Path, bad: Any) -> None:
         with Classifier(tiny) as classifier:
             for ask in (classifier.classify, classifier.scores, classifier.raw_output):
-                with pytest.raises(FrameError, match="Expected a"):
+                with pytest.raises(FrameError, match="Expected a|frame is None"):
                     ask(bad)
             top = classifier.classify(picture("red"), color="rgb").top
         assert top is not None
@@ -275,7 +275,7 @@ class TestFilesThatAreNoModel:
     def test_that_are_missing_are_refused(self, tmp_path: Path) -> None:
         with pytest.raises(ModelError, match=r"No such file.*Check the path"):
             Classifier(tmp_path / "none.tflite")
-        with pytest.raises(ModelError, match="Is a directory"):
+        with pytest.raises(ModelError, match=r"is a folder. Name the \.tflite file"):
             Classifier(tmp_path)
 
     def test_that_are_cut_anywhere_are_refused_before_any_interpreter_sees_them(

@@ -113,7 +113,7 @@ def test_what_is_no_model_is_refused(content: bytes, tmp_path: Path) -> None:
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="No such file"):
         read_model_file(tmp_path / "none.tflite")
-    with pytest.raises(ModelError, match="directory"):
+    with pytest.raises(ModelError, match="is a folder"):
         read_model_file(tmp_path)
 
 

@@ -187,7 +187,7 @@ class TestResizeFrame:
             (np.zeros((8, 8, 3), np.uint8), "gray", "gray"),
             (np.zeros((8, 8, 3), np.uint8), "hsv", "hsv"),
             ([[1, 2], [3, 4]], "bgr", "list"),
-            (None, "bgr", "NoneType"),
+            (None, "bgr", "cv2.imread returns None"),
         ],
     )
     def test_what_is_no_frame_is_refused_in_words(self, bad: object, color: str, word: str) -> None:

@@ -191,4 +191,4 @@ def _ticks(low: float, high: float) -> list[float]:
         found = [tick for decade in decades for step in steps if low <= (tick := decade * step) <= high]
         if len(found) >= 3:
             break
-    return found
+    return found[:: math.ceil(len(found) / 6)]  # across a power of ten the finest steps give too many

@@ -212,7 +212,7 @@ def test_what_cannot_work_is_told_before_anything_is_written(
     assert "where.db" in told(SearchError, recipe, nowhere)
     reason = told(SearchError, recipe, replace(CONFIG, storage="nosuch://me:secret@host/db"))
     assert "secret" not in reason
-    assert "new folder" in told(OutputFolderError, recipe, to=photos)
+    assert "contains other files" in told(OutputFolderError, recipe, to=photos)
     for wrong in ({"trials": 0}, {"sampler": "best"}, {"objective": "speed"}, {"pruner": "all"}):
         with pytest.raises(RecipeError, match=str(next(iter(wrong.values())))):
             replace(CONFIG, **wrong)  # type: ignore[arg-type]
@@ -238,9 +238,7 @@ def test_accuracy_and_latency_make_a_front(photos: Path, recipe: Recipe, tmp_pat
 def test_a_size_that_many_photos_do_not_allow_is_told_before_the_first_trial(recipe: Recipe, tmp_path: Path) -> None:
     many = write_photos(tmp_path / "many", 500)  # of each of three classes, of which 1,050 train
     config = SearchConfig(trials=2, finetune_epochs=1)
-    with pytest.raises(
-        RecipeError, match=r"finetune.start_size to be from 0 to finetune.train_size \(0\.7\), got 0\.8"
-    ):
+    with pytest.raises(RecipeError, match=r"start_size must be between 0 and finetune.train_size \(0\.7\), got 0\.8"):
         search_recipe(many, tmp_path / "to", recipe, config, space={"finetune.start_size": [0.0, 0.8]})
     assert not (tmp_path / "to").exists()
 

@@ -173,7 +173,7 @@ class TestFrames:
     def test_that_are_none_are_refused_and_the_next_one_is_classified(self, tiny: Path, bad: Any) -> None:
         with Classifier(tiny) as classifier:
             for ask in (classifier.classify, classifier.scores, classifier.raw_output):
-                with pytest.raises(FrameError, match="Expected a|frame is None"):
+                with pytest.raises(FrameError, match=r"Expected a|frame is None"):
                     ask(bad)
             top = classifier.classify(picture("red"), color="rgb").top
         assert top is not None

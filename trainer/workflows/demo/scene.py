@@ -84,21 +84,12 @@ def random_view(rng: Generator) -> View:
     )
 
 
-def drifting(view: View, rng: Generator, *, seconds: float, rate: int) -> list[View]:
+def drifting(view: View, rng: Generator, time: NDArray[np.float64]) -> list[View]:
     """Move a view as a hand-held camera would: slow swings, a tremor, and light that comes and goes.
 
-    Args:
-        view: The view to start from.
-        rng: Random generator.
-        seconds: Length of the clip.
-        rate: Frames per second.
-
-    Returns:
-        The view of each frame.
+    The views are those at the times given, float64 (frames,) in seconds.
     """
     import numpy as np
-
-    time = np.arange(int(seconds * rate)) / rate
 
     def swing(amount: float, *periods: float) -> NDArray[np.float64]:
         waves = [np.sin(2 * np.pi * (time / period + rng.random())) for period in periods]
@@ -238,23 +229,21 @@ def _table_texture(number: int) -> NDArray[np.uint8]:
 
 def _placed(texture: NDArray[np.uint8], pixels_per_unit: float, x: float, y: float, turn: float) -> NDArray[np.float64]:
     """Return the 3×3 map from a texture's pixels to the plane, its center at (x, y)."""
+    import cv2
     import numpy as np
 
-    cos, sin = np.cos(np.radians(turn)) / pixels_per_unit, np.sin(np.radians(turn)) / pixels_per_unit
-    to_center = np.array([[1, 0, -texture.shape[1] / 2], [0, 1, -texture.shape[0] / 2], [0, 0, 1]])
-    return np.asarray(np.array([[cos, -sin, x], [sin, cos, y], [0, 0, 1]]) @ to_center)
+    center = np.array([texture.shape[1] / 2, texture.shape[0] / 2])
+    placed = cv2.getRotationMatrix2D(center, -turn, 1 / pixels_per_unit)
+    placed[:, 2] += (x, y) - center
+    return np.vstack([placed, (0, 0, 1)])
 
 
 def _homography(view: View, height: int, width: int) -> NDArray[np.float64]:
     """Return the 3×3 map from the plane to the picture: a pinhole camera (Hartley & Zisserman, 2004, 8.1)."""
+    import cv2
     import numpy as np
 
-    (sr, sp, sy), (cr, cp, cy) = (f(np.radians([view.roll, view.pitch, view.yaw])) for f in (np.sin, np.cos))
-    about_x, about_y = (
-        np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]]),
-        np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]]),
-    )
-    turned = about_x @ about_y @ np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+    turned, _ = cv2.Rodrigues(np.radians([view.pitch, view.yaw, view.roll]))
     turned[:, 2] = (0, 0, _FOCAL)
     focal = view.zoom * height * _FOCAL
     lens = np.array([[focal, 0, width / 2 + view.x * height], [0, focal, height / 2 + view.y * height], [0, 0, 1]])

@@ -97,7 +97,7 @@ def _summary(frames: int, result: LiveResult) -> str:
     rare = {name: count for name, count in result.counters.to_dict().items() if count and name not in _COMMON}
     return ", ".join(
         (
-            f"{frames} frames",
+            f"{frames} frame{'' if frames == 1 else 's'}",
             f"{result.fps:.1f} FPS at the end",
             f"{result.counters.dropped} dropped",
             *(f"{count} {name}" for name, count in rare.items()),

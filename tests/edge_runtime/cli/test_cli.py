@@ -277,7 +277,7 @@ class TestRun:
         assert out == "" or out.endswith("\n")
         for line in (first, *out.splitlines()):
             assert json.loads(line)["label"] in LABELS
-        assert "frames" in err
+        assert " FPS at the end" in err
         assert "Traceback" not in err
 
     def test_stops_quietly_when_nobody_reads_any_more(self, tiny_int8: Path) -> None:

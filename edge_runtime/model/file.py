@@ -324,7 +324,7 @@ def _labels(labels: Sequence[str] | None, parts: _Parts, output: int, count: int
         if name not in parts.labels:
             raise ModelError(
                 f"{path} names {name} as its labels file but does not contain it, so it is probably truncated. "
-                f"Copy it again. Or: {cure}"
+                f"Copy it again, or give the labels yourself. {cure}"
             )
         found, source = _split_labels(parts.labels[name]), f" in {name} inside {path}"
     if len(found) != count:

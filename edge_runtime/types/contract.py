@@ -59,7 +59,8 @@ class InputContract:
             if not numbers or not all(map(isfinite, values)):
                 raise ValueError(f"{name} must be a tuple of numbers such as (127.5,), got {values!r}.")
             if len(values) not in (1, self.channels):
-                raise ValueError(f"Expected 1 or {self.channels} values for {name}, got {len(values)}.")
+                count = "1 value" if self.channels == 1 else f"1 or {self.channels} values"
+                raise ValueError(f"Expected {count} for {name}, got {len(values)}.")
             object.__setattr__(self, name, tuple(float(v) for v in values))
         if min(self.std) <= 0:
             raise ValueError(f"std must be greater than 0, got {self.std}.")
